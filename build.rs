@@ -1,1 +1,300 @@
-fn main() {}
+//! Find libfuse3, generate the bindings, compile the shim, tell dependents.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs, process};
+
+/// What some libfuse 3 headers have and others have not: the name of the
+/// feature, the header, and the text that shows it. Headers are searched, not
+/// versions compared, since distributions backport.
+const FEATURES: &[(&str, &str, &str)] = &[
+    ("noflush", "fuse_common.h", "noflush : 1"),
+    (
+        "parallel_direct_writes",
+        "fuse_common.h",
+        "parallel_direct_writes : 1",
+    ),
+    ("kill_suidgid", "fuse_common.h", "kill_suidgid : 1"),
+    ("loop_cfg", "fuse_common.h", "*fuse_loop_cfg_create("),
+    ("want_ext", "fuse_common.h", "uint64_t want_ext;"),
+    (
+        "feature_flags",
+        "fuse_common.h",
+        "bool fuse_set_feature_flag(",
+    ),
+    ("request_timeout", "fuse_common.h", "request_timeout;"),
+    (
+        "expire_entry",
+        "fuse_lowlevel.h",
+        "int fuse_lowlevel_notify_expire_entry(",
+    ),
+    (
+        "expire_entry_flags",
+        "fuse_lowlevel.h",
+        "enum fuse_expire_flags flags)",
+    ),
+    ("custom_io", "fuse_lowlevel.h", "struct fuse_custom_io {"),
+    (
+        "custom_io_317",
+        "fuse_lowlevel.h",
+        "int fuse_session_custom_io_317(",
+    ),
+    ("tmpfile", "fuse_lowlevel.h", "(*tmpfile)"),
+    ("statx", "fuse_lowlevel.h", "(*statx)"),
+    ("syncfs", "fuse_lowlevel.h", "(*syncfs)"),
+    (
+        "passthrough",
+        "fuse_lowlevel.h",
+        "int fuse_passthrough_open(",
+    ),
+    ("io_uring", "fuse_lowlevel.h", "fuse_req_is_uring("),
+    (
+        "increment_epoch",
+        "fuse_lowlevel.h",
+        "int fuse_lowlevel_notify_increment_epoch(",
+    ),
+    (
+        "prune",
+        "fuse_lowlevel.h",
+        "int fuse_lowlevel_notify_prune(",
+    ),
+];
+
+/// Functions that wrapper.h's shim replaces under the same name.
+const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_session_loop_mt(_31|_32|_312)?\
+    |fuse_parse_cmdline(_30|_312)?|fuse_session_custom_io(_30|_317)?|fuse_(set|unset|get)_feature_flag\
+    |fuse_lowlevel_notify_expire_entry";
+
+fn main() {
+    println!("cargo::rerun-if-changed=wrapper.h");
+    println!("cargo::rerun-if-env-changed=DOCS_RS");
+    if env::var_os("DOCS_RS").is_some() {
+        return snapshot();
+    }
+    let libfuse = find();
+    generate(&libfuse);
+    compile(&libfuse);
+    tell(&libfuse);
+}
+
+/// The libfuse3 that pkg-config names, and what its headers have.
+struct Libfuse {
+    version: [u32; 3],
+    include: PathBuf,
+    features: Vec<&'static str>,
+}
+
+impl Libfuse {
+    /// What both bindgen and the C compiler are to be told.
+    fn clang_args(&self) -> Vec<String> {
+        // Two digits up to libfuse 3.9, three from 3.12; never above the header's own.
+        let api = match self.version {
+            [3, minor, _] if minor < 12 => 35,
+            [3, minor, _] if minor < 17 => 312,
+            [3, 17, _] => 317,
+            _ => 318,
+        };
+        let mut args = vec![
+            format!("-I{}", self.include.display()),
+            format!("-DFUSE_USE_VERSION={api}"),
+            "-D_FILE_OFFSET_BITS=64".to_owned(),
+        ];
+        args.extend(
+            self.features
+                .iter()
+                .map(|feature| format!("-DFUSE3_HAVE_{}", feature.to_uppercase())),
+        );
+        args
+    }
+}
+
+/// Asks pkg-config, once; nobody else does.
+fn find() -> Libfuse {
+    let library = pkg_config::Config::new()
+        .atleast_version("3.10")
+        .probe("fuse3")
+        .unwrap_or_else(|error| {
+            give_up(
+                &format!("libfuse 3.10 or newer was not found by pkg-config.\n{error}"),
+                "libfuse3-dev pkg-config",
+                "fuse3-devel pkgconf-pkg-config",
+                "fuse3 pkgconf",
+                "fuse3-dev pkgconf",
+            )
+        });
+    let mut parts = library.version.split('.').map(|part| {
+        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().unwrap_or(0)
+    });
+    let version = [(); 3].map(|()| parts.next().unwrap_or(0));
+    let include = library
+        .include_paths
+        .iter()
+        .find(|path| path.join("fuse_lowlevel.h").is_file())
+        .cloned()
+        .or_else(|| {
+            Some(PathBuf::from("/usr/include/fuse3"))
+                .filter(|path| path.join("fuse_lowlevel.h").is_file())
+        })
+        .unwrap_or_else(|| {
+            give_up(
+                &format!(
+                    "pkg-config knows libfuse {}, but fuse_lowlevel.h is not in {:?}.",
+                    library.version, library.include_paths
+                ),
+                "libfuse3-dev",
+                "fuse3-devel",
+                "fuse3",
+                "fuse3-dev",
+            )
+        });
+    let read = |header: &str| {
+        let path = include.join(header);
+        println!("cargo::rerun-if-changed={}", path.display());
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    // White space folded: headers align with tabs.
+    let fold = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let (common, lowlevel) = (fold(read("fuse_common.h")), fold(read("fuse_lowlevel.h")));
+    let features = FEATURES
+        .iter()
+        .filter(|(_, header, text)| {
+            if *header == "fuse_common.h" {
+                &common
+            } else {
+                &lowlevel
+            }
+            .contains(text)
+        })
+        .map(|(name, ..)| *name)
+        .collect();
+    Libfuse {
+        version,
+        include,
+        features,
+    }
+}
+
+/// Writes `bindings.rs`, and `shim.c` with what of wrapper.h has to be compiled.
+fn generate(libfuse: &Libfuse) {
+    if let Err(error) = catch_libclang() {
+        give_up(
+            &format!(
+                "libclang, which bindgen needs to read libfuse's headers, was not found.\n{error}"
+            ),
+            "libclang-dev",
+            "clang-devel",
+            "clang",
+            "clang-dev",
+        );
+    }
+    let out = out_dir();
+    bindgen::Builder::default()
+        .header("wrapper.h")
+        .clang_args(libfuse.clang_args())
+        .allowlist_item("(fuse|cuse|FUSE|CUSE|fuse3|shim)_.*")
+        .blocklist_function(SHIMMED)
+        // libc has these.
+        .blocklist_type("stat|statx|statvfs|flock|iovec|timespec|__[a-z0-9_]+_t")
+        .blocklist_type("(dev|gid|mode|off|pid|size|ssize|uid)_t")
+        .raw_line(
+            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, uid_t};",
+        )
+        .generate_comments(false)
+        .layout_tests(true)
+        .rust_target(bindgen::RustTarget::stable(85, 0).unwrap_or_default())
+        .derive_default(false)
+        .default_enum_style(bindgen::EnumVariation::Consts)
+        .wrap_static_fns(true)
+        .wrap_static_fns_path(out.join("shim"))
+        .generate()
+        .unwrap_or_else(|error| {
+            panic!(
+                "bindgen cannot read libfuse's headers in {}: {error}",
+                libfuse.include.display()
+            )
+        })
+        .write_to_file(out.join("bindings.rs"))
+        .unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+}
+
+/// bindgen panics when there is no libclang; the person who builds is told what to install instead.
+fn catch_libclang() -> Result<(), String> {
+    std::panic::set_hook(Box::new(|_| ()));
+    let found = std::panic::catch_unwind(bindgen::clang_version);
+    drop(std::panic::take_hook());
+    match found {
+        Ok(_) => Ok(()),
+        Err(payload) => Err(payload
+            .downcast_ref::<String>()
+            .cloned()
+            .unwrap_or_default()),
+    }
+}
+
+/// Compiles what bindgen wrote down of wrapper.h's inline functions.
+fn compile(libfuse: &Libfuse) {
+    let mut build = cc::Build::new();
+    for argument in libfuse.clang_args() {
+        build.flag(argument);
+    }
+    // shim.c includes wrapper.h by its name alone.
+    build
+        .include(".")
+        .file(out_dir().join("shim.c"))
+        .warnings(false)
+        .compile("fuse3_shim");
+}
+
+/// `DEP_FUSE3_*` for the build scripts of dependents, and the header's version for the crate.
+fn tell(libfuse: &Libfuse) {
+    let [major, minor, patch] = libfuse.version;
+    let header_version = format!("[{major}, {minor}, {patch}]");
+    write(&out_dir().join("header_version.rs"), &header_version);
+    println!("cargo::metadata=VERSION={major}.{minor}.{patch}");
+    println!("cargo::metadata=INCLUDE={}", libfuse.include.display());
+    println!("cargo::metadata=FEATURES={}", libfuse.features.join(","));
+    // For Debian's dh-cargo, which wants to know where a static library comes from.
+    println!(
+        "dh-cargo:deb-built-using=fuse3_shim=0={}",
+        env::var("CARGO_MANIFEST_DIR").unwrap_or_default()
+    );
+    for (feature, ..) in FEATURES {
+        println!("cargo::rustc-check-cfg=cfg(fuse3_{feature})");
+    }
+    for feature in &libfuse.features {
+        println!("cargo::rustc-cfg=fuse3_{feature}");
+    }
+}
+
+/// For documentation only: bindings made earlier, no libfuse, no libclang.
+fn snapshot() {
+    for (feature, ..) in FEATURES {
+        println!("cargo::rustc-check-cfg=cfg(fuse3_{feature})");
+    }
+    let bindings = Path::new("fuse3-sys/src/docs_rs.rs");
+    println!("cargo::rerun-if-changed={}", bindings.display());
+    if let Err(error) = fs::copy(bindings, out_dir().join("bindings.rs")) {
+        panic!("{}: {error}", bindings.display());
+    }
+    write(&out_dir().join("header_version.rs"), "[3, 18, 3]");
+}
+
+fn out_dir() -> PathBuf {
+    PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"))
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+}
+
+/// Ends the build with what is missing and, per distribution, the line that installs it.
+fn give_up(missing: &str, debian: &str, fedora: &str, arch: &str, alpine: &str) -> ! {
+    eprintln!(
+        "\nfuse3-sys: {missing}\n\nTo install it, type:\n\
+         \x20   Debian, Ubuntu   sudo apt install {debian}\n\
+         \x20   Fedora           sudo dnf install {fedora}\n\
+         \x20   Arch             sudo pacman -S {arch}\n\
+         \x20   Alpine           sudo apk add {alpine}\n"
+    );
+    process::exit(1);
+}

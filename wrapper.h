@@ -1,0 +1,302 @@
+/*
+ * What fuse3-sys binds: libfuse's low-level headers, and below them the
+ * "shim", static inline functions for what bindgen cannot serve (macros,
+ * inline functions, va_list) or what differs from one libfuse to the next.
+ *
+ * build.rs defines FUSE_USE_VERSION and one FUSE3_HAVE_* per feature it found
+ * in the headers. A function called shim_X is exported as X (shim.rs), with the
+ * same signature whatever the libfuse version. Functions called fuse3_X exist
+ * in no libfuse.
+ */
+#ifndef FUSE3_SYS_WRAPPER_H
+#define FUSE3_SYS_WRAPPER_H
+
+#include <fuse_lowlevel.h>
+#include <cuse_lowlevel.h>
+#include <fuse_opt.h>
+#include <fuse_log.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Session: macros and inlines in one libfuse or another ---- */
+
+/* A function up to 3.16, from 3.17 a macro that passes the header's version. */
+static inline struct fuse_session *
+shim_fuse_session_new(struct fuse_args *args, const struct fuse_lowlevel_ops *op,
+		      size_t op_size, void *userdata)
+{
+	return fuse_session_new(args, op, op_size, userdata);
+}
+
+/* To become a macro for API 319. */
+static inline int shim_fuse_session_loop(struct fuse_session *se)
+{
+	return fuse_session_loop(se);
+}
+
+/* A function or one of three macros, by API version and build options. */
+static inline int shim_fuse_session_loop_mt(struct fuse_session *se,
+					    struct fuse_loop_config *config)
+{
+	return fuse_session_loop_mt(se, config);
+}
+
+/* The same. */
+static inline int shim_fuse_parse_cmdline(struct fuse_args *args,
+					  struct fuse_cmdline_opts *opts)
+{
+	return fuse_parse_cmdline(args, opts);
+}
+
+#ifndef FUSE3_HAVE_LOOP_CFG
+/*
+ * Before 3.12 struct fuse_loop_config is public and has no thread limit:
+ * fuse_loop_cfg_set_max_threads() has nothing to set there, libfuse starts as
+ * many workers as there are requests at once.
+ */
+static inline struct fuse_loop_config *shim_fuse_loop_cfg_create(void)
+{
+	struct fuse_loop_config *config = calloc(1, sizeof(*config));
+
+	if (config)
+		config->max_idle_threads = 10;
+	return config;
+}
+
+static inline void shim_fuse_loop_cfg_destroy(struct fuse_loop_config *config)
+{
+	free(config);
+}
+
+static inline void shim_fuse_loop_cfg_set_idle_threads(struct fuse_loop_config *config,
+						       unsigned int value)
+{
+	config->max_idle_threads = value;
+}
+
+static inline void shim_fuse_loop_cfg_set_max_threads(struct fuse_loop_config *config,
+						      unsigned int value)
+{
+	(void)config;
+	(void)value;
+}
+
+static inline void shim_fuse_loop_cfg_set_clone_fd(struct fuse_loop_config *config,
+						   unsigned int value)
+{
+	config->clone_fd = value;
+}
+#endif
+
+#ifndef FUSE3_HAVE_CUSTOM_IO
+struct fuse_custom_io; /* never complete here: there is no such function */
+#endif
+
+/* Three arguments up to 3.16, four from 3.17, absent before 3.13. */
+static inline int shim_fuse_session_custom_io(struct fuse_session *se,
+					      const struct fuse_custom_io *io,
+					      size_t op_size, int fd)
+{
+#if defined(FUSE3_HAVE_CUSTOM_IO_317)
+	return fuse_session_custom_io_317(se, io, op_size, fd);
+#elif defined(FUSE3_HAVE_CUSTOM_IO)
+	(void)op_size;
+	return fuse_session_custom_io(se, io, fd);
+#else
+	(void)se, (void)io, (void)op_size, (void)fd;
+	return -ENOTSUP;
+#endif
+}
+
+/* ---- Connection: capabilities as 64 bits, whatever the header stores ---- */
+
+/* What the kernel offers. */
+static inline uint64_t fuse3_conn_capable(const struct fuse_conn_info *conn)
+{
+#ifdef FUSE3_HAVE_WANT_EXT
+	return conn->capable_ext | conn->capable;
+#else
+	return conn->capable;
+#endif
+}
+
+/* What is asked for so far. */
+static inline uint64_t fuse3_conn_want(const struct fuse_conn_info *conn)
+{
+#ifdef FUSE3_HAVE_WANT_EXT
+	return conn->want_ext | conn->want;
+#else
+	return conn->want;
+#endif
+}
+
+/*
+ * `conn` must be the pointer that init() was given: from 3.17.3 libfuse finds
+ * the session from its address.
+ */
+static inline int shim_fuse_set_feature_flag(struct fuse_conn_info *conn, uint64_t flag)
+{
+#ifdef FUSE3_HAVE_FEATURE_FLAGS
+	return fuse_set_feature_flag(conn, flag);
+#else
+	if ((conn->capable & flag) != flag)
+		return 0;
+	conn->want |= (uint32_t)flag;
+	return 1;
+#endif
+}
+
+static inline void shim_fuse_unset_feature_flag(struct fuse_conn_info *conn, uint64_t flag)
+{
+#ifdef FUSE3_HAVE_FEATURE_FLAGS
+	fuse_unset_feature_flag(conn, flag);
+#else
+	conn->want &= ~(uint32_t)flag;
+#endif
+}
+
+static inline int shim_fuse_get_feature_flag(struct fuse_conn_info *conn, uint64_t flag)
+{
+#ifdef FUSE3_HAVE_FEATURE_FLAGS
+	return fuse_get_feature_flag(conn, flag);
+#else
+	return (conn->want & flag) == flag;
+#endif
+}
+
+/* ---- Notifications ---- */
+
+/* Five arguments up to 3.16.0, four from 3.16.1, absent before 3.13. */
+static inline int shim_fuse_lowlevel_notify_expire_entry(struct fuse_session *se,
+							 fuse_ino_t parent,
+							 const char *name,
+							 size_t namelen)
+{
+#if defined(FUSE3_HAVE_EXPIRE_ENTRY_FLAGS)
+	return fuse_lowlevel_notify_expire_entry(se, parent, name, namelen,
+						 FUSE_LL_EXPIRE_ONLY);
+#elif defined(FUSE3_HAVE_EXPIRE_ENTRY)
+	return fuse_lowlevel_notify_expire_entry(se, parent, name, namelen);
+#else
+	(void)se, (void)parent, (void)name, (void)namelen;
+	return -ENOSYS;
+#endif
+}
+
+/* ---- Log: a va_list is another thing on each architecture ---- */
+
+typedef void (*fuse3_log_sink_t)(int level, const char *message);
+
+static fuse3_log_sink_t log_sink;
+
+/*
+ * libfuse logs from fuse_session_receive_buf() while a worker may be
+ * cancelled. The sink is not written in C, and must not be unwound by a
+ * cancellation: it is switched off meanwhile.
+ */
+static void log_adapter(enum fuse_log_level level, const char *format, va_list args)
+{
+	char message[1024];
+	int cancel_state;
+	int saved_errno = errno;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state);
+	vsnprintf(message, sizeof(message), format, args);
+	if (log_sink)
+		log_sink(level, message);
+	pthread_setcancelstate(cancel_state, NULL);
+	errno = saved_errno;
+}
+
+/*
+ * Sends what libfuse logs to `sink`, formatted and cut at 1023 bytes; with NULL
+ * to stderr again. Process-wide, to be called before another thread uses libfuse.
+ */
+static inline void fuse3_set_log_sink(fuse3_log_sink_t sink)
+{
+	log_sink = sink;
+	fuse_set_log_func(sink ? log_adapter : NULL);
+}
+
+/* ---- Bits of struct fuse_file_info: their positions differ ---- */
+
+/*
+ * fuse3_fi_get_X() returns the bit X, or -1 when the header does not know it.
+ * fuse3_fi_set_X() returns 1, or 0 when the header does not know the bit.
+ */
+#define FUSE3_FI_BIT(bit)                                                        \
+	static inline int fuse3_fi_get_##bit(const struct fuse_file_info *fi)    \
+	{                                                                        \
+		return fi->bit;                                                  \
+	}                                                                        \
+	static inline int fuse3_fi_set_##bit(struct fuse_file_info *fi, int on)  \
+	{                                                                        \
+		fi->bit = on != 0;                                               \
+		return 1;                                                        \
+	}
+#define FUSE3_FI_NO_BIT(bit)                                                     \
+	static inline int fuse3_fi_get_##bit(const struct fuse_file_info *fi)    \
+	{                                                                        \
+		(void)fi;                                                        \
+		return -1;                                                       \
+	}                                                                        \
+	static inline int fuse3_fi_set_##bit(struct fuse_file_info *fi, int on)  \
+	{                                                                        \
+		(void)fi, (void)on;                                              \
+		return 0;                                                        \
+	}
+
+FUSE3_FI_BIT(writepage)
+FUSE3_FI_BIT(direct_io)
+FUSE3_FI_BIT(keep_cache)
+FUSE3_FI_BIT(flush)
+FUSE3_FI_BIT(nonseekable)
+FUSE3_FI_BIT(flock_release)
+FUSE3_FI_BIT(cache_readdir)
+#ifdef FUSE3_HAVE_NOFLUSH
+FUSE3_FI_BIT(noflush)
+#else
+FUSE3_FI_NO_BIT(noflush)
+#endif
+#ifdef FUSE3_HAVE_PARALLEL_DIRECT_WRITES
+FUSE3_FI_BIT(parallel_direct_writes)
+#else
+FUSE3_FI_NO_BIT(parallel_direct_writes)
+#endif
+#ifdef FUSE3_HAVE_KILL_SUIDGID
+FUSE3_FI_BIT(kill_suidgid)
+#else
+FUSE3_FI_NO_BIT(kill_suidgid)
+#endif
+
+/* Passthrough's backing id; 0 (none) or not settable before 3.17. */
+static inline int32_t fuse3_fi_get_backing_id(const struct fuse_file_info *fi)
+{
+#ifdef FUSE3_HAVE_PASSTHROUGH
+	return fi->backing_id;
+#else
+	(void)fi;
+	return 0;
+#endif
+}
+
+static inline int fuse3_fi_set_backing_id(struct fuse_file_info *fi, int32_t id)
+{
+#ifdef FUSE3_HAVE_PASSTHROUGH
+	fi->backing_id = id;
+	return 1;
+#else
+	(void)fi, (void)id;
+	return 0;
+#endif
+}
+
+#undef FUSE3_FI_BIT
+#undef FUSE3_FI_NO_BIT
+#endif

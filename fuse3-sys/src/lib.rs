@@ -1,1 +1,35 @@
-//! Raw bindings.
+//! Raw bindings to libfuse 3's low-level API.
+//!
+//! Everything that the installed `fuse_lowlevel.h`, `fuse_common.h`, `fuse_opt.h`, `fuse_log.h` and
+//! `cuse_lowlevel.h` declare, generated when this crate is built, under the names that C uses. Functions that C has
+//! only as macros or inline functions, or with another signature in another libfuse ([`fuse_session_new`],
+//! [`fuse_session_loop_mt`], [`fuse_parse_cmdline`], [`fuse_session_custom_io`], the feature flags,
+//! [`fuse_lowlevel_notify_expire_entry`]), are compiled from `wrapper.h` and have one signature whatever the version.
+//! Names that begin with `fuse3_` are of this crate. The safe API is the crate `fuse3-lowlevel`.
+//!
+//! # Which libfuse
+//!
+//! Any from 3.10 on. The bindings fit the headers that they were made from and no other: under one soname,
+//! libfuse3.so.3, there are two layouts of `struct fuse_file_info`. [`check_layout`] tells whether the library that
+//! was loaded is of the layout of the headers; call it before anything else.
+//!
+//! # For build scripts
+//!
+//! A crate that depends on this one directly finds in its build script's environment `DEP_FUSE3_VERSION` (of the
+//! headers), `DEP_FUSE3_INCLUDE` (their folder) and `DEP_FUSE3_FEATURES` (what the headers have, separated by commas).
+
+mod bindings;
+mod macros;
+mod shim;
+mod version;
+
+pub use bindings::*;
+pub use macros::{FUSE_ARGS_INIT, FUSE_BUFVEC_INIT, FUSE_MAKE_VERSION, FUSE_OPT_END, FUSE_OPT_KEY};
+pub use shim::{
+    fuse_get_feature_flag, fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
+    fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads,
+    fuse_lowlevel_notify_expire_entry, fuse_parse_cmdline, fuse_session_custom_io,
+    fuse_session_loop, fuse_session_loop_mt, fuse_session_new, fuse_set_feature_flag,
+    fuse_unset_feature_flag,
+};
+pub use version::{LayoutMismatch, check_layout, header_version, library_version};

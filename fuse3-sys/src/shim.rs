@@ -1,0 +1,25 @@
+//! The shim's functions, under the names of what they stand for.
+
+pub use crate::bindings::{
+    shim_fuse_get_feature_flag as fuse_get_feature_flag,
+    shim_fuse_lowlevel_notify_expire_entry as fuse_lowlevel_notify_expire_entry,
+    shim_fuse_parse_cmdline as fuse_parse_cmdline,
+    shim_fuse_session_custom_io as fuse_session_custom_io,
+    shim_fuse_session_loop as fuse_session_loop, shim_fuse_session_loop_mt as fuse_session_loop_mt,
+    shim_fuse_session_new as fuse_session_new, shim_fuse_set_feature_flag as fuse_set_feature_flag,
+    shim_fuse_unset_feature_flag as fuse_unset_feature_flag,
+};
+
+#[cfg(fuse3_loop_cfg)]
+pub use crate::bindings::{
+    fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
+    fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads,
+};
+#[cfg(not(fuse3_loop_cfg))]
+pub use crate::bindings::{
+    shim_fuse_loop_cfg_create as fuse_loop_cfg_create,
+    shim_fuse_loop_cfg_destroy as fuse_loop_cfg_destroy,
+    shim_fuse_loop_cfg_set_clone_fd as fuse_loop_cfg_set_clone_fd,
+    shim_fuse_loop_cfg_set_idle_threads as fuse_loop_cfg_set_idle_threads,
+    shim_fuse_loop_cfg_set_max_threads as fuse_loop_cfg_set_max_threads,
+};
