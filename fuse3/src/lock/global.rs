@@ -1,0 +1,179 @@
+//! The global lock and the state that it owns.
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::time::Duration;
+
+use super::raw::RawLock;
+use super::{LockError, LockStats, Locked, Unlocked};
+use crate::Operation;
+
+/// `llfuse.lock`: the lock under which handlers run, with the state `S` that it guards.
+///
+/// The state is reachable only through the guard, [`Locked`]. A `static` lock
+/// works as well as one in an [`Arc`](std::sync::Arc). Unlike in llfuse there
+/// is one per state, not one per process; sessions with a lock each do not wait
+/// for each other.
+///
+/// ```
+/// use fuse3::GlobalLock;
+///
+/// static LOCK: GlobalLock<Vec<u32>> = GlobalLock::new(Vec::new());
+///
+/// LOCK.lock()?.push(1);
+/// assert_eq!(LOCK.lock()?.len(), 1);
+/// # Ok::<(), fuse3::LockError>(())
+/// ```
+///
+/// # Order and fairness
+///
+/// Threads queue first come, first served. [`Locked::yield_`] hands the lock to
+/// the first of them. A plain release leaves the lock free and wakes the first,
+/// and a running thread may take it before that one runs, but never more than 16
+/// times; then the release hands it over.
+///
+/// # A panic
+///
+/// A thread that panics releases the lock, and the state stays as it is: there
+/// is no poisoning, as in llfuse.
+pub struct GlobalLock<S> {
+    raw: RawLock,
+    /// Only the thread that holds `raw` may touch it, through one guard.
+    state: UnsafeCell<S>,
+}
+
+// SAFETY: the lock hands the state from thread to thread, one at a time, which
+// is what `S: Send` allows. It never lets two threads share it, so `S: Sync` is
+// not needed. The raw lock is atomics and a mutex.
+unsafe impl<S: Send> Sync for GlobalLock<S> {}
+
+impl<S> GlobalLock<S> {
+    /// A lock that owns `state` and that nobody holds.
+    pub const fn new(state: S) -> Self {
+        GlobalLock {
+            raw: RawLock::new(),
+            state: UnsafeCell::new(state),
+        }
+    }
+
+    /// `with llfuse.lock:`: takes the lock, and waits for it as long as it takes.
+    ///
+    /// The lock is released when the guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::AlreadyHeld`] if the calling thread holds it. llfuse raises
+    /// "Global lock cannot be acquired more than once" then.
+    #[inline]
+    pub fn lock(&self) -> Result<Locked<'_, S>, LockError> {
+        self.acquire(None)
+    }
+
+    /// `llfuse.lock.acquire(timeout)`: takes the lock, and waits for it at most so long.
+    ///
+    /// Fractions of a second count, and the clock is the monotonic one, so that
+    /// setting the time of day does no harm. `None` waits for ever, as does a
+    /// time-out too long for the clock. Zero does not wait.
+    ///
+    /// A thread that is handed the lock just when its time is up has it.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] if another thread still held the lock then;
+    /// llfuse returns `False`. [`LockError::AlreadyHeld`] at once if the calling
+    /// thread holds it.
+    #[inline]
+    pub fn acquire(&self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
+        self.raw.acquire(None, timeout)?;
+        Ok(Locked::new(self))
+    }
+
+    /// Takes the lock if it is free, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::TimedOut`] if another thread holds it,
+    /// [`LockError::AlreadyHeld`] if the calling thread does.
+    #[inline]
+    pub fn try_lock(&self) -> Result<Locked<'_, S>, LockError> {
+        self.acquire(Some(Duration::ZERO))
+    }
+
+    /// Takes the lock for a request. Its times are measured precisely and
+    /// counted under `operation`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "sessions come later"))]
+    #[inline]
+    pub(crate) fn lock_for(&self, operation: Operation) -> Result<Locked<'_, S>, LockError> {
+        self.raw.acquire(Some(operation), None)?;
+        Ok(Locked::new(self))
+    }
+
+    /// Whether the calling thread holds the lock.
+    #[inline]
+    pub fn is_held(&self) -> bool {
+        self.raw.is_held()
+    }
+
+    /// Runs `f` with the proof that the calling thread does not hold the lock.
+    ///
+    /// Functions that could deadlock under the lock ask for that proof. A
+    /// handler gets it from [`Locked::released`], any other thread from here.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::AlreadyHeld`] if it does hold it; `f` is not run then.
+    pub fn unlocked<R>(&self, f: impl FnOnce(&mut Unlocked<'_, S>) -> R) -> Result<R, LockError> {
+        if self.is_held() {
+            return Err(LockError::AlreadyHeld);
+        }
+        Ok(f(&mut Unlocked::new(self)))
+    }
+
+    /// Who holds the lock and since when, who waits, and how long the operations waited and held.
+    ///
+    /// It does not wait for the lock, so it answers when "the mount hangs".
+    pub fn stats(&self) -> LockStats {
+        LockStats::of(&self.raw)
+    }
+
+    /// The state, without taking the lock: the borrow proves that nobody has it.
+    pub fn get_mut(&mut self) -> &mut S {
+        self.state.get_mut()
+    }
+
+    /// The state, out of the lock.
+    pub fn into_inner(self) -> S {
+        self.state.into_inner()
+    }
+
+    #[inline]
+    pub(super) fn raw(&self) -> &RawLock {
+        &self.raw
+    }
+
+    /// The state. To be dereferenced only by the guard that holds the lock.
+    #[inline]
+    pub(super) fn state(&self) -> *mut S {
+        self.state.get()
+    }
+}
+
+impl<S: Default> Default for GlobalLock<S> {
+    fn default() -> Self {
+        GlobalLock::new(S::default())
+    }
+}
+
+impl<S> From<S> for GlobalLock<S> {
+    fn from(state: S) -> Self {
+        GlobalLock::new(state)
+    }
+}
+
+impl<S> fmt::Debug for GlobalLock<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GlobalLock")
+            .field("stats", &self.stats())
+            .finish_non_exhaustive()
+    }
+}

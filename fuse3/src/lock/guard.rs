@@ -1,0 +1,206 @@
+//! The guard of the global lock.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::time::Duration;
+
+use super::{Condvar, GlobalLock, LockError, Unlocked, Woken, sync};
+
+/// The proof that the thread holds the [`GlobalLock`], and the only way to its state.
+///
+/// Dropping it releases the lock. It stays with its thread. A function that
+/// takes `&mut Locked<'_, S>` may release the lock while it runs; one that takes
+/// `&mut S` cannot, and the guard coerces to that. What llfuse asks its users to
+/// write in a comment is a parameter's type here:
+///
+/// ```
+/// use fuse3::{GlobalLock, Locked};
+///
+/// fn evict(cache: &mut Locked<'_, Vec<u32>>) {
+///     let Some(block) = cache.pop() else { return };
+///     cache.released(|_| upload(block)); // others run meanwhile
+/// }
+/// fn insert(cache: &mut Vec<u32>) {
+///     cache.push(1); // nobody else ran in between
+/// }
+/// # fn upload(_: u32) {}
+///
+/// let lock = GlobalLock::new(Vec::new());
+/// let mut cache = lock.lock()?;
+/// insert(&mut cache);
+/// evict(&mut cache);
+/// # Ok::<(), fuse3::LockError>(())
+/// ```
+///
+/// A guard that is forgotten keeps the lock for its thread, for ever;
+/// [`GlobalLock::stats`] shows whose it is.
+///
+/// # Invariants
+///
+/// `lock` is `Some` exactly while this guard holds that lock, which is always,
+/// except inside [`released`](Locked::released) and [`wait`](Locked::wait) and
+/// after a `released` that could not take it again.
+#[must_use = "the lock is released when the guard is dropped"]
+pub struct Locked<'a, S> {
+    lock: Option<&'a GlobalLock<S>>,
+    /// Neither `Send`, for the lock belongs to the thread, nor `Sync`, for the
+    /// guard says that *this* thread holds it.
+    not_send: PhantomData<*mut S>,
+}
+
+impl<'a, S> Locked<'a, S> {
+    /// The lock has just been taken for it.
+    #[inline]
+    pub(super) fn new(lock: &'a GlobalLock<S>) -> Self {
+        Locked {
+            lock: Some(lock),
+            not_send: PhantomData,
+        }
+    }
+
+    /// `with llfuse.lock_released:`: runs `f` without the lock, then takes the lock again.
+    ///
+    /// For what takes long and needs no state: reading a disk, asking a server.
+    /// No reference into the state survives it, so look up again afterwards.
+    /// The lock is taken again even if `f` panics, and the panic goes on. It
+    /// cannot be nested: inside there is no guard to release. Taking the lock
+    /// inside is allowed, through the proof.
+    ///
+    /// # Panics
+    ///
+    /// If `f` left a guard of this lock behind, forgotten or moved out, so that
+    /// the lock cannot be taken again. This guard is of no use then.
+    ///
+    /// In debug builds, before the lock is released, if the thread holds a
+    /// [`sync::Mutex`].
+    #[track_caller]
+    pub fn released<R>(&mut self, f: impl FnOnce(&mut Unlocked<'_, S>) -> R) -> R {
+        sync::check_none_held("released");
+        self.without(|lock| f(&mut Unlocked::new(lock)))
+    }
+
+    /// `llfuse.lock.yield_(count)`: hands the lock to threads that wait for it, then takes it again.
+    ///
+    /// The lock goes to the thread that waits longest, and this one queues behind
+    /// the last, up to `count` times or until nobody waits. Returns how often.
+    /// If nobody waits it returns at once, and the lock was never free.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, before the lock is handed over, if the thread holds a
+    /// [`sync::Mutex`].
+    #[track_caller]
+    pub fn yield_(&mut self, count: usize) -> usize {
+        sync::check_none_held("yield_");
+        self.global().raw().yield_(count)
+    }
+
+    /// Waits, with the lock released, until `condvar` is notified or the time is up.
+    ///
+    /// A notification after the lock was released is not missed. What was waited
+    /// for may have changed again until this thread has the lock, so check it in
+    /// a loop. `None`, and a time-out too long for the clock, wait for ever.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, before the lock is released, if the thread holds a
+    /// [`sync::Mutex`].
+    #[track_caller]
+    pub fn wait(&mut self, condvar: &Condvar, timeout: Option<Duration>) -> Woken {
+        sync::check_none_held("wait");
+        self.global();
+        let ticket = condvar.enter(timeout);
+        self.without(|_| ticket.wait())
+    }
+
+    /// Runs `f` with the lock released.
+    #[track_caller]
+    fn without<R>(&mut self, f: impl FnOnce(&'a GlobalLock<S>) -> R) -> R {
+        let lock = self.global();
+        let retake = Retake {
+            operation: lock.raw().operation(),
+            lock,
+            guard: self,
+        };
+        retake.guard.lock = None;
+        lock.raw().release();
+        let result = f(lock);
+        drop(retake);
+        self.global();
+        result
+    }
+
+    #[inline]
+    #[track_caller]
+    fn global(&self) -> &'a GlobalLock<S> {
+        match self.lock {
+            Some(lock) => lock,
+            None => lost(),
+        }
+    }
+}
+
+#[cold]
+#[track_caller]
+fn lost() -> ! {
+    panic!(
+        "the global lock could not be taken again after `released`: \
+         a guard taken inside was forgotten or moved out"
+    )
+}
+
+/// Takes the lock again for the guard that released it, also during a panic.
+struct Retake<'g, 'a, S> {
+    guard: &'g mut Locked<'a, S>,
+    lock: &'a GlobalLock<S>,
+    operation: Option<crate::Operation>,
+}
+
+impl<S> Drop for Retake<'_, '_, S> {
+    fn drop(&mut self) {
+        match self.lock.raw().acquire(self.operation, None) {
+            Ok(()) => self.guard.lock = Some(self.lock),
+            // Another guard of this thread is somewhere: two would be two
+            // mutable references to the state.
+            Err(LockError::AlreadyHeld | LockError::TimedOut) => {}
+        }
+    }
+}
+
+impl<S> Deref for Locked<'_, S> {
+    type Target = S;
+
+    #[inline]
+    fn deref(&self) -> &S {
+        let state = self.global().state();
+        // SAFETY: this guard holds the lock by its invariant, so no other thread
+        // and no other guard reaches the state; `&self` keeps `deref_mut` out.
+        unsafe { &*state }
+    }
+}
+
+impl<S> DerefMut for Locked<'_, S> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut S {
+        let state = self.global().state();
+        // SAFETY: this guard holds the lock by its invariant, so no other thread
+        // and no other guard reaches the state; `&mut self` makes it the only one.
+        unsafe { &mut *state }
+    }
+}
+
+impl<S> Drop for Locked<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(lock) = self.lock {
+            lock.raw().release();
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Locked<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Locked").field(&**self).finish()
+    }
+}

@@ -1,0 +1,1 @@
+//! Misuses that do not compile.

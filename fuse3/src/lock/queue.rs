@@ -1,0 +1,118 @@
+//! The threads that wait, first come first served.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::{Condvar, MutexGuard};
+
+use super::clock::Deadline;
+use super::thread::ThreadId;
+use crate::Operation;
+
+/// What a thread sleeps on. Each has one, and sleeps for one reason at a time.
+///
+/// # Invariants
+///
+/// `granted` is written only under the mutex of the queue that this waiter is
+/// in, and read only under that mutex. A notification may come late, when the
+/// waiter is in no queue or in another one: it wakes, and wakes nobody wrongly,
+/// because only `granted` counts.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    granted: AtomicBool,
+    wake_up: Condvar,
+}
+
+thread_local! {
+    static WAITER: Arc<Waiter> = Arc::new(Waiter::new());
+}
+
+impl Waiter {
+    pub(super) const fn new() -> Waiter {
+        Waiter {
+            granted: AtomicBool::new(false),
+            wake_up: Condvar::new(),
+        }
+    }
+
+    /// The calling thread's, ready to be queued.
+    pub(super) fn current() -> Arc<Waiter> {
+        // A destructor of another thread local may take the lock after this
+        // one is gone.
+        let waiter = WAITER
+            .try_with(Arc::clone)
+            .unwrap_or_else(|_| Arc::new(Waiter::new()));
+        waiter.granted.store(false, Ordering::Relaxed);
+        waiter
+    }
+
+    /// Whether what the thread waits for has been given to it.
+    pub(super) fn is_granted(&self) -> bool {
+        self.granted.load(Ordering::Relaxed)
+    }
+
+    /// Gives the thread what it waits for. It is to be woken after that.
+    pub(super) fn grant(&self) {
+        self.granted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn wake(&self) {
+        self.wake_up.notify_one();
+    }
+
+    /// Sleeps until woken, for whatever reason. Tells whether the time is up.
+    pub(super) fn sleep<T>(&self, queue: &mut MutexGuard<'_, T>, deadline: Deadline) -> bool {
+        match deadline {
+            Deadline::Never => {
+                self.wake_up.wait(queue);
+                false
+            }
+            Deadline::At(instant) => self.wake_up.wait_until(queue, instant).timed_out(),
+        }
+    }
+}
+
+/// A thread's place in the queue.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) waiter: Arc<Waiter>,
+    pub(super) thread: ThreadId,
+    pub(super) operation: Option<Operation>,
+    /// The clock, in nanoseconds, when it queued.
+    pub(super) since: u64,
+    /// The lock's count of acquisitions when it queued.
+    pub(super) arrival: u64,
+    /// It has been woken to take the lock and has not run since.
+    pub(super) woken: bool,
+}
+
+/// The queue of a lock, and what is counted under the queue's mutex.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) entries: VecDeque<Entry>,
+    pub(super) hand_overs: u64,
+    pub(super) time_outs: u64,
+}
+
+impl Queue {
+    pub(super) const fn new() -> Queue {
+        Queue {
+            entries: VecDeque::new(),
+            hand_overs: 0,
+            time_outs: 0,
+        }
+    }
+
+    /// The entry of `waiter`, if it is the first.
+    pub(super) fn head_is(&mut self, waiter: &Arc<Waiter>) -> Option<&mut Entry> {
+        self.entries
+            .front_mut()
+            .filter(|head| Arc::ptr_eq(&head.waiter, waiter))
+    }
+
+    pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) {
+        self.entries
+            .retain(|entry| !Arc::ptr_eq(&entry.waiter, waiter));
+    }
+}
