@@ -65,7 +65,7 @@ static inline struct fuse_loop_config *shim_fuse_loop_cfg_create(void)
 	struct fuse_loop_config *config = calloc(1, sizeof(*config));
 
 	if (config)
-		config->max_idle_threads = 10;
+		config->max_idle_threads = -1; /* they stay: the default from 3.12 on */
 	return config;
 }
 

@@ -7,6 +7,7 @@
     non_upper_case_globals,
     unknown_lints,
     clippy::all,
+    clippy::cast_possible_truncation,
     clippy::allow_attributes_without_reason,
     clippy::missing_safety_doc,
     clippy::multiple_unsafe_ops_per_block,

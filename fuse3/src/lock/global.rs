@@ -101,7 +101,6 @@ impl<S> GlobalLock<S> {
 
     /// Takes the lock for a request. Its times are measured precisely and
     /// counted under `operation`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "sessions come later"))]
     #[inline]
     pub(crate) fn lock_for(&self, operation: Operation) -> Result<Locked<'_, S>, LockError> {
         self.raw.acquire(Some(operation), None)?;

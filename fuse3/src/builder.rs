@@ -1,0 +1,259 @@
+use std::ffi::CString;
+use std::fmt;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use crate::control::Control;
+use crate::core::{Core, Live};
+use crate::options::Options;
+use crate::table::Table;
+use crate::{Filesystem, MountError, OptionError, Session, log, mount, sys};
+
+/// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
+/// lives, either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPanic {
+    /// The session ends, and [`Session::run`] resumes the panic: llfuse's way.
+    #[default]
+    End,
+    /// The session goes on.
+    Continue,
+}
+
+/// The options of a session, before it is mounted: [`Session::builder`].
+pub struct Builder<F: Filesystem> {
+    fs: F,
+    lock: F::Lock,
+    options: Result<Options, OptionError>,
+    debug: bool,
+    over_file: bool,
+    pub(crate) settings: Settings,
+}
+
+/// What `run` needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) workers: u32,
+    pub(crate) clone_fd: bool,
+    pub(crate) handle_signals: bool,
+    pub(crate) keep_mounted: bool,
+    pub(crate) on_panic: OnPanic,
+}
+
+impl<F: Filesystem> Builder<F> {
+    pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
+        let settings = Settings {
+            workers: 30,
+            clone_fd: false,
+            handle_signals: false,
+            keep_mounted: false,
+            on_panic: OnPanic::End,
+        };
+        Self {
+            fs,
+            lock,
+            options: Ok(Options::default()),
+            debug: false,
+            over_file: false,
+            settings,
+        }
+    }
+
+    fn change(mut self, add: impl FnOnce(&mut Options) -> Result<(), OptionError>) -> Self {
+        // The first mistake is kept, for `mount` to return.
+        self.options = self
+            .options
+            .and_then(|mut options| add(&mut options).map(|()| options));
+        self
+    }
+
+    /// One mount option, as `fsname=a,b`: nothing in it is special.
+    ///
+    /// It is checked by [`mount`](Self::mount).
+    pub fn option(self, option: impl AsRef<str>) -> Self {
+        self.change(|options| options.add(option.as_ref()))
+    }
+
+    /// Mount options as `-o` takes them: with commas between them, and a backslash before a comma or backslash that is
+    /// part of one. They are checked by [`mount`](Self::mount).
+    pub fn options(self, options: impl AsRef<str>) -> Self {
+        self.change(|all| all.add_all(options.as_ref()))
+    }
+
+    /// `fsname=NAME`: the source, first column of df(1).
+    pub fn fsname(self, name: impl fmt::Display) -> Self {
+        self.option(format!("fsname={name}"))
+    }
+
+    /// `subtype=NAME`: the type is shown as `fuse.NAME`.
+    pub fn subtype(self, name: impl fmt::Display) -> Self {
+        self.option(format!("subtype={name}"))
+    }
+
+    /// `allow_other`: all users may access the mount, not only who mounted it. Users need `user_allow_other` in
+    /// /etc/fuse.conf.
+    pub fn allow_other(self) -> Self {
+        self.option("allow_other")
+    }
+
+    /// `allow_root`: root may access the mount too.
+    pub fn allow_root(self) -> Self {
+        self.option("allow_root")
+    }
+
+    /// `default_permissions`: the kernel checks permissions by mode, owner and group. Without it the file system has to.
+    pub fn default_permissions(self) -> Self {
+        self.option("default_permissions")
+    }
+
+    /// `auto_unmount`: a second process unmounts when this one is gone, however it ended.
+    pub fn auto_unmount(self) -> Self {
+        self.option("auto_unmount")
+    }
+
+    /// `ro`: nothing can be written.
+    pub fn read_only(self) -> Self {
+        self.option("ro")
+    }
+
+    /// `max_read=BYTES`: the largest read.
+    pub fn max_read(self, bytes: u32) -> Self {
+        self.option(format!("max_read={bytes}"))
+    }
+
+    /// `-d`: libfuse logs each request.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// Allows to mount over a file. The root of the file system then is a file.
+    pub fn over_file(mut self, over_file: bool) -> Self {
+        self.over_file = over_file;
+        self
+    }
+
+    /// llfuse's `workers`, libfuse's `max_threads`: how many handlers may run at once; 30 unless set, at least 1.
+    ///
+    /// libfuse starts them as they are needed. A handler that waits for the lock, or does slow work while it has released
+    /// it, occupies one. libfuse before 3.12 has no limit.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.settings.workers = workers.max(1);
+        self
+    }
+
+    /// `clone_fd`: each worker has a descriptor of its own.
+    pub fn clone_fd(mut self, clone_fd: bool) -> Self {
+        self.settings.clone_fd = clone_fd;
+        self
+    }
+
+    /// While the session runs, SIGINT, SIGTERM and SIGHUP end it, and [`End`](crate::End) says which it was.
+    ///
+    /// Of all sessions of the process that handle signals. Afterwards the handlers from before are installed again. Signals
+    /// that are ignored stay ignored, and no other signal is touched. Off unless set.
+    pub fn handle_signals(mut self, handle_signals: bool) -> Self {
+        self.settings.handle_signals = handle_signals;
+        self
+    }
+
+    /// llfuse's `close(unmount=False)`: the mount point stays when the session has ended, and fails with ENOTCONN, so that
+    /// nobody takes the directory below for the file system.
+    pub fn keep_mounted(mut self, keep_mounted: bool) -> Self {
+        self.settings.keep_mounted = keep_mounted;
+        self
+    }
+
+    /// What becomes of the session when a handler panics.
+    pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.settings.on_panic = on_panic;
+        self
+    }
+
+    /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
+    /// fork before it calls [`Session::run`].
+    ///
+    /// `/dev/fd/N` is no mount point: N is a descriptor of a FUSE file system that somebody else has mounted.
+    ///
+    /// While libfuse mounts, it changes the environment (`_FUSE_COMMFD`): do it before other threads use it.
+    ///
+    /// # Errors
+    ///
+    /// Each [`MountError`] says what to do.
+    pub fn mount(self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
+        let path = path.as_ref();
+        sys::check_layout().map_err(MountError::Layout)?;
+        let options = self.options?;
+        let mount_point = mount::check(path, self.over_file, &options)?;
+        log::capture_libfuse();
+
+        let control = Arc::new(Control::new());
+        let core = Arc::new(Core::new(
+            Arc::new(self.fs),
+            self.lock,
+            control,
+            self.settings.on_panic,
+        ));
+        let mut arguments = vec!["fuse3".to_owned()];
+        arguments.extend(options.arguments());
+        if self.debug {
+            arguments.push("-odebug".to_owned());
+        }
+        let session = new_session(&arguments, &core)?;
+        // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
+        let live = unsafe { Live::new(session, core) };
+        // SAFETY: the session was just made, and `mount_point` lives; libfuse copies it.
+        let mounted = || unsafe { sys::fuse_session_mount(session.as_ptr(), mount_point.as_ptr()) };
+        let (result, said) = log::listen(mounted);
+        if result != 0 {
+            let said = if said.is_empty() {
+                "fusermount3 said why on stderr".to_owned()
+            } else {
+                said
+            };
+            return Err(MountError::Failed(path.to_owned(), said));
+        }
+        Ok(Session::new(live, self.settings))
+    }
+}
+
+/// `fuse_session_new()` with the table of `F`.
+fn new_session<F: Filesystem>(
+    arguments: &[String],
+    core: &Arc<Core<F>>,
+) -> Result<NonNull<sys::fuse_session>, MountError> {
+    let refused = |said: String| MountError::Refused(said);
+    let strings: Result<Vec<_>, _> = arguments
+        .iter()
+        .map(|argument| CString::new(argument.as_str()))
+        .collect();
+    let strings = strings.map_err(|error| refused(error.to_string()))?;
+    let mut args = sys::FUSE_ARGS_INIT(0, std::ptr::null_mut());
+    for string in &strings {
+        // Copied to libfuse's own memory, since libfuse frees what it is given when it fails.
+        // SAFETY: `args` is a list that libfuse made itself, and `string` lives.
+        if unsafe { sys::fuse_opt_add_arg(&raw mut args, string.as_ptr()) } != 0 {
+            return Err(refused("out of memory".to_owned()));
+        }
+    }
+    let ops = Table::<F>::OPS;
+    let userdata = Arc::as_ptr(core).cast_mut().cast();
+    // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+    let new = || unsafe {
+        sys::fuse_session_new(&raw mut args, &raw const ops, size_of_val(&ops), userdata)
+    };
+    let (session, said) = log::listen(new);
+    // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
+    unsafe { sys::fuse_opt_free_args(&raw mut args) };
+    NonNull::new(session).ok_or_else(|| refused(said))
+}
+
+impl<F: Filesystem> fmt::Debug for Builder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("options", &self.options)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,158 @@
+use std::ffi::c_int;
+use std::ptr;
+
+use crate::answer::{Asked, Payload};
+use crate::context::Caller;
+use crate::core::Core;
+use crate::request::Request;
+use crate::{Answer, Context, Errno, Filesystem, Locking, Operation, Unanswered, sys};
+
+/// While it lives, the thread cannot be cancelled: libfuse cancels its workers over io_uring while they are in handlers,
+/// and a forced unwind through Rust aborts the process.
+#[derive(Debug)]
+pub(crate) struct Uncancelled(c_int);
+
+unsafe extern "C" {
+    /// pthread_setcancelstate(3), which the libc crate does not have for glibc.
+    fn pthread_setcancelstate(state: c_int, oldstate: *mut c_int) -> c_int;
+}
+/// `PTHREAD_CANCEL_DISABLE`: 1 in glibc and musl.
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+impl Uncancelled {
+    pub(crate) fn new() -> Self {
+        let mut before = 0;
+        // SAFETY: `before` lives; the call changes this thread only.
+        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
+        Self(before)
+    }
+}
+
+impl Drop for Uncancelled {
+    fn drop(&mut self) {
+        // SAFETY: `self.0` is what the call returned before; null is allowed where the state is not wanted.
+        unsafe { pthread_setcancelstate(self.0, ptr::null_mut()) };
+    }
+}
+
+/// A request on its way to its handler. Everything that trampolines have in common is here.
+pub(crate) struct Call<'c, F: Filesystem> {
+    core: &'c Core<F>,
+    request: Request,
+    asked: Asked,
+    _uncancelled: Uncancelled,
+}
+
+impl<'c, F: Filesystem> Call<'c, F> {
+    /// # Safety
+    ///
+    /// libfuse passed `req` to a slot of the table of `F`, and nobody else answers it.
+    pub(crate) unsafe fn take(req: sys::fuse_req_t, asked: Asked) -> Self {
+        let uncancelled = Uncancelled::new();
+        // SAFETY: the caller promises that libfuse passed `req` to a handler.
+        let userdata = unsafe { sys::fuse_req_userdata(req) };
+        // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives it.
+        let core = unsafe { &*userdata.cast::<Core<F>>() };
+        // SAFETY: the caller promises it.
+        let request = unsafe { Request::take(req) };
+        Self {
+            core,
+            request,
+            asked,
+            _uncancelled: uncancelled,
+        }
+    }
+
+    /// Runs the handler with the lock held, and sends what it returns with the lock released.
+    ///
+    /// When the handler panics, unwinding drops the context: the lock is released, then the request answers EIO.
+    pub(crate) fn answer<T: Payload>(
+        self,
+        operation: Operation,
+        handler: impl FnOnce(&'c F, &mut Context<'_, F>) -> Answer<T>,
+    ) {
+        let Self {
+            core,
+            request,
+            asked,
+            _uncancelled,
+        } = self;
+        core.counters.request(operation);
+        core.guarded(operation, || {
+            let caller = Caller::of(&request);
+            let guard = match core.lock.enter(operation) {
+                Ok(guard) => guard,
+                Err(error) => return refuse(request, operation, &error),
+            };
+            let mut cx = Context::new(guard, caller, Some(request), asked, Some(core));
+            let answer = handler(&core.fs, &mut cx);
+            let request = cx.into_request();
+            settle(core, operation, asked, request, answer);
+        });
+    }
+
+    /// The same for `forget`, which the kernel wants no answer to.
+    pub(crate) fn forget(
+        self,
+        operation: Operation,
+        handler: impl FnOnce(&'c F, &mut Context<'_, F>),
+    ) {
+        let Self {
+            core,
+            request,
+            asked,
+            _uncancelled,
+        } = self;
+        core.counters.request(operation);
+        let caller = Caller::of(&request);
+        request.none();
+        core.guarded(operation, || match core.lock.enter(operation) {
+            Ok(guard) => handler(
+                &core.fs,
+                &mut Context::new(guard, caller, None, asked, Some(core)),
+            ),
+            Err(error) => crate::log::error!("{operation} was not called: {error}"),
+        });
+    }
+}
+
+/// The lock cannot be had: a handler leaked its guard on this worker.
+fn refuse(request: Request, operation: Operation, error: &dyn std::error::Error) {
+    crate::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
+    // Whether the caller takes the error or is gone makes no difference.
+    let _ = request.err(Errno::EDEADLK);
+}
+
+/// Sends the answer, and takes back what it gave out when the kernel does not take it.
+fn settle<F: Filesystem, T: Payload>(
+    core: &Core<F>,
+    operation: Operation,
+    asked: Asked,
+    request: Option<Request>,
+    answer: Answer<T>,
+) {
+    match (answer, request) {
+        (Ok(payload), Some(request)) => {
+            if payload.send(request, asked).is_err() {
+                core.undo(payload.undo(asked));
+            }
+        }
+        // An error that is not taken leaves nothing to undo.
+        (Err(Unanswered::Errno(errno)), Some(request)) => drop(request.err(errno)),
+        (Err(Unanswered::Deferred(_)), None) => {}
+        (Err(Unanswered::Deferred(_)), Some(_)) => {
+            crate::log::error!("{operation} returned the deferred answer of another request");
+        }
+        (Ok(payload), None) => {
+            crate::log::error!(
+                "{operation} both deferred its answer and returned one; the deferred one counts"
+            );
+            core.undo(payload.undo(asked));
+        }
+        (Err(Unanswered::Errno(errno)), None) => {
+            crate::log::error!(
+                "{operation} both deferred its answer and returned {errno:?}; the deferred one counts"
+            );
+        }
+    }
+}

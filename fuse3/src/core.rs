@@ -1,0 +1,271 @@
+use std::any::Any;
+use std::io;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::answer::{Asked, Undo};
+use crate::context::Caller;
+use crate::control::{Control, TROUBLE};
+use crate::deferred::Outlived;
+use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, SessionStats, sys};
+
+/// What the handlers of one session share: libfuse's `userdata`.
+pub(crate) struct Core<F: Filesystem> {
+    pub(crate) fs: Arc<F>,
+    pub(crate) lock: F::Lock,
+    pub(crate) control: Arc<Control>,
+    on_panic: OnPanic,
+    trouble: Mutex<Option<Trouble>>,
+    pub(crate) counters: Counters,
+    begun: AtomicBool,
+    destroyed: AtomicBool,
+    live: OnceLock<Weak<Live<F>>>,
+}
+
+/// Why a session ended by itself.
+pub(crate) enum Trouble {
+    /// A handler panicked with this.
+    Panic(Box<dyn Any + Send>),
+    /// `init` failed.
+    Init(io::Error),
+}
+
+/// Counts for [`SessionStats`].
+#[derive(Debug)]
+pub(crate) struct Counters {
+    requests: [AtomicU64; Operation::ALL.len()],
+    not_taken: AtomicU64,
+    panics: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn request(&self, operation: Operation) {
+        self.requests[operation as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn not_taken(&self) {
+        self.not_taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> SessionStats {
+        let requests = Operation::ALL.iter().zip(&self.requests);
+        let requests =
+            requests.map(|(operation, count)| (*operation, count.load(Ordering::Relaxed)));
+        SessionStats {
+            requests: requests.filter(|(_, count)| *count > 0).collect(),
+            not_taken: self.not_taken.load(Ordering::Relaxed),
+            panics: self.panics.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl<F: Filesystem> Core<F> {
+    pub(crate) fn new(fs: Arc<F>, lock: F::Lock, control: Arc<Control>, on_panic: OnPanic) -> Self {
+        Self {
+            fs,
+            lock,
+            control,
+            on_panic,
+            trouble: Mutex::new(None),
+            counters: Counters {
+                requests: [const { AtomicU64::new(0) }; Operation::ALL.len()],
+                not_taken: AtomicU64::new(0),
+                panics: AtomicU64::new(0),
+            },
+            begun: AtomicBool::new(false),
+            destroyed: AtomicBool::new(false),
+            live: OnceLock::new(),
+        }
+    }
+
+    /// Runs code of the file system. A panic ends here: it is counted, and by policy ends the session.
+    pub(crate) fn guarded<R>(&self, operation: Operation, run: impl FnOnce() -> R) -> Option<R> {
+        catch_unwind(AssertUnwindSafe(run))
+            .map_err(|payload| self.panicked(operation, payload))
+            .ok()
+    }
+
+    fn panicked(&self, operation: Operation, payload: Box<dyn Any + Send>) {
+        self.counters.panics.fetch_add(1, Ordering::Relaxed);
+        let what = payload.downcast_ref::<&str>().copied();
+        let what = what
+            .or(payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("a value that is no text");
+        crate::log::error!("{operation} panicked: {what}");
+        match self.on_panic {
+            OnPanic::End => self.trouble(Trouble::Panic(payload)),
+            // Its destructor is the application's, and might panic again.
+            OnPanic::Continue => mem::forget(payload),
+        }
+    }
+
+    fn trouble(&self, trouble: Trouble) {
+        let mut first = self.trouble.lock();
+        if first.is_none() {
+            *first = Some(trouble);
+        } else {
+            crate::log::warn!(
+                "the session is ending for an earlier panic or error; this one is not returned"
+            );
+            mem::forget(trouble);
+        }
+        drop(first);
+        self.control.end(TROUBLE);
+    }
+
+    pub(crate) fn take_trouble(&self) -> Option<Trouble> {
+        self.trouble.lock().take()
+    }
+
+    pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
+        self.counters.request(Operation::Init);
+        self.begun.store(true, Ordering::SeqCst);
+        let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
+            Ok(mut guard) => self.fs.init(&mut guard, connection),
+            Err(error) => Err(io::Error::other(error)),
+        });
+        if let Some(Err(error)) = result {
+            crate::log::error!("init failed: {error}");
+            self.trouble(Trouble::Init(error));
+        }
+    }
+
+    /// Calls `destroy`, once, and only after `init`.
+    pub(crate) fn destroy(&self) {
+        if !self.begun.load(Ordering::SeqCst) || self.destroyed.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        self.counters.request(Operation::Destroy);
+        self.guarded(Operation::Destroy, || {
+            match self.lock.enter(Operation::Destroy) {
+                Ok(mut guard) => self.fs.destroy(&mut guard),
+                Err(error) => crate::log::error!("destroy was not called: {error}"),
+            }
+        });
+    }
+
+    /// Takes back what an answer gave out that the kernel did not take.
+    pub(crate) fn undo(&self, undo: Undo) {
+        let forget = |ino| self.take_back(Operation::Forget, ino, |fs, cx| fs.forget(cx, ino, 1));
+        let release = |ino, file| {
+            self.take_back(Operation::Release, ino, |fs, cx| {
+                // Nobody waits for the result of a release.
+                drop(fs.release(cx, ino, &file));
+            });
+        };
+        self.counters.not_taken();
+        match undo {
+            Undo::Nothing => {}
+            Undo::Forget(ino) => forget(ino),
+            Undo::Release(ino, file) => release(ino, file),
+            Undo::Releasedir(ino, file) => self.take_back(Operation::Releasedir, ino, |fs, cx| {
+                // Nobody waits for the result of a release.
+                drop(fs.releasedir(cx, ino, &file));
+            }),
+            Undo::ReleaseAndForget(ino, file) => {
+                release(ino, file);
+                forget(ino);
+            }
+            Undo::ForgetEach(inos) => inos.into_iter().for_each(forget),
+        }
+    }
+
+    fn take_back(
+        &self,
+        operation: Operation,
+        ino: Ino,
+        call: impl FnOnce(&F, &mut Context<'_, F>),
+    ) {
+        self.guarded(operation, || match self.lock.enter(operation) {
+            Ok(guard) => {
+                let mut cx =
+                    Context::new(guard, Caller::default(), None, Asked::of(ino), Some(self));
+                call(&self.fs, &mut cx);
+            }
+            Err(error) => {
+                crate::log::error!("{operation} of inode {ino} was not taken back: {error}")
+            }
+        });
+    }
+
+    pub(crate) fn set_live(&self, live: &Arc<Live<F>>) {
+        // Set once, by `Live::new`.
+        let _ = self.live.set(Arc::downgrade(live));
+    }
+
+    /// The session, for a reply that outlives its handler.
+    pub(crate) fn outlived(&self) -> Option<Arc<dyn Outlived>> {
+        let live = self.live.get()?.upgrade()?;
+        Some(live)
+    }
+}
+
+/// A `fuse_session`, and what its handlers need; destroyed when neither session nor reply holds it any more.
+///
+/// # Invariants
+///
+/// `session` came from `fuse_session_new()` with `core` as its userdata, and is destroyed with this value.
+pub(crate) struct Live<F: Filesystem> {
+    session: NonNull<sys::fuse_session>,
+    pub(crate) core: Arc<Core<F>>,
+    /// Whether the descriptor is open.
+    open: RwLock<bool>,
+}
+
+// SAFETY: libfuse allows replies from any thread and the end of a session on another one than its start; the loop is run
+// by one thread, which `Session::run` sees to by taking the session.
+unsafe impl<F: Filesystem> Send for Live<F> {}
+// SAFETY: as for `Send`; what is called through `&Live` at once (replies, `fuse_session_exit`) libfuse locks.
+unsafe impl<F: Filesystem> Sync for Live<F> {}
+
+impl<F: Filesystem> Live<F> {
+    /// # Safety
+    ///
+    /// The invariants.
+    pub(crate) unsafe fn new(session: NonNull<sys::fuse_session>, core: Arc<Core<F>>) -> Arc<Self> {
+        let live = Arc::new(Self {
+            session,
+            core,
+            open: RwLock::new(true),
+        });
+        live.core.set_live(&live);
+        live
+    }
+
+    pub(crate) fn session(&self) -> *mut sys::fuse_session {
+        self.session.as_ptr()
+    }
+
+    /// From now on no deferred reply touches the descriptor; those that were doing it are done.
+    pub(crate) fn close(&self) {
+        self.core.control.close();
+        *self.open.write() = false;
+    }
+}
+
+impl<F: Filesystem> Drop for Live<F> {
+    fn drop(&mut self) {
+        // SAFETY: the session is ours (invariant), its loop has ended, since `Session` held this value, and there is no
+        // unanswered request, since each holds it too.
+        unsafe { sys::fuse_session_destroy(self.session()) };
+    }
+}
+
+impl<F: Filesystem> Outlived for Live<F> {
+    fn while_open(&self, send: &mut dyn FnMut()) -> bool {
+        let open = self.open.read();
+        if *open {
+            send();
+        }
+        *open
+    }
+
+    fn undo(&self, undo: Undo) {
+        self.core.undo(undo);
+    }
+}

@@ -1,0 +1,175 @@
+use std::{fmt, mem};
+
+use crate::{Fh, OpenFlags, sys};
+
+/// `struct fuse_file_info`: the open file that a request is about.
+#[repr(transparent)]
+pub struct FileInfo(sys::fuse_file_info);
+
+impl FileInfo {
+    /// What a handler gets for a file that `open` called `handle`, opened with `flags`; for tests of handlers.
+    pub fn new(handle: Fh, flags: OpenFlags) -> Self {
+        // SAFETY: `struct fuse_file_info` is integers, for which zero is a value.
+        let mut fi: sys::fuse_file_info = unsafe { mem::zeroed() };
+        fi.fh = handle.0;
+        fi.flags = flags.bits();
+        Self(fi)
+    }
+
+    /// # Safety
+    ///
+    /// `fi` is not null and lives, unchanged, for `'a`.
+    pub(crate) unsafe fn borrow<'a>(fi: *const sys::fuse_file_info) -> &'a Self {
+        // SAFETY: the caller promises that `fi` lives for 'a; the type is a transparent wrapper.
+        unsafe { &*fi.cast::<Self>() }
+    }
+
+    /// `fh`: what `open`, `create` or `opendir` called it.
+    pub fn handle(&self) -> Fh {
+        Fh(self.0.fh)
+    }
+
+    /// `flags`: as the file was opened. For `write` with the writeback cache, those of any open file of the inode.
+    pub fn flags(&self) -> OpenFlags {
+        OpenFlags::from_bits_retain(self.0.flags)
+    }
+
+    /// `lock_owner`: who closes or locks; for `flush`, `release` and locks.
+    pub fn lock_owner(&self) -> u64 {
+        self.0.lock_owner
+    }
+
+    /// `writepage`: this write comes from the page cache, not from write(2); its uid, gid and pid may be anybody's.
+    pub fn writepage(&self) -> bool {
+        // SAFETY: `self.0` lives.
+        unsafe { sys::fuse3_fi_get_writepage(&raw const self.0) == 1 }
+    }
+
+    /// `flush`: of `release`, a flush is to be done too.
+    pub fn flush(&self) -> bool {
+        // SAFETY: `self.0` lives.
+        unsafe { sys::fuse3_fi_get_flush(&raw const self.0) == 1 }
+    }
+
+    /// `flock_release`: of `release`, flock(2) locks of the file are to be dropped.
+    pub fn flock_release(&self) -> bool {
+        // SAFETY: `self.0` lives.
+        unsafe { sys::fuse3_fi_get_flock_release(&raw const self.0) == 1 }
+    }
+}
+
+impl fmt::Debug for FileInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileInfo")
+            .field("handle", &self.handle())
+            .field("flags", &self.flags())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer of `open`, `opendir` and `create`, pyfuse3's `FileInfo`: a handle, and how the kernel is to treat it.
+///
+/// ```
+/// use fuse3::{Fh, Opened};
+/// let opened = Opened::new(Fh(7)).keep_cache(true);
+/// # assert_eq!(opened.handle, Fh(7));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Opened {
+    /// What the file system calls the open file.
+    pub handle: Fh,
+    /// Reads and writes of this file pass the page cache by.
+    pub direct_io: bool,
+    /// What the page cache holds of the file stays valid. llfuse always said so.
+    pub keep_cache: bool,
+    /// lseek(2) fails with ESPIPE.
+    pub nonseekable: bool,
+    /// Of `opendir`: the kernel may cache the listing.
+    pub cache_readdir: bool,
+}
+
+impl Opened {
+    /// The open file `handle`, without any of the flags.
+    pub const fn new(handle: Fh) -> Self {
+        Self {
+            handle,
+            direct_io: false,
+            keep_cache: false,
+            nonseekable: false,
+            cache_readdir: false,
+        }
+    }
+
+    /// Sets [`direct_io`](Self::direct_io).
+    pub const fn direct_io(self, direct_io: bool) -> Self {
+        Self { direct_io, ..self }
+    }
+
+    /// Sets [`keep_cache`](Self::keep_cache).
+    pub const fn keep_cache(self, keep_cache: bool) -> Self {
+        Self { keep_cache, ..self }
+    }
+
+    /// Sets [`nonseekable`](Self::nonseekable).
+    pub const fn nonseekable(self, nonseekable: bool) -> Self {
+        Self {
+            nonseekable,
+            ..self
+        }
+    }
+
+    /// Sets [`cache_readdir`](Self::cache_readdir).
+    pub const fn cache_readdir(self, cache_readdir: bool) -> Self {
+        Self {
+            cache_readdir,
+            ..self
+        }
+    }
+
+    pub(crate) fn to_file_info(self, flags: OpenFlags) -> sys::fuse_file_info {
+        let mut fi = FileInfo::new(self.handle, flags).0;
+        // libfuse has had these four bits since 3.5, so that no accessor can say "unknown".
+        // SAFETY: `fi` lives.
+        unsafe { sys::fuse3_fi_set_direct_io(&raw mut fi, self.direct_io.into()) };
+        // SAFETY: `fi` lives.
+        unsafe { sys::fuse3_fi_set_keep_cache(&raw mut fi, self.keep_cache.into()) };
+        // SAFETY: `fi` lives.
+        unsafe { sys::fuse3_fi_set_nonseekable(&raw mut fi, self.nonseekable.into()) };
+        // SAFETY: `fi` lives.
+        unsafe { sys::fuse3_fi_set_cache_readdir(&raw mut fi, self.cache_readdir.into()) };
+        fi
+    }
+}
+
+impl From<Fh> for Opened {
+    fn from(handle: Fh) -> Self {
+        Self::new(handle)
+    }
+}
+
+/// The answer of `create`: the new inode, and the file open on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Created {
+    /// The inode; adds one to its lookup count.
+    pub entry: crate::Entry,
+    /// The open file.
+    pub opened: Opened,
+}
+
+/// What `create` is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Create {
+    /// Type and permissions of the file, the umask applied unless `DONT_MASK` was negotiated.
+    pub mode: u32,
+    /// As open(2) was called, without O_CREAT.
+    pub flags: OpenFlags,
+}
+
+impl Create {
+    /// What a handler gets; for tests of handlers.
+    pub const fn new(mode: u32, flags: OpenFlags) -> Self {
+        Self { mode, flags }
+    }
+}

@@ -1,0 +1,19 @@
+use std::sync::Arc;
+
+use crate::control::{Control, TERMINATED};
+
+/// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
+#[derive(Clone, Debug)]
+pub struct Handle(pub(crate) Arc<Control>);
+
+impl Handle {
+    /// `fuse_session_exit()`, pyfuse3's `terminate`: makes [`Session::run`](crate::Session::run) return.
+    ///
+    /// From any thread, from a handler (which goes on, and is answered) and from a signal handler: it takes no lock and
+    /// allocates nothing. Before `run` is called, it makes it return at once. After the end it does nothing.
+    ///
+    /// Handlers in flight run to their end, and are answered.
+    pub fn terminate(&self) {
+        self.0.end(TERMINATED);
+    }
+}

@@ -1,0 +1,87 @@
+use std::sync::Arc;
+
+use crate::{GlobalLock, LockError, LockStats, Locked, Operation};
+
+/// What is held while a handler runs: the type [`Filesystem::Lock`](crate::Filesystem::Lock).
+///
+/// There are two, and no others: [`GlobalLock`], in an [`Arc`] or a `static`, and [`Concurrent`].
+pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// What a handler has of it: [`Locked`], or [`NoLock`].
+    type Guard<'a>
+    where
+        Self: 'a;
+
+    /// Takes the lock for a request.
+    #[doc(hidden)]
+    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError>;
+
+    /// The calling thread holds it.
+    #[doc(hidden)]
+    fn is_held(&self) -> bool;
+
+    /// [`GlobalLock::stats`]; `None` where there is no lock.
+    fn stats(&self) -> Option<LockStats>;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl<S> Sealed for std::sync::Arc<crate::GlobalLock<S>> {}
+    impl<S> Sealed for &'static crate::GlobalLock<S> {}
+    impl Sealed for super::Concurrent {}
+}
+
+impl<S: Send + 'static> Locking for Arc<GlobalLock<S>> {
+    type Guard<'a> = Locked<'a, S>;
+
+    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
+        self.lock_for(operation)
+    }
+
+    fn is_held(&self) -> bool {
+        GlobalLock::is_held(self)
+    }
+
+    fn stats(&self) -> Option<LockStats> {
+        Some(GlobalLock::stats(self))
+    }
+}
+
+impl<S: Send + 'static> Locking for &'static GlobalLock<S> {
+    type Guard<'a> = Locked<'a, S>;
+
+    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
+        self.lock_for(operation)
+    }
+
+    fn is_held(&self) -> bool {
+        GlobalLock::is_held(self)
+    }
+
+    fn stats(&self) -> Option<LockStats> {
+        Some(GlobalLock::stats(self))
+    }
+}
+
+/// No lock: handlers run in parallel and synchronise as they like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Concurrent;
+
+/// What a handler of a [`Concurrent`] file system holds: nothing.
+#[derive(Debug)]
+pub struct NoLock(());
+
+impl Locking for Concurrent {
+    type Guard<'a> = NoLock;
+
+    fn enter(&self, _operation: Operation) -> Result<NoLock, LockError> {
+        Ok(NoLock(()))
+    }
+
+    fn is_held(&self) -> bool {
+        false
+    }
+
+    fn stats(&self) -> Option<LockStats> {
+        None
+    }
+}

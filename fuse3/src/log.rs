@@ -1,0 +1,85 @@
+//! Where the library and libfuse say what they cannot return: the `log` crate, or stderr where the program has set no
+//! logger, so that nothing is lost.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char, c_int};
+use std::fmt;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+use ::log::Level;
+
+use crate::sys;
+
+macro_rules! error {
+    ($($arg:tt)*) => { $crate::log::say(::log::Level::Error, format_args!($($arg)*)) };
+}
+macro_rules! warn_ {
+    ($($arg:tt)*) => { $crate::log::say(::log::Level::Warn, format_args!($($arg)*)) };
+}
+macro_rules! info {
+    ($($arg:tt)*) => { $crate::log::say(::log::Level::Info, format_args!($($arg)*)) };
+}
+pub(crate) use {error, info, warn_ as warn};
+
+/// Says it as this crate.
+pub(crate) fn say(level: Level, what: fmt::Arguments<'_>) {
+    write("fuse3", level, what);
+}
+
+fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
+    if ::log::max_level() == ::log::LevelFilter::Off {
+        // A closed stderr is no reason to fail a request.
+        let _ = writeln!(std::io::stderr(), "{target}: {what}");
+    } else {
+        ::log::log!(target: target, level, "{what}");
+    }
+}
+
+thread_local! {
+    /// What libfuse says on this thread, while it is asked why a call failed.
+    static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Sends libfuse's log here, from now on and for the whole process.
+pub(crate) fn capture_libfuse() {
+    static ONCE: Once = Once::new();
+    // SAFETY: `sink` is a function with the lifetime of the program; `Once` keeps other threads from the call.
+    ONCE.call_once(|| unsafe { sys::fuse3_set_log_sink(Some(sink)) });
+}
+
+/// Runs `call`, and returns besides its result what libfuse said on this thread meanwhile.
+pub(crate) fn listen<R>(call: impl FnOnce() -> R) -> (R, String) {
+    HEARD.set(Some(String::new()));
+    let result = call();
+    let heard = HEARD.take().unwrap_or_default();
+    (result, heard.trim().to_owned())
+}
+
+/// libfuse calls it with cancellation switched off (wrapper.h) and a formatted line.
+extern "C" fn sink(level: c_int, message: *const c_char) {
+    // SAFETY: wrapper.h passes its own buffer, which `vsnprintf` has terminated.
+    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    let level =
+        match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {
+            sys::fuse_log_level_FUSE_LOG_WARNING => Level::Warn,
+            sys::fuse_log_level_FUSE_LOG_NOTICE | sys::fuse_log_level_FUSE_LOG_INFO => Level::Info,
+            sys::fuse_log_level_FUSE_LOG_DEBUG => Level::Debug,
+            _ => Level::Error,
+        };
+    let hear = || {
+        let heard = HEARD.try_with(|heard| match &mut *heard.borrow_mut() {
+            Some(heard) => {
+                heard.push_str(&message);
+                true
+            }
+            None => false,
+        });
+        if !heard.unwrap_or(false) {
+            write("libfuse", level, format_args!("{}", message.trim_end()));
+        }
+    };
+    // A logger that panics must not unwind into C; there is nowhere left to say so.
+    drop(catch_unwind(AssertUnwindSafe(hear)));
+}

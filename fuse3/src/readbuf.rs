@@ -1,0 +1,270 @@
+use std::cell::Cell;
+use std::fmt;
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+thread_local! {
+    /// The memory that this thread's next reply is put together in: kept, so that a read allocates nothing.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// An empty vector with room for `capacity` bytes; the thread's spare one, when it has one.
+pub(crate) fn take_spare(capacity: usize) -> Vec<u8> {
+    // While the thread ends, there is no spare.
+    let mut buf = SPARE.try_with(Cell::take).unwrap_or_default();
+    buf.clear();
+    // The kernel asks for at most 1 MiB unless it was set up for more; then the vector grows.
+    buf.reserve_exact(capacity.min(1 << 20));
+    buf
+}
+
+/// Keeps `buf` for the thread's next reply, unless it has a larger one.
+pub(crate) fn give_spare(buf: Vec<u8>) {
+    let larger = |spare: &Cell<Vec<u8>>| {
+        let old = spare.take();
+        spare.set(if old.capacity() > buf.capacity() {
+            old
+        } else {
+            buf
+        });
+    };
+    // While the thread ends, the memory is freed.
+    let _ = SPARE.try_with(larger);
+}
+
+/// Where `read` puts what it read: room for as many bytes as were asked for.
+///
+/// What goes out is either copied in here, or lent from where it is: `lend` for what `&self` owns, `share` for what an
+/// [`Arc`] owns. Both leave without a copy, after the lock has been released. Each way ends in a [`Data`], which the
+/// handler returns.
+///
+/// At the end of the file there are fewer bytes than asked for; elsewhere the kernel takes missing bytes for zeros,
+/// unless the file was opened with `direct_io`. More bytes than asked for are a mistake: the caller gets EIO.
+pub struct ReadBuf {
+    buf: Vec<u8>,
+    size: usize,
+    overflow: usize,
+}
+
+impl ReadBuf {
+    /// Room for `size` bytes; for tests of handlers.
+    pub fn new(size: usize) -> Self {
+        Self {
+            buf: take_spare(size),
+            size,
+            overflow: 0,
+        }
+    }
+
+    /// How many bytes were asked for.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many bytes still fit.
+    pub fn remaining(&self) -> usize {
+        self.size - self.buf.len()
+    }
+
+    /// Appends a copy of `data`.
+    pub fn push(&mut self, data: &[u8]) {
+        if self.check(data.len()) {
+            self.buf.extend_from_slice(data);
+        }
+    }
+
+    /// Appends `count` zeros: a hole.
+    pub fn push_zeros(&mut self, count: usize) {
+        if self.check(count) {
+            self.buf.resize(self.buf.len() + count, 0);
+        }
+    }
+
+    /// Appends what `read` writes into `count` bytes, as many as it says; for read(2) and its like.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`; nothing is appended then.
+    pub fn push_with<E>(
+        &mut self,
+        count: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let start = self.buf.len();
+        let count = count.min(self.remaining());
+        self.buf.resize(start + count, 0);
+        let result = read(&mut self.buf[start..]);
+        let got = result.as_ref().map_or(0, |&got| got);
+        self.buf.truncate(start + got.min(count));
+        if got > count {
+            self.overflow += got - count;
+        }
+        result
+    }
+
+    fn check(&mut self, count: usize) -> bool {
+        let fits = count <= self.remaining();
+        if !fits {
+            self.overflow += count - self.remaining();
+        }
+        fits
+    }
+
+    /// The bytes pushed so far are the answer.
+    pub fn finish(self) -> Data<'static> {
+        Data(if self.overflow > 0 {
+            Source::TooMuch(self.size + self.overflow)
+        } else {
+            Source::Copied(self.buf)
+        })
+    }
+
+    /// The answer is a copy of `data`.
+    pub fn copy_from(mut self, data: &[u8]) -> Data<'static> {
+        self.push(data);
+        self.finish()
+    }
+
+    /// The answer is `data` itself, which lives as long as the file system.
+    pub fn lend(self, data: &[u8]) -> Data<'_> {
+        give_spare(self.buf);
+        Data(Source::Lent(data))
+    }
+
+    /// The answer is `bytes[range]`, of which the reply holds a share until it is sent.
+    ///
+    /// # Panics
+    ///
+    /// Not here: a range that `bytes` does not have is answered with EIO.
+    pub fn share<B>(self, bytes: Arc<B>, range: Range<usize>) -> Data<'static>
+    where
+        B: AsRef<[u8]> + Send + Sync + 'static,
+    {
+        give_spare(self.buf);
+        Data(Source::Shared(bytes, range))
+    }
+}
+
+impl fmt::Debug for ReadBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadBuf")
+            .field("size", &self.size)
+            .field("filled", &self.buf.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer of `read`, made by a [`ReadBuf`].
+pub struct Data<'a>(Source<'a>);
+
+enum Source<'a> {
+    Copied(Vec<u8>),
+    Lent(&'a [u8]),
+    Shared(Arc<dyn AsRef<[u8]> + Send + Sync>, Range<usize>),
+    /// More bytes than there was room for: how many it would have been.
+    TooMuch(usize),
+}
+
+impl Data<'_> {
+    /// The bytes.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them, when more than `size` were given or a range is not there.
+    pub fn bytes(&self, size: usize) -> Result<&[u8], String> {
+        let bytes = match &self.0 {
+            Source::Copied(bytes) => bytes,
+            Source::Lent(bytes) => *bytes,
+            Source::Shared(owner, range) => {
+                let bytes = (**owner).as_ref();
+                bytes
+                    .get(range.clone())
+                    .ok_or_else(|| format!("read shared the bytes {range:?} of {}", bytes.len()))?
+            }
+            Source::TooMuch(count) => {
+                return Err(format!(
+                    "read gave {count} bytes where {size} were asked for"
+                ));
+            }
+        };
+        if bytes.len() > size {
+            return Err(format!(
+                "read gave {} bytes where {size} were asked for",
+                bytes.len()
+            ));
+        }
+        Ok(bytes)
+    }
+}
+
+impl Drop for Data<'_> {
+    fn drop(&mut self) {
+        if let Source::Copied(bytes) = &mut self.0 {
+            give_spare(mem::take(bytes));
+        }
+    }
+}
+
+impl fmt::Debug for Data<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes(usize::MAX) {
+            Ok(bytes) => write!(f, "Data({} bytes)", bytes.len()),
+            Err(error) => write!(f, "Data({error})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_and_holes() {
+        let mut out = ReadBuf::new(10);
+        out.push(b"abc");
+        out.push_zeros(2);
+        assert_eq!(out.remaining(), 5);
+        assert_eq!(
+            out.push_with(9, |room| {
+                room[..2].copy_from_slice(b"de");
+                Ok::<_, ()>(2)
+            }),
+            Ok(2)
+        );
+        assert_eq!(out.finish().bytes(10), Ok(&b"abc\0\0de"[..]));
+    }
+
+    #[test]
+    fn more_than_asked_is_an_error() {
+        assert!(
+            ReadBuf::new(2)
+                .copy_from(b"abc")
+                .bytes(2)
+                .unwrap_err()
+                .contains("3 bytes where 2")
+        );
+        assert!(ReadBuf::new(2).lend(b"abc").bytes(2).is_err());
+        let shared: Arc<Vec<u8>> = Arc::new(vec![1, 2, 3]);
+        assert!(
+            ReadBuf::new(9)
+                .share(shared.clone(), 2..5)
+                .bytes(9)
+                .is_err()
+        );
+        assert_eq!(
+            ReadBuf::new(9).share(shared, 1..3).bytes(9),
+            Ok(&[2, 3][..])
+        );
+        let mut out = ReadBuf::new(2);
+        assert_eq!(out.push_with(5, |room| Ok::<_, ()>(room.len() + 1)), Ok(3));
+        assert!(out.finish().bytes(2).is_err());
+    }
+
+    #[test]
+    fn the_memory_is_kept() {
+        drop(ReadBuf::new(100_000).copy_from(&[7; 100_000]));
+        let out = ReadBuf::new(10);
+        assert!(out.buf.capacity() >= 100_000);
+    }
+}

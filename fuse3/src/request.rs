@@ -1,0 +1,148 @@
+use std::ffi::{CStr, c_int};
+use std::mem::ManuallyDrop;
+use std::ptr::{self, NonNull};
+
+use crate::{Errno, OpenFlags, Opened, sys};
+
+/// A request that has not been answered: the only owner of its `fuse_req_t`.
+///
+/// # Invariants
+///
+/// The pointer is of a request that libfuse gave to a handler and that has not been answered. Each answer takes the
+/// value, since libfuse frees the request in each `fuse_reply_*`, when that returns an error too. Dropped unanswered, it
+/// answers EIO, so that no client waits for ever.
+///
+/// An answer returns 0, or the negative errno of the write to the kernel; -ENOENT when the client was interrupted and
+/// nobody takes the answer any more.
+#[derive(Debug)]
+pub struct Request(NonNull<sys::fuse_req>);
+
+// SAFETY: libfuse allows that a request is answered from any thread; it locks its session for that.
+unsafe impl Send for Request {}
+
+/// What the reply functions return.
+pub(crate) type Sent = Result<(), NotTaken>;
+
+/// The kernel did not take an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotTaken(pub(crate) c_int);
+
+fn sent(result: c_int) -> Sent {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(NotTaken(result))
+    }
+}
+
+impl Request {
+    /// # Safety
+    ///
+    /// `req` came from libfuse as argument of a handler, and nobody else answers it.
+    pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
+        // SAFETY: libfuse passes the request that it has just allocated, never null.
+        Self(unsafe { NonNull::new_unchecked(req) })
+    }
+
+    /// The request itself, for what does not answer it.
+    pub(crate) fn as_ptr(&self) -> sys::fuse_req_t {
+        self.0.as_ptr()
+    }
+
+    /// Gives up the duty to answer.
+    fn spend(self) -> sys::fuse_req_t {
+        ManuallyDrop::new(self).0.as_ptr()
+    }
+
+    pub(crate) fn err(self, errno: Errno) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_err(req, errno.raw()) })
+    }
+
+    /// `fuse_reply_err(req, 0)`: done, with nothing to say.
+    pub(crate) fn ok(self) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_err(req, 0) })
+    }
+
+    /// Of `forget`, which has no answer; frees any other request without one.
+    pub(crate) fn none(self) {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        unsafe { sys::fuse_reply_none(req) };
+    }
+
+    pub(crate) fn entry(self, entry: &sys::fuse_entry_param) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `entry` lives.
+        sent(unsafe { sys::fuse_reply_entry(req, entry) })
+    }
+
+    pub(crate) fn create(self, entry: &sys::fuse_entry_param, opened: Opened) -> Sent {
+        let fi = opened.to_file_info(OpenFlags::empty());
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `entry` and `fi` live.
+        sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
+    }
+
+    pub(crate) fn attr(self, attr: &libc::stat, timeout: f64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `attr` lives.
+        sent(unsafe { sys::fuse_reply_attr(req, attr, timeout) })
+    }
+
+    pub(crate) fn readlink(self, target: &CStr) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `target` lives.
+        sent(unsafe { sys::fuse_reply_readlink(req, target.as_ptr()) })
+    }
+
+    pub(crate) fn open(self, opened: Opened) -> Sent {
+        let fi = opened.to_file_info(OpenFlags::empty());
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `fi` lives.
+        sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
+    }
+
+    pub(crate) fn write(self, count: usize) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_write(req, count) })
+    }
+
+    pub(crate) fn buf(self, data: &[u8]) -> Sent {
+        let start = if data.is_empty() {
+            ptr::null()
+        } else {
+            data.as_ptr().cast()
+        };
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `start` points to `data.len()` bytes.
+        sent(unsafe { sys::fuse_reply_buf(req, start, data.len()) })
+    }
+
+    pub(crate) fn statfs(self, stat: &libc::statvfs) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `stat` lives.
+        sent(unsafe { sys::fuse_reply_statfs(req, stat) })
+    }
+
+    /// How long an extended attribute or the list of them is.
+    pub(crate) fn xattr(self, length: usize) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_xattr(req, length) })
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            crate::log::warn!("a request was dropped without an answer; its caller gets EIO");
+        }
+        // SAFETY: the request was unanswered (invariant), and this value is gone after it.
+        unsafe { sys::fuse_reply_err(self.0.as_ptr(), Errno::EIO.raw()) };
+    }
+}

@@ -1,0 +1,204 @@
+use std::ffi::c_int;
+use std::fmt;
+use std::io;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use crate::builder::Settings;
+use crate::control::{TERMINATED, TROUBLE};
+use crate::core::{Live, Trouble};
+use crate::signals::Handling;
+use crate::{Builder, Filesystem, Handle, Locking, SessionStats, sys};
+
+/// `struct fuse_session`: a file system that is mounted.
+///
+/// Dropped, it is unmounted.
+pub struct Session<F: Filesystem> {
+    live: Arc<Live<F>>,
+    settings: Settings,
+}
+
+impl<F: Filesystem> Session<F> {
+    /// The options of a session of `fs`, whose handlers run with `lock` held.
+    pub fn builder(fs: F, lock: F::Lock) -> Builder<F> {
+        Builder::new(fs, lock)
+    }
+
+    pub(crate) fn new(live: Arc<Live<F>>, settings: Settings) -> Self {
+        live.core.control.open(live.session());
+        Self { live, settings }
+    }
+
+    /// A handle that ends the session, from anywhere.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.live.core.control))
+    }
+
+    /// The file system.
+    pub fn fs(&self) -> &F {
+        &self.live.core.fs
+    }
+
+    /// What the session has done so far.
+    pub fn stats(&self) -> SessionStats {
+        self.live.core.counters.stats()
+    }
+
+    /// `fuse_session_loop_mt()`, llfuse's `main`: serves requests until the file system is unmounted, the session is
+    /// [terminated](Handle::terminate), or a signal comes; then unmounts.
+    ///
+    /// Handlers run on libfuse's workers, and this thread waits. When it returns, the workers have ended, and every request
+    /// that a handler was given has been answered.
+    ///
+    /// # Errors
+    ///
+    /// What `init` returned; what the loop failed with; EDEADLK when this thread holds the session's global lock, which
+    /// every handler would wait for.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    pub fn run(self) -> io::Result<End<F>> {
+        if self.live.core.lock.is_held() {
+            crate::log::error!(
+                "Session::run was called with the global lock held, which no handler could take then"
+            );
+            return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+        }
+        let handling = self
+            .settings
+            .handle_signals
+            .then(|| Handling::of(&self.live.core.control))
+            .transpose()?;
+        let result = self.serve();
+        drop(handling);
+        self.finish(result)
+    }
+
+    fn serve(&self) -> c_int {
+        // SAFETY: no precondition.
+        let config = unsafe { sys::fuse_loop_cfg_create() };
+        if config.is_null() {
+            return -libc::ENOMEM;
+        }
+        // SAFETY: `config` came from `fuse_loop_cfg_create()`.
+        unsafe { sys::fuse_loop_cfg_set_max_threads(config, self.settings.workers) };
+        // SAFETY: as above.
+        unsafe { sys::fuse_loop_cfg_set_clone_fd(config, self.settings.clone_fd.into()) };
+        // libfuse's default for idle workers is kept: they stay. One that it detaches might end after the loop has.
+        // SAFETY: the session lives, is mounted, and is run once, since `run` takes it.
+        let result = unsafe { sys::fuse_session_loop_mt(self.live.session(), config) };
+        // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
+        unsafe { sys::fuse_loop_cfg_destroy(config) };
+        result
+    }
+
+    /// Unmounts, and gives back what there is.
+    fn finish(self, result: c_int) -> io::Result<End<F>> {
+        self.end();
+        let core = &self.live.core;
+        let reason = match (core.take_trouble(), core.control.reason()) {
+            (Some(Trouble::Panic(payload)), _) => {
+                drop(self);
+                resume_unwind(payload)
+            }
+            (Some(Trouble::Init(error)), _) => return Err(error),
+            (None, TERMINATED | TROUBLE) => Reason::Terminated,
+            (None, signal) if signal > 0 => Reason::Signal(signal),
+            (None, _) if result < 0 => return Err(io::Error::from_raw_os_error(-result)),
+            (None, _) => Reason::Unmounted,
+        };
+        Ok(End {
+            reason,
+            fs: Arc::clone(&core.fs),
+            lock: core.lock.clone(),
+            stats: core.counters.stats(),
+        })
+    }
+
+    /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
+    /// nothing.
+    fn end(&self) {
+        let session = self.live.session();
+        self.live.close();
+        if self.settings.keep_mounted {
+            disconnect(session);
+        } else {
+            // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
+            unsafe { sys::fuse_session_unmount(session) };
+        }
+        self.live.core.destroy();
+    }
+}
+
+/// Ends the connection to the kernel, so that no client waits for an answer any more, but leaves the mount.
+///
+/// The descriptor is made one of /dev/null, rather than closed: libfuse closes the number later.
+fn disconnect(session: *mut sys::fuse_session) {
+    // SAFETY: the caller's session lives.
+    let fd = unsafe { sys::fuse_session_fd(session) };
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null");
+    let replaced = null.and_then(|null| {
+        use std::os::fd::AsRawFd;
+        // SAFETY: both descriptors are open, and `fd` is the session's own.
+        match unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    });
+    if let Err(error) = replaced {
+        crate::log::error!(
+            "the connection stays open until the last deferred reply is dropped: {error}"
+        );
+    }
+}
+
+impl<F: Filesystem> Drop for Session<F> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl<F: Filesystem> fmt::Debug for Session<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Somebody unmounted the file system, or the connection was aborted.
+    Unmounted,
+    /// [`Handle::terminate`].
+    Terminated,
+    /// This signal; what llfuse's `main` returns.
+    Signal(i32),
+}
+
+/// What is left of a session.
+pub struct End<F: Filesystem> {
+    /// Why it ended.
+    pub reason: Reason,
+    /// The file system; [`Arc::into_inner`] gives it back, unless a task or a reply that outlived the session has it too.
+    pub fs: Arc<F>,
+    /// The lock, and what it guards.
+    pub lock: F::Lock,
+    /// What the session did.
+    pub stats: SessionStats,
+}
+
+impl<F: Filesystem> fmt::Debug for End<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End")
+            .field("reason", &self.reason)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,575 @@
+//! The table of callbacks that libfuse is given. Each trampoline takes the call, borrows the arguments and answers.
+
+use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
+use std::marker::PhantomData;
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
+use std::ptr::NonNull;
+use std::slice;
+
+use crate::answer::Asked;
+use crate::call::{Call, Uncancelled};
+use crate::core::Core;
+use crate::sys::{
+    fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops, fuse_req_t,
+};
+use crate::{
+    AccessMode, Connection, Create, DirBuf, FileInfo, Filesystem, Ino, Operation, ReadBuf,
+    RenameFlags, SetAttr, XattrFlags,
+};
+
+/// The `fuse_lowlevel_ops` of a file system.
+pub(crate) struct Table<F>(PhantomData<F>);
+
+impl<F: Filesystem> Table<F> {
+    pub(crate) const OPS: fuse_lowlevel_ops = {
+        // SAFETY: every member is a nullable function pointer. Which there are depends on the headers, so that they
+        // cannot all be named.
+        let mut ops: fuse_lowlevel_ops = unsafe { mem::zeroed() };
+        ops.init = Some(init::<F>);
+        ops.destroy = Some(destroy::<F>);
+        ops.lookup = Some(lookup::<F>);
+        ops.forget = Some(forget::<F>);
+        ops.getattr = Some(getattr::<F>);
+        ops.setattr = Some(setattr::<F>);
+        ops.readlink = Some(readlink::<F>);
+        ops.mknod = Some(mknod::<F>);
+        ops.mkdir = Some(mkdir::<F>);
+        ops.unlink = Some(unlink::<F>);
+        ops.rmdir = Some(rmdir::<F>);
+        ops.symlink = Some(symlink::<F>);
+        ops.rename = Some(rename::<F>);
+        ops.link = Some(link::<F>);
+        ops.open = Some(open::<F>);
+        ops.read = Some(read::<F>);
+        ops.write = Some(write::<F>);
+        ops.flush = Some(flush::<F>);
+        ops.release = Some(release::<F>);
+        ops.fsync = Some(fsync::<F>);
+        ops.opendir = Some(opendir::<F>);
+        ops.readdir = Some(readdir::<F>);
+        ops.releasedir = Some(releasedir::<F>);
+        ops.fsyncdir = Some(fsyncdir::<F>);
+        ops.statfs = Some(statfs::<F>);
+        ops.setxattr = Some(setxattr::<F>);
+        ops.getxattr = Some(getxattr::<F>);
+        ops.listxattr = Some(listxattr::<F>);
+        ops.removexattr = Some(removexattr::<F>);
+        ops.access = Some(access::<F>);
+        ops.create = Some(create::<F>);
+        ops.forget_multi = Some(forget_multi::<F>);
+        ops.readdirplus = Some(readdirplus::<F>);
+        ops
+    };
+}
+
+/// A name that libfuse passed.
+///
+/// # Safety
+///
+/// `name` is NUL-terminated and lives, unchanged, for `'a`.
+unsafe fn os_str<'a>(name: *const c_char) -> &'a OsStr {
+    // SAFETY: the caller promises it.
+    OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())
+}
+
+// What makes the trampolines sound, for all of them at once: libfuse calls them (nobody else has them) with a request
+// that nobody has answered, of a session that was made with `Table<F>` and a `Core<F>`; names are NUL-terminated (libfuse
+// checks that the kernel's are), `fi` is not null unless said otherwise, and all that the pointers lead to is libfuse's
+// until the callback returns (libfuse.md of its sources: doc/, and `fuse_session_process_buf()`).
+
+unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
+    let _uncancelled = Uncancelled::new();
+    // SAFETY: `userdata` is the session's `Core<F>`, which outlives it.
+    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    let Some(conn) = NonNull::new(conn) else {
+        return;
+    };
+    // SAFETY: `conn` is what libfuse passed, and `connection` is gone when this returns.
+    let mut connection = unsafe { Connection::new(conn) };
+    core.begin(&mut connection);
+}
+
+unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
+    let _uncancelled = Uncancelled::new();
+    // SAFETY: `userdata` is the session's `Core<F>`, which outlives it.
+    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    core.destroy();
+}
+
+unsafe extern "C" fn lookup<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Lookup, |fs, cx| fs.lookup(cx, parent, name));
+}
+
+unsafe extern "C" fn forget<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, nlookup: u64) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.forget(Operation::Forget, |fs, cx| fs.forget(cx, ino, nlookup));
+}
+
+unsafe extern "C" fn forget_multi<F: Filesystem>(
+    req: fuse_req_t,
+    count: usize,
+    forgets: *mut fuse_forget_data,
+) {
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(0))) };
+    let forgets = if count == 0 {
+        &[]
+    } else {
+        // SAFETY: libfuse checked that the request has `count` elements, which are the kernel's own structure.
+        unsafe { slice::from_raw_parts(forgets, count) }
+    };
+    let mut forgets = forgets
+        .iter()
+        .map(|forget| (Ino(forget.ino), forget.nlookup));
+    call.forget(Operation::ForgetMulti, |fs, cx| {
+        fs.forget_multi(cx, &mut forgets)
+    });
+}
+
+/// The open file, where the kernel has one at hand.
+///
+/// # Safety
+///
+/// `fi` is null, or lives, unchanged, for `'a`.
+unsafe fn file<'a>(fi: *mut fuse_file_info) -> Option<&'a FileInfo> {
+    // SAFETY: the caller promises it of what is not null.
+    (!fi.is_null()).then(|| unsafe { FileInfo::borrow(fi) })
+}
+
+unsafe extern "C" fn getattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file or null, until this returns.
+    let file = unsafe { file(fi) };
+    call.answer(Operation::Getattr, |fs, cx| fs.getattr(cx, ino, file));
+}
+
+unsafe extern "C" fn setattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    attr: *mut libc::stat,
+    to_set: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file or null, until this returns.
+    let file = unsafe { file(fi) };
+    // SAFETY: libfuse passes its own structure, until this returns.
+    let attr = unsafe { &*attr };
+    let changes = SetAttr::new(attr, to_set.cast_unsigned(), file.map(FileInfo::handle));
+    call.answer(Operation::Setattr, |fs, cx| fs.setattr(cx, ino, &changes));
+}
+
+unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.answer(Operation::Readlink, |fs, cx| fs.readlink(cx, ino));
+}
+
+unsafe extern "C" fn mknod<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    mode: libc::mode_t,
+    rdev: libc::dev_t,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Mknod, |fs, cx| {
+        fs.mknod(cx, parent, name, mode, rdev)
+    });
+}
+
+unsafe extern "C" fn mkdir<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    mode: libc::mode_t,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Mkdir, |fs, cx| fs.mkdir(cx, parent, name, mode));
+}
+
+unsafe extern "C" fn unlink<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Unlink, |fs, cx| fs.unlink(cx, parent, name));
+}
+
+unsafe extern "C" fn rmdir<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Rmdir, |fs, cx| fs.rmdir(cx, parent, name));
+}
+
+unsafe extern "C" fn symlink<F: Filesystem>(
+    req: fuse_req_t,
+    target: *const c_char,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's string, until this returns.
+    let target = unsafe { os_str(target) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Symlink, |fs, cx| {
+        fs.symlink(cx, target, parent, name)
+    });
+}
+
+unsafe extern "C" fn rename<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    newparent: fuse_ino_t,
+    newname: *const c_char,
+    flags: c_uint,
+) {
+    let (parent, newparent) = (Ino(parent), Ino(newparent));
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's name, until this returns.
+    let newname = unsafe { os_str(newname) };
+    let flags = RenameFlags::from_bits_retain(flags);
+    call.answer(Operation::Rename, |fs, cx| {
+        fs.rename(cx, parent, name, newparent, newname, flags)
+    });
+}
+
+unsafe extern "C" fn link<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    newparent: fuse_ino_t,
+    newname: *const c_char,
+) {
+    let (ino, newparent) = (Ino(ino), Ino(newparent));
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's name, until this returns.
+    let newname = unsafe { os_str(newname) };
+    call.answer(Operation::Link, |fs, cx| {
+        fs.link(cx, ino, newparent, newname)
+    });
+}
+
+unsafe extern "C" fn open<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's file, until this returns.
+    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits())) };
+    call.answer(Operation::Open, |fs, cx| fs.open(cx, ino, flags));
+}
+
+unsafe extern "C" fn create<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    mode: libc::mode_t,
+    fi: *mut fuse_file_info,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's file, until this returns.
+    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).flags(flags.bits())) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Create, |fs, cx| {
+        fs.create(cx, parent, name, Create::new(mode, flags))
+    });
+}
+
+unsafe extern "C" fn read<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Read, |fs, cx| {
+        fs.read(cx, ino, file, offset.cast_unsigned(), ReadBuf::new(size))
+    });
+}
+
+unsafe extern "C" fn write<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    data: *const c_char,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: `data` points into the request, after its header, and has `size` bytes.
+    let data = unsafe { slice::from_raw_parts(data.cast::<u8>(), size) };
+    call.answer(Operation::Write, |fs, cx| {
+        fs.write(cx, ino, file, offset.cast_unsigned(), data)
+    });
+}
+
+unsafe extern "C" fn flush<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Flush, |fs, cx| fs.flush(cx, ino, file));
+}
+
+unsafe extern "C" fn release<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Release, |fs, cx| fs.release(cx, ino, file));
+}
+
+unsafe extern "C" fn fsync<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    datasync: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Fsync, |fs, cx| {
+        fs.fsync(cx, ino, file, datasync != 0)
+    });
+}
+
+unsafe extern "C" fn opendir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's file, until this returns.
+    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits()).directory()) };
+    call.answer(Operation::Opendir, |fs, cx| fs.opendir(cx, ino, flags));
+}
+
+/// READDIR and READDIRPLUS differ in the form of the listing.
+///
+/// # Safety
+///
+/// As for the trampolines.
+unsafe fn list<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+    plus: bool,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    let offset = offset.cast_unsigned();
+    let operation = if plus {
+        Operation::Readdirplus
+    } else {
+        Operation::Readdir
+    };
+    call.answer(operation, |fs, cx| {
+        fs.readdir(cx, ino, file, offset, DirBuf::new(size, offset, plus))
+    });
+}
+
+unsafe extern "C" fn readdir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    // SAFETY: libfuse's arguments, for this table.
+    unsafe { list::<F>(req, ino, size, offset, fi, false) };
+}
+
+unsafe extern "C" fn readdirplus<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    // SAFETY: libfuse's arguments, for this table.
+    unsafe { list::<F>(req, ino, size, offset, fi, true) };
+}
+
+unsafe extern "C" fn releasedir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Releasedir, |fs, cx| fs.releasedir(cx, ino, file));
+}
+
+unsafe extern "C" fn fsyncdir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    datasync: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Fsyncdir, |fs, cx| {
+        fs.fsyncdir(cx, ino, file, datasync != 0)
+    });
+}
+
+unsafe extern "C" fn statfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.answer(Operation::Statfs, |fs, cx| fs.statfs(cx, ino));
+}
+
+unsafe extern "C" fn setxattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    name: *const c_char,
+    value: *const c_char,
+    size: usize,
+    flags: c_int,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    // SAFETY: `value` points into the request, after the name, and has `size` bytes.
+    let value = unsafe { slice::from_raw_parts(value.cast::<u8>(), size) };
+    let flags = XattrFlags::from_bits_retain(flags);
+    call.answer(Operation::Setxattr, |fs, cx| {
+        fs.setxattr(cx, ino, name, value, flags)
+    });
+}
+
+unsafe extern "C" fn getxattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    name: *const c_char,
+    size: usize,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Getxattr, |fs, cx| fs.getxattr(cx, ino, name));
+}
+
+unsafe extern "C" fn listxattr<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, size: usize) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    call.answer(Operation::Listxattr, |fs, cx| fs.listxattr(cx, ino));
+}
+
+unsafe extern "C" fn removexattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    name: *const c_char,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Removexattr, |fs, cx| {
+        fs.removexattr(cx, ino, name)
+    });
+}
+
+unsafe extern "C" fn access<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, mask: c_int) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    let mask = AccessMode::from_bits_retain(mask);
+    call.answer(Operation::Access, |fs, cx| fs.access(cx, ino, mask));
+}
