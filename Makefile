@@ -1,0 +1,22 @@
+# Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
+# recipes are scripts, so that they run without make, too.
+.PHONY: help setup demo test conformance bench
+.NOTPARALLEL:
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1 /p' Makefile | while read -r t what; do printf '  make %-12s %s\n' "$$t" "$$what"; done
+
+setup: ## install what building and testing needs and is missing here
+	@scripts/setup
+
+demo: setup ## mount the tmpfs example, run a real workload on it, compare what comes back
+	@scripts/demo
+
+test: setup ## the whole suite: formatting, lints, tests, documentation, packages
+	@scripts/test
+
+conformance: setup ## pjdfstest and fsx on the tmpfs example (as root)
+	@scripts/conformance
+
+bench: setup ## requests per second and CPU per request, next to the same file system in C
+	@scripts/bench
