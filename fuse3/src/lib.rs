@@ -29,6 +29,7 @@ mod signals;
 mod statfs;
 mod stats;
 mod table;
+mod wake;
 mod xattr;
 
 pub use fuse3_sys as sys;

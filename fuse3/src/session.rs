@@ -8,6 +8,7 @@ use crate::builder::Settings;
 use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Live, Trouble};
 use crate::signals::Handling;
+use crate::wake::Wake;
 use crate::{Builder, Filesystem, Handle, Locking, SessionStats, sys};
 
 /// `struct fuse_session`: a file system that is mounted.
@@ -65,14 +66,21 @@ impl<F: Filesystem> Session<F> {
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
+        let control = &self.live.core.control;
+        let wake = Wake::if_needed()?;
+        if let Some(wake) = &wake {
+            // SAFETY: `control.close()` comes before `wake` is dropped.
+            unsafe { control.open_wake(wake) };
+        }
         let handling = self
             .settings
             .handle_signals
-            .then(|| Handling::of(&self.live.core.control))
-            .transpose()?;
-        let result = self.serve();
-        drop(handling);
-        self.finish(result)
+            .then(|| Handling::of(control))
+            .transpose();
+        let result = handling.map(|_handling| self.serve());
+        control.close();
+        drop(wake);
+        self.finish(result?)
     }
 
     fn serve(&self) -> c_int {
