@@ -266,17 +266,18 @@ fn tell(libfuse: &Libfuse) {
     }
 }
 
-/// For documentation only: bindings made earlier, no libfuse, no libclang.
+/// For documentation only: the bindings of libfuse 3.17.2, made earlier, without libfuse and libclang.
 fn snapshot() {
     for (feature, ..) in FEATURES {
         println!("cargo::rustc-check-cfg=cfg(fuse3_{feature})");
     }
+    println!("cargo::rustc-cfg=fuse3_loop_cfg");
     let bindings = Path::new("fuse3-sys/src/docs_rs.rs");
     println!("cargo::rerun-if-changed={}", bindings.display());
     if let Err(error) = fs::copy(bindings, out_dir().join("bindings.rs")) {
         panic!("{}: {error}", bindings.display());
     }
-    write(&out_dir().join("header_version.rs"), "[3, 18, 3]");
+    write(&out_dir().join("header_version.rs"), "[3, 17, 2]");
 }
 
 fn out_dir() -> PathBuf {

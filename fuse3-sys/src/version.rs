@@ -119,12 +119,10 @@ mod tests {
         // SAFETY: `struct fuse_file_info` is integers, for which zero is a value.
         let mut fi: crate::fuse_file_info = unsafe { std::mem::zeroed() };
         // SAFETY: `fi` lives.
-        assert_eq!(
-            unsafe { crate::fuse3_fi_set_nonseekable(&raw mut fi, 1) },
-            1
-        );
+        let known = unsafe { crate::fuse3_fi_set_nonseekable(&raw mut fi, 1) };
         // SAFETY: `fi` lives.
-        assert_eq!(unsafe { crate::fuse3_fi_get_nonseekable(&raw const fi) }, 1);
+        let set = unsafe { crate::fuse3_fi_get_nonseekable(&raw const fi) };
+        assert_eq!((known, set), (1, 1));
     }
 
     #[test]

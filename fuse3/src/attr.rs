@@ -92,7 +92,7 @@ pub struct Attr {
     pub gid: u32,
     /// Device number of a device file.
     pub rdev: u64,
-    /// Bytes; at most `i64::MAX`, the kernel refuses the reply otherwise.
+    /// Bytes, at most `i64::MAX`; more is taken for that.
     pub size: u64,
     /// Preferred size of a read or write in bytes; 0 lets the kernel choose.
     pub blksize: u32,
@@ -135,9 +135,9 @@ impl Attr {
         stat.st_uid = self.uid;
         stat.st_gid = self.gid;
         stat.st_rdev = self.rdev;
-        stat.st_size = self.size.cast_signed();
+        stat.st_size = i64::try_from(self.size).unwrap_or(i64::MAX);
         stat.st_blksize = self.blksize.into();
-        stat.st_blocks = self.blocks.cast_signed();
+        stat.st_blocks = i64::try_from(self.blocks).unwrap_or(i64::MAX);
         (stat.st_atime, stat.st_atime_nsec) = (self.atime.secs, self.atime.nanos.into());
         (stat.st_mtime, stat.st_mtime_nsec) = (self.mtime.secs, self.mtime.nanos.into());
         (stat.st_ctime, stat.st_ctime_nsec) = (self.ctime.secs, self.ctime.nanos.into());
@@ -250,7 +250,7 @@ impl SetAttr {
             mode: has(to_set::MODE).then_some(stat.st_mode),
             uid: has(to_set::UID).then_some(stat.st_uid),
             gid: has(to_set::GID).then_some(stat.st_gid),
-            size: has(to_set::SIZE).then_some(stat.st_size.cast_unsigned()),
+            size: has(to_set::SIZE).then_some(u64::try_from(stat.st_size).unwrap_or(0)),
             atime: time(
                 to_set::ATIME,
                 to_set::ATIME_NOW,

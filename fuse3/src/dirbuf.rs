@@ -3,6 +3,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 
+use libc::off_t;
+
 use crate::readbuf::{give_spare, take_spare};
 use crate::{Entry, Ino, sys};
 
@@ -116,7 +118,11 @@ impl DirBuf {
         }
         self.buf.resize(start + needed, 0);
         let out = self.buf[start..].as_mut_ptr().cast::<c_char>();
-        let (req, name, next_off) = (ptr::null_mut(), c_name.as_ptr(), next.cast_signed());
+        let (req, name, next_off) = (
+            ptr::null_mut(),
+            c_name.as_ptr(),
+            off_t::from_ne_bytes(next.to_ne_bytes()),
+        );
         let written = if self.plus {
             let mut param = entry.to_param();
             if dots {

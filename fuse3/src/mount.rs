@@ -197,10 +197,9 @@ fn mounted(path: &Path) -> Option<String> {
                 String::from_utf8_lossy(kind).into_owned(),
             ))
         })
-        .filter(|(point, kind)| {
+        .rfind(|(point, kind)| {
             point == path && (kind == "fuse" || kind.starts_with("fuse.") || kind == "fuseblk")
         })
-        .last()
         .map(|(_, kind)| kind)
 }
 

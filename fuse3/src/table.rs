@@ -63,6 +63,11 @@ impl<F: Filesystem> Table<F> {
     };
 }
 
+/// An offset as the 64 bits that the kernel sent; libfuse passes them signed.
+fn bits(offset: libc::off_t) -> u64 {
+    u64::from_ne_bytes(offset.to_ne_bytes())
+}
+
 /// A name that libfuse passed.
 ///
 /// # Safety
@@ -175,7 +180,11 @@ unsafe extern "C" fn setattr<F: Filesystem>(
     let file = unsafe { file(fi) };
     // SAFETY: libfuse passes its own structure, until this returns.
     let attr = unsafe { &*attr };
-    let changes = SetAttr::new(attr, to_set.cast_unsigned(), file.map(FileInfo::handle));
+    let changes = SetAttr::new(
+        attr,
+        u32::from_ne_bytes(to_set.to_ne_bytes()),
+        file.map(FileInfo::handle),
+    );
     call.answer(Operation::Setattr, |fs, cx| fs.setattr(cx, ino, &changes));
 }
 
@@ -343,7 +352,7 @@ unsafe extern "C" fn read<F: Filesystem>(
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
     call.answer(Operation::Read, |fs, cx| {
-        fs.read(cx, ino, file, offset.cast_unsigned(), ReadBuf::new(size))
+        fs.read(cx, ino, file, bits(offset), ReadBuf::new(size))
     });
 }
 
@@ -363,7 +372,7 @@ unsafe extern "C" fn write<F: Filesystem>(
     // SAFETY: `data` points into the request, after its header, and has `size` bytes.
     let data = unsafe { slice::from_raw_parts(data.cast::<u8>(), size) };
     call.answer(Operation::Write, |fs, cx| {
-        fs.write(cx, ino, file, offset.cast_unsigned(), data)
+        fs.write(cx, ino, file, bits(offset), data)
     });
 }
 
@@ -440,7 +449,7 @@ unsafe fn list<F: Filesystem>(
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
-    let offset = offset.cast_unsigned();
+    let offset = bits(offset);
     let operation = if plus {
         Operation::Readdirplus
     } else {
