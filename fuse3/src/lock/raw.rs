@@ -419,3 +419,6 @@ impl RawLock {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,362 @@
+//! What needs a look inside: the exact bound, and wake-ups at the wrong moment.
+
+use super::*;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use crate::GlobalLock;
+
+/// Ends the test with a panic if `f` takes longer than a minute.
+fn within_a_minute<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
+    let (done, result) = mpsc::channel();
+    let worker = thread::spawn(move || {
+        let _alive = done;
+        f()
+    });
+    match result.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("deadline: it hangs"),
+        Ok(()) | Err(mpsc::RecvTimeoutError::Disconnected) => match worker.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+    }
+}
+
+fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        thread::yield_now();
+    }
+}
+
+/// Queues a waiter that no thread sleeps on, so that nothing runs by chance.
+fn queue_nobody(raw: &RawLock) -> Arc<Waiter> {
+    let waiter = Arc::new(Waiter::new());
+    let mut queue = raw.queue();
+    assert!(raw.announce_waiter(), "the lock is free");
+    queue.entries.push_back(Entry {
+        waiter: Arc::clone(&waiter),
+        thread: ThreadId::current(),
+        operation: None,
+        since: 0,
+        arrival: raw.acquisitions(),
+        woken: false,
+    });
+    waiter
+}
+
+/// Releases and takes the lock until `waiter` has it instead. Tells how often
+/// it was passed.
+fn pass(raw: &RawLock, waiter: &Waiter) -> u64 {
+    for passed in 0.. {
+        raw.release();
+        if waiter.is_granted() {
+            return passed;
+        }
+        assert!(passed < 10 * PASSED_AT_MOST, "passed {passed} times");
+        assert_eq!(raw.acquire(None, Some(Duration::ZERO)), Ok(()));
+    }
+    unreachable!()
+}
+
+#[test]
+fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
+    let raw = RawLock::new();
+    raw.acquire(None, None).unwrap();
+    let first = queue_nobody(&raw);
+    let second = queue_nobody(&raw);
+    assert_eq!(pass(&raw, &first), PASSED_AT_MOST);
+    assert!(!second.is_granted());
+
+    // The first has it now. The second was passed as often, by the same threads.
+    raw.begin(ThreadId::current(), None);
+    assert_eq!(pass(&raw, &second), 0);
+    assert_eq!(raw.queue().hand_overs, 2);
+
+    // Nobody waits any more: the word says so.
+    raw.begin(ThreadId::current(), None);
+    raw.release();
+    assert_eq!(raw.word.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn d6_the_bound_counts_from_the_moment_of_queueing() {
+    let raw = RawLock::new();
+    raw.acquire(None, None).unwrap();
+    let early = queue_nobody(&raw);
+    for _ in 0..PASSED_AT_MOST / 2 {
+        raw.release();
+        assert_eq!(raw.acquire(None, Some(Duration::ZERO)), Ok(()));
+    }
+    let late = queue_nobody(&raw);
+    assert_eq!(pass(&raw, &early), PASSED_AT_MOST / 2);
+    raw.begin(ThreadId::current(), None);
+    // It was passed by the later half. The early one's turn was no passing but is
+    // an acquisition: turns of those ahead make the bound tighter, never wider.
+    assert_eq!(pass(&raw, &late), PASSED_AT_MOST / 2 - 1);
+}
+
+#[test]
+fn a_release_wakes_the_first_once_until_it_has_run() {
+    let raw = RawLock::new();
+    raw.acquire(None, None).unwrap();
+    queue_nobody(&raw);
+    for _ in 0..3 {
+        raw.release();
+        assert!(raw.queue().entries[0].woken);
+        assert_eq!(raw.acquire(None, Some(Duration::ZERO)), Ok(()));
+    }
+}
+
+/// A thread waits for the lock until its time is up, and meanwhile something
+/// happens to the lock under the queue's mutex. Tells what the thread got.
+fn late_waiter(meanwhile: fn(&RawLock, &mut Queue)) -> Result<(), LockError> {
+    within_a_minute(move || {
+        let raw = RawLock::new();
+        raw.acquire(None, None).unwrap();
+        let timeout = Duration::from_millis(250);
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| raw.acquire(None, Some(timeout)));
+            let mut queue = raw.queue();
+            while queue.entries.is_empty() {
+                MutexGuard::unlocked(&mut queue, thread::yield_now);
+            }
+            // Afterwards its time is up, and it needs the mutex to leave.
+            thread::sleep(timeout);
+            meanwhile(&raw, &mut queue);
+            drop(queue);
+            let result = waiter.join().unwrap();
+            assert!(raw.queue().entries.is_empty(), "its entry is left");
+            assert_eq!(raw.word.load(Ordering::Relaxed), LOCKED);
+            assert_eq!(raw.queue().time_outs, u64::from(result.is_err()));
+            result
+        })
+    })
+}
+
+#[test]
+fn d1_a_waiter_that_is_handed_the_lock_when_its_time_is_up_has_it() {
+    let got = late_waiter(|raw, queue| {
+        raw.end();
+        raw.grant_to_head(queue).unwrap().wake();
+    });
+    assert_eq!(got, Ok(()));
+}
+
+#[test]
+fn d1_a_waiter_whose_time_is_up_takes_a_lock_that_is_free() {
+    let got = late_waiter(|raw, queue| {
+        raw.end();
+        queue.entries[0].woken = true;
+        raw.word.store(QUEUED, Ordering::Release);
+    });
+    assert_eq!(got, Ok(()));
+}
+
+#[test]
+fn a_waiter_whose_time_is_up_leaves_a_lock_that_is_held() {
+    assert_eq!(late_waiter(|_, _| {}), Err(LockError::TimedOut));
+}
+
+#[test]
+fn d2_a_spurious_wake_up_ends_no_yield() {
+    within_a_minute(|| {
+        let raw = RawLock::new();
+        let [got_it, let_go, is_back] = [const { AtomicBool::new(false) }; 3];
+        raw.acquire(None, None).unwrap();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                raw.acquire(None, None).unwrap();
+                got_it.store(true, Ordering::SeqCst);
+                until(|| let_go.load(Ordering::SeqCst));
+                assert!(!is_back.load(Ordering::SeqCst), "both have the lock");
+                raw.release();
+            });
+            until(|| raw.queue().entries.len() == 1);
+            threads.spawn(|| {
+                until(|| got_it.load(Ordering::SeqCst));
+                for _ in 0..100 {
+                    let queue = raw.queue();
+                    assert_eq!(queue.entries.len(), 1, "the yielder left the queue");
+                    let waiter = Arc::clone(&queue.entries[0].waiter);
+                    drop(queue);
+                    waiter.wake();
+                    // Time to do the wrong thing in.
+                    thread::sleep(Duration::from_micros(200));
+                }
+                let_go.store(true, Ordering::SeqCst);
+            });
+            assert_eq!(raw.yield_(1), 1);
+            is_back.store(true, Ordering::SeqCst);
+            assert!(raw.is_held());
+            assert!(
+                let_go.load(Ordering::SeqCst),
+                "back before the other let go"
+            );
+            raw.release();
+        });
+    });
+}
+
+#[test]
+fn a_notification_that_comes_late_wakes_nobody_wrongly() {
+    within_a_minute(|| {
+        let (first, second) = (RawLock::new(), RawLock::new());
+        first.acquire(None, None).unwrap();
+        second.acquire(None, None).unwrap();
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| {
+                let timeout = Some(Duration::from_millis(250));
+                assert_eq!(first.acquire(None, timeout), Err(LockError::TimedOut));
+                second.acquire(None, None)
+            });
+            until(|| first.queue().entries.len() == 1);
+            let sleeper = Arc::clone(&first.queue().entries[0].waiter);
+            until(|| second.queue().entries.len() == 1);
+            // As if `first` had chosen it just before it left.
+            for _ in 0..100 {
+                sleeper.wake();
+                thread::yield_now();
+            }
+            assert_eq!(second.queue().entries.len(), 1);
+            second.release();
+            assert_eq!(waiter.join().unwrap(), Ok(()));
+        });
+    });
+}
+
+#[test]
+fn a_request_is_counted_under_its_operation_without_the_time_released() {
+    let lock = GlobalLock::new(());
+    let nap = Duration::from_millis(10);
+    let start = Instant::now();
+    let mut released = Duration::ZERO;
+    let mut request = lock.lock_for(Operation::CopyFileRange).unwrap();
+    let holder = lock.stats().holder.unwrap();
+    assert_eq!(holder.operation, Some(Operation::CopyFileRange));
+    thread::sleep(nap);
+    request.released(|_| {
+        let start = Instant::now();
+        thread::sleep(nap);
+        released = start.elapsed();
+    });
+    let holder = lock.stats().holder.unwrap();
+    assert_eq!(holder.operation, Some(Operation::CopyFileRange));
+    thread::sleep(nap);
+    drop(request);
+    let total = start.elapsed();
+
+    let stats = lock.stats();
+    assert_eq!(stats.acquisitions, 2);
+    assert_eq!(stats.operations.len(), 1, "{stats}");
+    let used = stats.operations[0];
+    assert_eq!(used.operation, Some(Operation::CopyFileRange));
+    assert_eq!(used.count, 2);
+    assert!(used.held >= 2 * nap, "{stats}");
+    assert!(used.held <= total - released, "{stats}");
+    assert!(
+        used.held_max >= nap && used.held_max <= used.held - nap,
+        "{stats}"
+    );
+    assert_eq!(used.waited, Duration::ZERO);
+}
+
+#[test]
+fn yield_ends_the_held_time_and_keeps_the_operation() {
+    within_a_minute(|| {
+        let lock = GlobalLock::new(());
+        let nap = Duration::from_millis(20);
+        let mut request = lock.lock_for(Operation::Rename).unwrap();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                let _request = lock.lock_for(Operation::Getattr).unwrap();
+                thread::sleep(nap);
+            });
+            until(|| lock.stats().waiters.len() == 1);
+            let waiter = lock.stats().waiters[0];
+            assert_eq!(waiter.operation, Some(Operation::Getattr));
+            let start = Instant::now();
+            assert_eq!(request.yield_(1), 1);
+            let away = start.elapsed();
+            let holder = lock.stats().holder.unwrap();
+            assert_eq!(holder.operation, Some(Operation::Rename));
+            assert!(holder.held <= start.elapsed());
+            drop(request);
+
+            let stats = lock.stats();
+            assert_eq!(stats.hand_overs, 1);
+            let [getattr, rename] = stats.operations[..] else {
+                panic!("{stats}")
+            };
+            assert_eq!(getattr.operation, Some(Operation::Getattr));
+            assert_eq!(getattr.count, 1);
+            assert!(getattr.held >= nap, "{stats}");
+            assert!(getattr.waited > Duration::ZERO, "{stats}");
+            assert_eq!(getattr.waited, getattr.waited_max);
+            assert_eq!(rename.operation, Some(Operation::Rename));
+            assert_eq!(rename.count, 2);
+            assert!(rename.waited >= nap && rename.waited <= away, "{stats}");
+            let table = stats.to_string();
+            assert!(
+                table.starts_with("global lock: free; 0 waiting\n"),
+                "{table}"
+            );
+            assert!(table.contains("\ngetattr "), "{table}");
+        });
+    });
+}
+
+#[test]
+fn an_application_threads_time_is_known_to_the_tick() {
+    let lock = GlobalLock::new(());
+    let nap = Duration::from_millis(60);
+    let tick = Duration::from_millis(10);
+    let held = lock.lock().unwrap();
+    thread::sleep(nap);
+    assert!(lock.stats().holder.unwrap().held >= nap - tick);
+    drop(held);
+    let used = lock.stats().operations[0];
+    assert_eq!((used.operation, used.count), (None, 1));
+    assert!(used.held >= nap - tick, "{}", lock.stats());
+    assert_eq!(used.held, used.held_max);
+}
+
+#[test]
+fn the_lock_can_be_waited_for_while_thread_locals_are_destroyed() {
+    static LOCK: GlobalLock<u32> = GlobalLock::new(0);
+
+    struct AtTheEnd;
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            *LOCK.lock().unwrap() += 1;
+        }
+    }
+    thread_local! {
+        static AT_THE_END: AtTheEnd = const { AtTheEnd };
+    }
+
+    within_a_minute(|| {
+        let held = LOCK.lock().unwrap();
+        let threads: Vec<_> = [true, false]
+            .into_iter()
+            .map(|first| {
+                // Destructors run in the reverse order of first use, or not; one
+                // of the two ways finds the waiter gone.
+                thread::spawn(move || {
+                    if first {
+                        AT_THE_END.with(|_| ());
+                    }
+                    drop(Waiter::current());
+                    AT_THE_END.with(|_| ());
+                })
+            })
+            .collect();
+        until(|| LOCK.stats().waiters.len() == 2);
+        drop(held);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        assert_eq!(*LOCK.lock().unwrap(), 2);
+    });
+}
