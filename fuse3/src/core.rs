@@ -64,6 +64,13 @@ impl Counters {
     }
 }
 
+/// Drops what the application threw or returned: its destructor might panic in its turn.
+fn discard<T>(value: T) {
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        mem::forget(again);
+    }
+}
+
 impl<F: Filesystem> Core<F> {
     pub(crate) fn new(fs: Arc<F>, lock: F::Lock, control: Arc<Control>, on_panic: OnPanic) -> Self {
         Self {
@@ -99,8 +106,7 @@ impl<F: Filesystem> Core<F> {
         crate::log::error!("{operation} panicked: {what}");
         match self.on_panic {
             OnPanic::End => self.trouble(Trouble::Panic(payload)),
-            // Its destructor is the application's, and might panic again.
-            OnPanic::Continue => mem::forget(payload),
+            OnPanic::Continue => discard(payload),
         }
     }
 
@@ -112,7 +118,7 @@ impl<F: Filesystem> Core<F> {
             crate::log::warn!(
                 "the session is ending for an earlier panic or error; this one is not returned"
             );
-            mem::forget(trouble);
+            discard(trouble);
         }
         drop(first);
         self.control.end(TROUBLE);

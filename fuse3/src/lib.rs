@@ -19,6 +19,8 @@ mod ino;
 mod lock;
 mod locking;
 mod log;
+#[cfg(doctest)]
+mod misuse;
 mod mount;
 mod operation;
 mod options;

@@ -33,7 +33,9 @@ fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
         // A closed stderr is no reason to fail a request.
         let _ = writeln!(std::io::stderr(), "{target}: {what}");
     } else {
-        ::log::log!(target: target, level, "{what}");
+        let log = || ::log::log!(target: target, level, "{what}");
+        // A logger that panics must not end a session, or unwind into C; there is nowhere left to say so.
+        drop(catch_unwind(AssertUnwindSafe(log)));
     }
 }
 
@@ -68,18 +70,14 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
             sys::fuse_log_level_FUSE_LOG_DEBUG => Level::Debug,
             _ => Level::Error,
         };
-    let hear = || {
-        let heard = HEARD.try_with(|heard| match &mut *heard.borrow_mut() {
-            Some(heard) => {
-                heard.push_str(&message);
-                true
-            }
-            None => false,
-        });
-        if !heard.unwrap_or(false) {
-            write("libfuse", level, format_args!("{}", message.trim_end()));
+    let heard = HEARD.try_with(|heard| match &mut *heard.borrow_mut() {
+        Some(heard) => {
+            heard.push_str(&message);
+            true
         }
-    };
-    // A logger that panics must not unwind into C; there is nowhere left to say so.
-    drop(catch_unwind(AssertUnwindSafe(hear)));
+        None => false,
+    });
+    if !heard.unwrap_or(false) {
+        write("libfuse", level, format_args!("{}", message.trim_end()));
+    }
 }
