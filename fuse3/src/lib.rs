@@ -1,4 +1,66 @@
 //! libfuse 3's low-level API, safe, with python-llfuse's global lock.
+//!
+//! A file system implements [`Filesystem`]: one method per operation, each of which *returns* its answer. libfuse's own
+//! session loop calls them on its worker threads; what is held meanwhile is a type, [`Filesystem::Lock`]:
+//!
+//! - **llfuse style**, `Arc<GlobalLock<State>>`: one handler at a time. The [`Context`] derefs to the guard, [`Locked`],
+//!   and that to the state. [`released`](Locked::released) gives the lock up around slow work,
+//!   [`yield_`](Locked::yield_) hands it to who waits.
+//! - **concurrent style**, [`Concurrent`]: no lock, handlers run in parallel.
+//! - **deferred**, with either: [`Context::defer`] takes the answer away, to be given later from any thread.
+//!
+//! # The phases of a session
+//!
+//! ```text
+//! Session::builder(fs, lock) -> Builder --mount(path)--> Session --run()--> End { reason, fs, lock, stats }
+//!                               options                  handle()           the file system given back
+//!                                                        (fork, daemonize)
+//! ```
+//!
+//! Each step takes the one before, so that none can be done twice or in another order. Dropping a [`Session`] unmounts.
+//!
+//! ```no_run
+//! use fuse3::{Answer, Attr, Context, Errno, FileInfo, Filesystem, GlobalLock, Ino, Session};
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//!
+//! struct Counter;
+//!
+//! impl Filesystem for Counter {
+//!     type Lock = Arc<GlobalLock<u64>>;
+//!
+//!     fn getattr(&self, cx: &mut Context<'_, Self>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+//!         if ino != Ino::ROOT {
+//!             return Err(Errno::ENOENT.into());
+//!         }
+//!         ***cx += 1; // the state, through the guard
+//!         Ok((Attr { size: ***cx, ..Attr::new(ino, libc::S_IFDIR | 0o755) }, Duration::ZERO))
+//!     }
+//! }
+//!
+//! let lock = Arc::new(GlobalLock::new(0));
+//! let session = Session::builder(Counter, Arc::clone(&lock)).fsname("counter").mount("/mnt")?;
+//! let end = session.run()?;
+//! println!("{:?} after {} stats", end.reason, lock.lock()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Goals
+//!
+//! Everything that libfuse's low-level API, llfuse, pyfuse3 and fuser do, at the speed of C; with mistakes that are
+//! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
+//! the C library, or to hide FUSE's model of inodes and lookup counts.
+//!
+//! # What goes wrong, and what then
+//!
+//! | mistake of the file system | the caller gets | besides |
+//! |---|---|---|
+//! | a handler panics | EIO | [`OnPanic`] |
+//! | a [`Reply`] is dropped | EIO | a line in the log |
+//! | more bytes than asked for, names or offsets of a listing that cannot be | EIO | a line in the log |
+//! | an errno out of 1 to 999 | EIO, by [`Errno::from_raw`] | a line in the log |
+//!
+//! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
 mod answer;
 mod attr;
