@@ -26,22 +26,26 @@
 //!
 //! struct Counter;
 //!
+//! struct State {
+//!     asked: u64,
+//! }
+//!
 //! impl Filesystem for Counter {
-//!     type Lock = Arc<GlobalLock<u64>>;
+//!     type Lock = Arc<GlobalLock<State>>;
 //!
 //!     fn getattr(&self, cx: &mut Context<'_, Self>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
 //!         if ino != Ino::ROOT {
 //!             return Err(Errno::ENOENT.into());
 //!         }
-//!         ***cx += 1; // the state, through the guard
-//!         Ok((Attr { size: ***cx, ..Attr::new(ino, libc::S_IFDIR | 0o755) }, Duration::ZERO))
+//!         cx.asked += 1; // the state, through the guard
+//!         Ok((Attr { size: cx.asked, ..Attr::new(ino, libc::S_IFDIR | 0o755) }, Duration::ZERO))
 //!     }
 //! }
 //!
-//! let lock = Arc::new(GlobalLock::new(0));
+//! let lock = Arc::new(GlobalLock::new(State { asked: 0 }));
 //! let session = Session::builder(Counter, Arc::clone(&lock)).fsname("counter").mount("/mnt")?;
 //! let end = session.run()?;
-//! println!("{:?} after {} stats", end.reason, lock.lock()?);
+//! println!("{:?} after {} stats", end.reason, lock.lock()?.asked);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
