@@ -250,7 +250,7 @@ impl SetAttr {
             mode: has(to_set::MODE).then_some(stat.st_mode),
             uid: has(to_set::UID).then_some(stat.st_uid),
             gid: has(to_set::GID).then_some(stat.st_gid),
-            size: has(to_set::SIZE).then_some(u64::try_from(stat.st_size).unwrap_or(0)),
+            size: has(to_set::SIZE).then_some(u64::from_ne_bytes(stat.st_size.to_ne_bytes())),
             atime: time(
                 to_set::ATIME,
                 to_set::ATIME_NOW,

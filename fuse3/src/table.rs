@@ -78,10 +78,10 @@ unsafe fn os_str<'a>(name: *const c_char) -> &'a OsStr {
     OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())
 }
 
-// What makes the trampolines sound, for all of them at once: libfuse calls them (nobody else has them) with a request
-// that nobody has answered, of a session that was made with `Table<F>` and a `Core<F>`; names are NUL-terminated (libfuse
-// checks that the kernel's are), `fi` is not null unless said otherwise, and all that the pointers lead to is libfuse's
-// until the callback returns (libfuse.md of its sources: doc/, and `fuse_session_process_buf()`).
+// What makes the trampolines sound, all of them: libfuse alone has them, and calls them with a
+// request that nobody has answered, of a session that was made with `Table<F>` and a `Core<F>`.
+// Names are NUL-terminated, `fi` is not null unless said otherwise, and what the pointers lead to
+// is libfuse's until the callback returns (`fuse_session_process_buf()`, lib/fuse_lowlevel.c).
 
 unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
     let _uncancelled = Uncancelled::new();
