@@ -132,6 +132,14 @@ impl ReadBuf {
         Data(Source::Lent(data))
     }
 
+    /// The answer is the part from `offset` on of `contents`, which is the whole file and lives as long as the file system.
+    pub fn lend_from(self, contents: &[u8], offset: u64) -> Data<'_> {
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = contents.get(start..).unwrap_or(&[]);
+        let size = self.size.min(rest.len());
+        self.lend(&rest[..size])
+    }
+
     /// The answer is `bytes[range]`, of which the reply holds a share until it is sent.
     ///
     /// # Panics
@@ -245,6 +253,15 @@ mod tests {
                 .contains("3 bytes where 2")
         );
         assert!(ReadBuf::new(2).lend(b"abc").bytes(2).is_err());
+        assert_eq!(
+            ReadBuf::new(2).lend_from(b"abc", 1).bytes(2),
+            Ok(&b"bc"[..])
+        );
+        assert_eq!(ReadBuf::new(2).lend_from(b"abc", 2).bytes(2), Ok(&b"c"[..]));
+        assert_eq!(
+            ReadBuf::new(2).lend_from(b"abc", u64::MAX).bytes(2),
+            Ok(&b""[..])
+        );
         let shared: Arc<Vec<u8>> = Arc::new(vec![1, 2, 3]);
         assert!(
             ReadBuf::new(9)
