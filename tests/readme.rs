@@ -1,0 +1,7 @@
+//! What the README shows is what there is.
+
+#[test]
+fn hello_is_shown_as_it_is() {
+    let readme = include_str!("../README.md");
+    assert!(readme.contains(include_str!("../examples/hello.rs")));
+}
