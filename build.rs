@@ -250,6 +250,11 @@ fn tell(libfuse: &Libfuse) {
     let [major, minor, patch] = libfuse.version;
     let header_version = format!("[{major}, {minor}, {patch}]");
     write(&out_dir().join("header_version.rs"), &header_version);
+    // For the test that compares the headers with the bindings.
+    println!(
+        "cargo::rustc-env=FUSE3_INCLUDE={}",
+        libfuse.include.display()
+    );
     println!("cargo::metadata=VERSION={major}.{minor}.{patch}");
     println!("cargo::metadata=INCLUDE={}", libfuse.include.display());
     println!("cargo::metadata=FEATURES={}", libfuse.features.join(","));

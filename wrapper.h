@@ -24,6 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* bindgen evaluates no macro that calls another. */
+enum { fuse3_header_version = FUSE_VERSION };
+
 /* ---- Session: macros and inlines in one libfuse or another ---- */
 
 /* A function up to 3.16, from 3.17 a macro that passes the header's version. */

@@ -2426,6 +2426,8 @@ unsafe extern "C" {
         userdata: *mut ::std::os::raw::c_void,
     ) -> ::std::os::raw::c_int;
 }
+pub const fuse3_header_version: _bindgen_ty_12 = 317;
+pub type _bindgen_ty_12 = ::std::os::raw::c_uint;
 unsafe extern "C" {
     #[link_name = "shim_fuse_session_new__extern"]
     pub fn shim_fuse_session_new(

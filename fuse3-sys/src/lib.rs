@@ -24,7 +24,9 @@ mod shim;
 mod version;
 
 pub use bindings::*;
-pub use macros::{FUSE_ARGS_INIT, FUSE_BUFVEC_INIT, FUSE_MAKE_VERSION, FUSE_OPT_END, FUSE_OPT_KEY};
+pub use macros::{
+    FUSE_ARGS_INIT, FUSE_BUFVEC_INIT, FUSE_MAKE_VERSION, FUSE_OPT_END, FUSE_OPT_KEY, FUSE_VERSION,
+};
 pub use shim::{
     fuse_get_feature_flag, fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
     fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads,

@@ -8,6 +8,9 @@ use std::ptr;
 
 use crate::{fuse_args, fuse_buf, fuse_bufvec, fuse_opt};
 
+/// `FUSE_VERSION`: of the headers, in the form of [`FUSE_MAKE_VERSION`].
+pub const FUSE_VERSION: u32 = crate::bindings::fuse3_header_version;
+
 /// `FUSE_ARGS_INIT(argc, argv)`: arguments that libfuse does not own.
 pub const fn FUSE_ARGS_INIT(argc: c_int, argv: *mut *mut c_char) -> fuse_args {
     fuse_args {
