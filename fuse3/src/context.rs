@@ -164,7 +164,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
         let request = self
             .request
             .take()
-            .expect("Context::defer: the answer has been deferred already");
+            .expect("Context::defer: there is no answer to take away, or it was taken away before");
         let session = self
             .core
             .and_then(Core::outlived)

@@ -3,8 +3,9 @@ use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::thread;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -12,7 +13,8 @@ use crate::answer::{Asked, Undo};
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::deferred::Outlived;
-use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, SessionStats, sys};
+use crate::stats::Counters;
+use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
 
 /// What the handlers of one session share: libfuse's `userdata`.
 pub(crate) struct Core<F: Filesystem> {
@@ -21,7 +23,7 @@ pub(crate) struct Core<F: Filesystem> {
     pub(crate) control: Arc<Control>,
     on_panic: OnPanic,
     trouble: Mutex<Option<Trouble>>,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     begun: AtomicBool,
     destroyed: AtomicBool,
     live: OnceLock<Weak<Live<F>>>,
@@ -33,35 +35,6 @@ pub(crate) enum Trouble {
     Panic(Box<dyn Any + Send>),
     /// `init` failed.
     Init(io::Error),
-}
-
-/// Counts for [`SessionStats`].
-#[derive(Debug)]
-pub(crate) struct Counters {
-    requests: [AtomicU64; Operation::ALL.len()],
-    not_taken: AtomicU64,
-    panics: AtomicU64,
-}
-
-impl Counters {
-    pub(crate) fn request(&self, operation: Operation) {
-        self.requests[operation as usize].fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn not_taken(&self) {
-        self.not_taken.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn stats(&self) -> SessionStats {
-        let requests = Operation::ALL.iter().zip(&self.requests);
-        let requests =
-            requests.map(|(operation, count)| (*operation, count.load(Ordering::Relaxed)));
-        SessionStats {
-            requests: requests.filter(|(_, count)| *count > 0).collect(),
-            not_taken: self.not_taken.load(Ordering::Relaxed),
-            panics: self.panics.load(Ordering::Relaxed),
-        }
-    }
 }
 
 /// Drops what the application threw or returned: its destructor might panic in its turn.
@@ -79,11 +52,7 @@ impl<F: Filesystem> Core<F> {
             control,
             on_panic,
             trouble: Mutex::new(None),
-            counters: Counters {
-                requests: [const { AtomicU64::new(0) }; Operation::ALL.len()],
-                not_taken: AtomicU64::new(0),
-                panics: AtomicU64::new(0),
-            },
+            counters: Arc::new(Counters::new()),
             begun: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
@@ -98,7 +67,7 @@ impl<F: Filesystem> Core<F> {
     }
 
     fn panicked(&self, operation: Operation, payload: Box<dyn Any + Send>) {
-        self.counters.panics.fetch_add(1, Ordering::Relaxed);
+        self.counters.panic();
         let what = payload.downcast_ref::<&str>().copied();
         let what = what
             .or(payload.downcast_ref::<String>().map(String::as_str))
@@ -271,7 +240,17 @@ impl<F: Filesystem> Outlived for Live<F> {
         *open
     }
 
-    fn undo(&self, undo: Undo) {
-        self.core.undo(undo);
+    fn undo(self: Arc<Self>, undo: Undo) {
+        if !self.core.lock.is_held() {
+            return self.core.undo(undo);
+        }
+        // Whoever sent the reply holds the lock, which the handlers want: they get it on a thread of
+        // their own, once it is released.
+        let spawned = thread::Builder::new()
+            .name("fuse3-undo".to_owned())
+            .spawn(move || self.core.undo(undo));
+        if let Err(error) = spawned {
+            crate::log::error!("what a deferred reply gave out was not taken back: {error}");
+        }
     }
 }

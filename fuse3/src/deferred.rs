@@ -12,7 +12,7 @@ pub(crate) trait Outlived: Send + Sync {
     fn while_open(&self, send: &mut dyn FnMut()) -> bool;
 
     /// Takes back what an answer gave out that was not taken.
-    fn undo(&self, undo: Undo);
+    fn undo(self: Arc<Self>, undo: Undo);
 }
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).
@@ -38,9 +38,9 @@ impl<T: Payload> Reply<T> {
 
     /// Sends the answer, an error, or nothing when `answer` has been deferred once more.
     ///
-    /// When the caller was interrupted and the kernel does not take the answer, what it gave out is taken back as for any
-    /// handler: `forget`, `release` or `releasedir` is called on this thread, under the lock. So the lock must not be
-    /// held here.
+    /// When the caller was interrupted and the kernel does not take the answer, what it gave out is
+    /// taken back as for any handler: `forget`, `release` or `releasedir` is called under the lock,
+    /// on this thread, or on another one while this one holds the lock.
     pub fn send(mut self, answer: Answer<T>) {
         let asked = self.asked;
         match answer {
@@ -48,7 +48,7 @@ impl<T: Payload> Reply<T> {
                 let sent = self.answer_with(|request| payload.send(request, asked));
                 // Where the session has ended, nobody is told to forget any more.
                 if let Some(Err(_)) = sent {
-                    self.session.undo(payload.undo(asked));
+                    Arc::clone(&self.session).undo(payload.undo(asked));
                 }
             }
             Err(Unanswered::Errno(errno)) => {

@@ -1,10 +1,15 @@
 use std::sync::Arc;
 
+use crate::SessionStats;
 use crate::control::{Control, TERMINATED};
+use crate::stats::Counters;
 
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
 #[derive(Clone, Debug)]
-pub struct Handle(pub(crate) Arc<Control>);
+pub struct Handle {
+    pub(crate) control: Arc<Control>,
+    pub(crate) counters: Arc<Counters>,
+}
 
 impl Handle {
     /// `fuse_session_exit()`, pyfuse3's `terminate`: makes [`Session::run`](crate::Session::run) return.
@@ -14,6 +19,11 @@ impl Handle {
     ///
     /// Handlers in flight run to their end, and are answered.
     pub fn terminate(&self) {
-        self.0.end(TERMINATED);
+        self.control.end(TERMINATED);
+    }
+
+    /// What the session has done so far.
+    pub fn stats(&self) -> SessionStats {
+        self.counters.stats()
     }
 }

@@ -30,19 +30,18 @@ impl<F: Filesystem> Session<F> {
         Self { live, settings }
     }
 
-    /// A handle that ends the session, from anywhere.
+    /// A handle on the session, to end it and to ask what it does, from anywhere.
     pub fn handle(&self) -> Handle {
-        Handle(Arc::clone(&self.live.core.control))
+        let core = &self.live.core;
+        Handle {
+            control: Arc::clone(&core.control),
+            counters: Arc::clone(&core.counters),
+        }
     }
 
     /// The file system.
     pub fn fs(&self) -> &F {
         &self.live.core.fs
-    }
-
-    /// What the session has done so far.
-    pub fn stats(&self) -> SessionStats {
-        self.live.core.counters.stats()
     }
 
     /// `fuse_session_loop_mt()`, llfuse's `main`: serves requests until the file system is unmounted, the session is
