@@ -348,7 +348,7 @@ mod hand_over {
     #[test]
     fn d1_a_hundred_thousand_with_waiters_that_time_out() {
         const HAND_OVERS: u64 = 100_000;
-        let (stats, handed_over) = within(Duration::from_secs(300), || {
+        let (stats, handed_over) = within(Duration::from_secs(120), || {
             let lock = GlobalLock::new(0u64);
             let stop = AtomicBool::new(false);
             let mut handed_over = 0;
@@ -639,7 +639,7 @@ mod wait {
     #[test]
     fn a_hundred_thousand_rounds_of_ping_pong_lose_no_notification() {
         const ROUNDS: u32 = 100_000;
-        within(Duration::from_secs(300), || {
+        within(Duration::from_secs(120), || {
             let lock = GlobalLock::new(0u32);
             let condvars = [Condvar::new(), Condvar::new()];
             let play = |parity: u32| {

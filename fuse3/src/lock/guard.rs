@@ -70,7 +70,8 @@ impl<'a, S> Locked<'a, S> {
     /// # Panics
     ///
     /// If `f` left a guard of this lock behind, forgotten or moved out, so that
-    /// the lock cannot be taken again. This guard is of no use then.
+    /// the lock cannot be taken again. This guard is of no use then, and every
+    /// use of it panics; else there would be two mutable references to the state.
     ///
     /// In debug builds, before the lock is released, if the thread holds a
     /// [`sync::Mutex`].

@@ -14,10 +14,9 @@ use crate::Operation;
 ///
 /// # Invariants
 ///
-/// `granted` is written only under the mutex of the queue that this waiter is
-/// in, and read only under that mutex. A notification may come late, when the
-/// waiter is in no queue or in another one: it wakes, and wakes nobody wrongly,
-/// because only `granted` counts.
+/// While this waiter is in a queue, `granted` is read and written only under that
+/// queue's mutex. A wake-up may come late, when the waiter is in no queue or in
+/// another one; it does no harm, because only `granted` counts.
 #[derive(Debug)]
 pub(super) struct Waiter {
     granted: AtomicBool,

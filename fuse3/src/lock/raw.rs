@@ -144,16 +144,19 @@ impl RawLock {
         self.acquisitions.load(Ordering::Relaxed)
     }
 
-    /// The holder, what it serves and since when. It may be another one already
-    /// when this returns, but the three belong together.
+    /// The holder, what it serves and since when.
+    ///
+    /// The three belong together as a rule, and always once the lock has been held
+    /// for a moment. The holder does not pay for more.
     pub(super) fn holder(&self) -> Option<(ThreadId, Option<Operation>, u64)> {
+        let mut tries = 0..100;
         loop {
             let acquisitions = self.acquisitions();
             let owner = self.owner.get()?;
             let operation = self.operation();
             let since = self.since.load(Ordering::Relaxed);
-            std::sync::atomic::fence(Ordering::Acquire);
-            if self.owner.is(owner) && self.acquisitions() == acquisitions {
+            let is_at_rest = self.owner.is(owner) && self.acquisitions() == acquisitions;
+            if is_at_rest || tries.next().is_none() {
                 return Some((owner, operation, since));
             }
         }
@@ -178,6 +181,12 @@ impl RawLock {
     fn begin(&self, me: ThreadId, operation: Option<Operation>) {
         self.note_holder(me, operation);
         counters::add(&self.acquisitions, 1);
+    }
+
+    fn begin_after_waiting(&self, me: ThreadId, operation: Option<Operation>, since: u64) {
+        self.begin(me, operation);
+        let waited = clock::precise().saturating_sub(since);
+        self.sections[slot(operation)].add_waited(waited);
     }
 
     #[inline]
@@ -247,9 +256,7 @@ impl RawLock {
         if !self.spin() && !self.wait_in_queue(me, operation, since, deadline) {
             return Err(LockError::TimedOut);
         }
-        self.begin(me, operation);
-        let waited = clock::precise().saturating_sub(since);
-        self.sections[slot(operation)].add_waited(waited);
+        self.begin_after_waiting(me, operation, since);
         Ok(())
     }
 
@@ -276,11 +283,23 @@ impl RawLock {
         since: u64,
         deadline: Deadline,
     ) -> bool {
-        let waiter = Waiter::current();
         let mut queue = self.queue.lock();
         if !self.announce_waiter() {
             return true;
         }
+        let waiter = self.enter(&mut queue, me, operation, since);
+        self.wait(queue, &waiter, deadline)
+    }
+
+    /// Queues the calling thread behind the last.
+    fn enter(
+        &self,
+        queue: &mut Queue,
+        me: ThreadId,
+        operation: Option<Operation>,
+        since: u64,
+    ) -> Arc<Waiter> {
+        let waiter = Waiter::current();
         queue.entries.push_back(Entry {
             waiter: Arc::clone(&waiter),
             thread: me,
@@ -289,7 +308,7 @@ impl RawLock {
             arrival: self.acquisitions(),
             woken: false,
         });
-        self.wait(queue, &waiter, deadline)
+        waiter
     }
 
     /// Sees to it that the holder's release looks at the queue, whose mutex the
@@ -353,6 +372,7 @@ impl RawLock {
         }
     }
 
+    /// Frees the lock for the first in the queue, or gives it to it.
     #[cold]
     fn release_to_queue(&self) {
         let mut queue = self.queue.lock();
@@ -390,6 +410,8 @@ impl RawLock {
         Some(head.waiter)
     }
 
+    /// Gives the lock to the first in the queue, and waits for it behind the
+    /// last. Not so if nobody waits any more.
     #[cold]
     fn hand_over(&self) -> bool {
         let mut queue = self.queue.lock();
@@ -399,23 +421,13 @@ impl RawLock {
         let me = ThreadId::current();
         let operation = self.operation();
         let since = clock::precise();
-        let waiter = Waiter::current();
         self.end();
-        queue.entries.push_back(Entry {
-            waiter: Arc::clone(&waiter),
-            thread: me,
-            operation,
-            since,
-            arrival: self.acquisitions(),
-            woken: false,
-        });
+        let waiter = self.enter(&mut queue, me, operation, since);
         if let Some(next) = self.grant_to_head(&mut queue) {
             MutexGuard::unlocked(&mut queue, || next.wake());
         }
         self.wait(queue, &waiter, Deadline::Never);
-        self.begin(me, operation);
-        let waited = clock::precise().saturating_sub(since);
-        self.sections[slot(operation)].add_waited(waited);
+        self.begin_after_waiting(me, operation, since);
         true
     }
 }

@@ -125,7 +125,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 #[inline]
 #[track_caller]
 pub(super) fn check_none_held(releaser: &str) {
-    if let Some(taken) = registry::last() {
+    // A second panic would end the process and say less.
+    if let Some(taken) = registry::last().filter(|_| !std::thread::panicking()) {
         held(releaser, taken);
     }
 }

@@ -11,7 +11,8 @@ const TID_BITS: u32 = 22;
 /// A Linux thread id, as `ps -L`, `gdb` and `/proc/self/task` show it.
 ///
 /// The kernel gives the number of an ended thread to another one; it is for
-/// people to read, and no comparison in the lock relies on it.
+/// people to read, and no comparison in the lock relies on it. A thread that has
+/// used a lock and then forks is shown in the child with its number in the parent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Tid(u32);
 

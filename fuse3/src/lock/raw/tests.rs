@@ -109,6 +109,26 @@ fn a_release_wakes_the_first_once_until_it_has_run() {
     }
 }
 
+#[test]
+fn a_first_that_was_passed_is_woken_again() {
+    within_a_minute(|| {
+        let raw = RawLock::new();
+        raw.acquire(None, None).unwrap();
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| raw.acquire(None, None));
+            until(|| raw.queue().entries.len() == 1);
+            // As after a release and an acquisition before it could run.
+            let mut queue = raw.queue();
+            queue.entries[0].woken = true;
+            queue.entries[0].waiter.wake();
+            drop(queue);
+            until(|| !raw.queue().entries[0].woken);
+            raw.release();
+            assert_eq!(waiter.join().unwrap(), Ok(()));
+        });
+    });
+}
+
 /// A thread waits for the lock until its time is up, and meanwhile something
 /// happens to the lock under the queue's mutex. Tells what the thread got.
 fn late_waiter(meanwhile: fn(&RawLock, &mut Queue)) -> Result<(), LockError> {
