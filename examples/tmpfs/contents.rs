@@ -1,0 +1,160 @@
+//! Attributes and data change.
+
+use fuse3::{Attr, Caller, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp};
+
+use crate::data::BLOCK;
+use crate::inodes::Inodes;
+
+/// The largest file: offsets are signed in the system calls.
+const SIZE_MAX: u64 = u64::MAX / 2;
+
+impl Inodes {
+    /// `setattr`. What the kernel does not mean to change, set-user-id bits at a change of owner among it, it says.
+    pub(crate) fn set(&mut self, ino: Ino, changes: &SetAttr) -> Result<Attr, Errno> {
+        if let Some(size) = changes.size {
+            self.truncate(ino, size)?;
+        }
+        let node = self.get_mut(ino)?;
+        let meta = &mut node.meta;
+        if let Some(mode) = changes.mode {
+            meta.mode = (meta.mode & libc::S_IFMT) | (mode & 0o7777);
+        }
+        meta.uid = changes.uid.unwrap_or(meta.uid);
+        meta.gid = changes.gid.unwrap_or(meta.gid);
+        meta.atime = changes.atime.map_or(meta.atime, |time| time.resolve());
+        meta.mtime = changes.mtime.map_or(meta.mtime, |time| time.resolve());
+        meta.ctime = changes.ctime.unwrap_or_else(Timestamp::now);
+        Ok(node.attr())
+    }
+
+    fn truncate(&mut self, ino: Ino, size: u64) -> Result<(), Errno> {
+        let node = self.get_mut(ino)?;
+        let data = node.data_mut()?;
+        if size > SIZE_MAX {
+            return Err(Errno::EFBIG);
+        }
+        let cut = data.set_len(size);
+        node.modified();
+        self.discard(cut);
+        Ok(())
+    }
+
+    /// `open`, with O_TRUNC.
+    pub(crate) fn open_with(
+        &mut self,
+        ino: Ino,
+        flags: OpenFlags,
+        caller: Caller,
+    ) -> Result<(), Errno> {
+        if flags.contains(OpenFlags::TRUNC) {
+            self.truncate(ino, 0)?;
+            // The kernel takes these bits away itself, but not when truncating is part of opening.
+            if caller.uid != 0 {
+                self.get_mut(ino)?.meta.mode &= !(libc::S_ISUID | libc::S_ISGID);
+            }
+        }
+        self.open(ino)
+    }
+
+    /// `read`.
+    pub(crate) fn read(
+        &mut self,
+        ino: Ino,
+        offset: u64,
+        flags: OpenFlags,
+        out: &mut ReadBuf,
+    ) -> Result<(), Errno> {
+        let node = self.get_mut(ino)?;
+        node.data()?.read(offset, out);
+        if !flags.contains(OpenFlags::NOATIME) {
+            node.accessed();
+        }
+        Ok(())
+    }
+
+    /// `write`: all of it, or nothing.
+    pub(crate) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
+        let end = offset.checked_add(bytes.len() as u64);
+        if end.is_none_or(|end| end > SIZE_MAX) {
+            return Err(Errno::EFBIG);
+        }
+        let missing = self.get(ino)?.data()?.missing(offset, bytes.len());
+        self.allocate(missing)?;
+        let node = self.get_mut(ino)?;
+        node.data_mut()?.write(offset, bytes);
+        node.modified();
+        Ok(bytes.len())
+    }
+
+    /// `statfs`. What waits to be freed is free: who needs it gets it.
+    pub(crate) fn statfs(&self) -> StatVfs {
+        let used = self.space.used() - self.garbage.blocks();
+        let free = self.space.blocks().saturating_sub(used);
+        StatVfs {
+            bsize: u32::try_from(BLOCK).unwrap_or(u32::MAX),
+            frsize: u32::try_from(BLOCK).unwrap_or(u32::MAX),
+            blocks: self.space.blocks(),
+            bfree: free,
+            bavail: free,
+            files: self.space.inodes(),
+            ffree: self.space.inodes() - self.len(),
+            namemax: 255,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+    use crate::names::New;
+    use crate::node::Kind;
+    use crate::reclaim::PIECE;
+    use crate::space::Space;
+
+    fn file(inodes: &mut Inodes) -> Ino {
+        let new = New {
+            mode: libc::S_IFREG | 0o644,
+            rdev: 0,
+            kind: Kind::File(crate::data::Data::default()),
+        };
+        inodes
+            .make(Ino::ROOT, OsStr::new("f"), new, Caller::default())
+            .unwrap()
+    }
+
+    #[test]
+    fn no_space_left() {
+        let mut inodes = Inodes::new(Space::new(2 * BLOCK as u64), 0o755, 0, 0);
+        let ino = file(&mut inodes);
+        assert_eq!(inodes.write(ino, 0, &[1; 2 * BLOCK]), Ok(2 * BLOCK));
+        assert_eq!(inodes.write(ino, 1 << 30, b"x"), Err(Errno::ENOSPC));
+        assert_eq!(inodes.write(ino, 5, b"x"), Ok(1));
+        assert_eq!(inodes.statfs().bfree, 0);
+        let cut = SetAttr::default();
+        assert_eq!(inodes.set(ino, &cut).unwrap().blocks, 16);
+        assert_eq!(inodes.write(ino, SIZE_MAX - 1, b"xy"), Err(Errno::EFBIG));
+        assert_eq!(inodes.write(ino, u64::MAX, b"xy"), Err(Errno::EFBIG));
+        inodes
+            .open_with(ino, OpenFlags::TRUNC, Caller::default())
+            .unwrap();
+        assert_eq!(inodes.statfs().bfree, 2);
+        assert_eq!(inodes.check(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_waits_to_be_freed_can_be_had() {
+        let blocks = 3 * PIECE;
+        let mut inodes = Inodes::new(Space::new((blocks * BLOCK) as u64), 0o755, 0, 0);
+        let ino = file(&mut inodes);
+        let bytes = vec![1; blocks * BLOCK];
+        inodes.write(ino, 0, &bytes).unwrap();
+        inodes.truncate(ino, 0).unwrap();
+        assert_eq!(inodes.garbage.blocks(), blocks as u64);
+        assert_eq!(inodes.statfs().bfree, blocks as u64);
+        assert_eq!(inodes.write(ino, 0, &bytes), Ok(bytes.len()));
+        assert_eq!((inodes.garbage.blocks(), inodes.statfs().bfree), (0, 0));
+        assert_eq!(inodes.check(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,327 @@
+//! The handlers. Each takes the state from its context, calls what does the work, and returns the answer.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fuse3::{
+    Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
+    Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, LockError, OpenFlags, Opened,
+    ReadBuf, RenameFlags, SetAttr, StatVfs, XattrFlags, XattrNames, sync,
+};
+
+use crate::inodes::{Inodes, TIMEOUT};
+use crate::names::New;
+use crate::node::Kind;
+use crate::{data, reclaim, virtuals};
+
+/// What handlers need besides the state that the lock guards.
+pub(crate) struct Tmpfs {
+    /// For the thread, which takes it too.
+    lock: Arc<GlobalLock<Inodes>>,
+    reclaimer: sync::Mutex<Option<JoinHandle<Result<(), LockError>>>>,
+}
+
+impl Tmpfs {
+    pub(crate) fn new(lock: Arc<GlobalLock<Inodes>>) -> Self {
+        Self {
+            lock,
+            reclaimer: sync::Mutex::new(None),
+        }
+    }
+}
+
+impl Filesystem for Tmpfs {
+    type Lock = Arc<GlobalLock<Inodes>>;
+
+    fn init(
+        &self,
+        _inodes: &mut Guard<'_, Self>,
+        connection: &mut Connection<'_>,
+    ) -> io::Result<()> {
+        // What there is of these; none is needed.
+        let wanted = Capabilities::READDIRPLUS
+            | Capabilities::READDIRPLUS_AUTO
+            | Capabilities::PARALLEL_DIROPS
+            | Capabilities::CACHE_SYMLINKS;
+        connection
+            .want(wanted & connection.capable())
+            .map_err(io::Error::other)?;
+        // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr.
+        connection.unwant(Capabilities::HANDLE_KILLPRIV);
+
+        let lock = Arc::clone(&self.lock);
+        let thread = thread::Builder::new().name("reclaimer".to_owned());
+        *self.reclaimer.lock() = Some(thread.spawn(move || reclaim::run(&lock))?);
+        Ok(())
+    }
+
+    /// Ends the thread, with the lock released: it needs it to end.
+    fn destroy(&self, inodes: &mut Guard<'_, Self>) {
+        inodes.garbage.stop();
+        let thread = self.reclaimer.lock().take();
+        let result = inodes.released(|_| thread.map(JoinHandle::join));
+        if !matches!(result, None | Some(Ok(Ok(())))) {
+            inodes
+                .mistakes
+                .push(format!("the reclaimer failed: {result:?}"));
+        }
+    }
+
+    fn lookup(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        match cx.find(parent, name) {
+            Ok(ino) => Ok(cx.entry(ino)?),
+            // No other way than through the kernel can make the name: it may remember that there is none.
+            Err(Errno::ENOENT) => Ok(Entry::negative(TIMEOUT)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn forget(&self, cx: &mut Context<'_, Self>, ino: Ino, nlookup: u64) {
+        cx.forget(ino, nlookup);
+    }
+
+    fn getattr(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: Option<&FileInfo>,
+    ) -> Answer<(Attr, Duration)> {
+        Ok((cx.get(ino)?.attr(), TIMEOUT))
+    }
+
+    fn setattr(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        changes: &SetAttr,
+    ) -> Answer<(Attr, Duration)> {
+        Ok((cx.set(ino, changes)?, TIMEOUT))
+    }
+
+    fn readlink(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<PathBuf> {
+        let node = cx.get_mut(ino)?;
+        node.accessed();
+        match &node.kind {
+            Kind::Symlink(target) => Ok(target.into()),
+            _ => Err(Errno::EINVAL.into()),
+        }
+    }
+
+    fn mknod(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        rdev: u64,
+    ) -> Answer<Entry> {
+        let kind = match mode & libc::S_IFMT {
+            libc::S_IFREG => Kind::File(data::Data::default()),
+            libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK => Kind::Special,
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        let caller = cx.caller();
+        let ino = cx.make(parent, name, New { mode, rdev, kind }, caller)?;
+        Ok(cx.entry(ino)?)
+    }
+
+    fn mkdir(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+    ) -> Answer<Entry> {
+        let caller = cx.caller();
+        let ino = cx.mkdir(parent, name, mode, caller)?;
+        Ok(cx.entry(ino)?)
+    }
+
+    fn unlink(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(cx.unlink(parent, name)?)
+    }
+
+    fn rmdir(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(cx.rmdir(parent, name)?)
+    }
+
+    fn symlink(
+        &self,
+        cx: &mut Context<'_, Self>,
+        target: &OsStr,
+        parent: Ino,
+        name: &OsStr,
+    ) -> Answer<Entry> {
+        let new = New {
+            mode: libc::S_IFLNK | 0o777,
+            rdev: 0,
+            kind: Kind::Symlink(target.to_owned()),
+        };
+        let caller = cx.caller();
+        let ino = cx.make(parent, name, new, caller)?;
+        Ok(cx.entry(ino)?)
+    }
+
+    fn rename(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        Ok(cx.rename((parent, name), (newparent, newname), flags)?)
+    }
+
+    fn link(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        newparent: Ino,
+        newname: &OsStr,
+    ) -> Answer<Entry> {
+        cx.link(ino, newparent, newname)?;
+        Ok(cx.entry(ino)?)
+    }
+
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        let caller = cx.caller();
+        cx.open_with(ino, flags, caller)?;
+        Ok(Opened::new(Fh(ino.0)).keep_cache(true))
+    }
+
+    fn create(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        how: Create,
+    ) -> Answer<Created> {
+        let new = New {
+            mode: libc::S_IFREG | (how.mode & 0o7777),
+            rdev: 0,
+            kind: Kind::File(data::Data::default()),
+        };
+        let caller = cx.caller();
+        let ino = cx.make(parent, name, new, caller)?;
+        cx.open(ino)?;
+        Ok(Created {
+            entry: cx.entry(ino)?,
+            opened: Opened::new(Fh(ino.0)).keep_cache(true),
+        })
+    }
+
+    fn read(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        cx.read(ino, offset, file.flags(), &mut out)?;
+        Ok(out.finish())
+    }
+
+    fn write(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: &FileInfo,
+        offset: u64,
+        data: &[u8],
+    ) -> Answer<usize> {
+        Ok(cx.write(ino, offset, data)?)
+    }
+
+    fn release(&self, cx: &mut Context<'_, Self>, ino: Ino, _file: &FileInfo) -> Answer<()> {
+        cx.release(ino);
+        Ok(())
+    }
+
+    /// There is no disk.
+    fn fsync(
+        &self,
+        _cx: &mut Context<'_, Self>,
+        _ino: Ino,
+        _file: &FileInfo,
+        _datasync: bool,
+    ) -> Answer<()> {
+        Ok(())
+    }
+
+    fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+        cx.open(ino)?;
+        Ok(Opened::new(Fh(ino.0)))
+    }
+
+    fn readdir(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: &FileInfo,
+        offset: u64,
+        out: DirBuf,
+    ) -> Answer<Listing> {
+        Ok(cx.list(ino, offset, out)?)
+    }
+
+    fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, _file: &FileInfo) -> Answer<()> {
+        cx.release(ino);
+        Ok(())
+    }
+
+    fn fsyncdir(
+        &self,
+        _cx: &mut Context<'_, Self>,
+        _ino: Ino,
+        _file: &FileInfo,
+        _datasync: bool,
+    ) -> Answer<()> {
+        Ok(())
+    }
+
+    fn statfs(&self, cx: &mut Context<'_, Self>, _ino: Ino) -> Answer<StatVfs> {
+        Ok(cx.statfs())
+    }
+
+    fn setxattr(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Answer<()> {
+        if virtuals::has(name) {
+            return Err(Errno::EPERM.into());
+        }
+        let node = cx.get_mut(ino)?;
+        node.xattrs.set(name, value, flags)?;
+        node.changed();
+        Ok(())
+    }
+
+    fn getxattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        if virtuals::has(name) {
+            return Ok(virtuals::get(cx, ino, name)?);
+        }
+        Ok(cx.get(ino)?.xattrs.get(name)?.to_vec())
+    }
+
+    fn listxattr(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<XattrNames> {
+        Ok(cx.get(ino)?.xattrs.names(cx.uid() == 0))
+    }
+
+    fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
+        let node = cx.get_mut(ino)?;
+        node.xattrs.remove(name)?;
+        node.changed();
+        Ok(())
+    }
+}

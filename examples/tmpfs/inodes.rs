@@ -1,0 +1,204 @@
+//! All inodes: what the global lock guards.
+//!
+//! Everything here takes `&mut Inodes`, which cannot release the lock: to who has the lock, each of these functions
+//! happens at once. What has to release it takes `&mut Locked<'_, Inodes>` and is in `reclaim`, `tree` and `digest`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
+
+use crate::data::{Block, Blocks};
+use crate::directory::Directory;
+use crate::node::{Kind, Node};
+use crate::reclaim::{Garbage, PIECE};
+use crate::space::Space;
+
+/// How long the kernel may answer names and attributes by itself. All changes come through it, so: for long.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(86_400);
+
+/// What was given to the kernel, and what it gave back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) looked_up: u64,
+    pub(crate) forgotten: u64,
+    pub(crate) opened: u64,
+    pub(crate) released: u64,
+}
+
+/// The file system.
+#[derive(Debug)]
+pub(crate) struct Inodes {
+    nodes: HashMap<Ino, Node>,
+    /// The number that was given last. None is given twice, so that there is one generation.
+    last: Ino,
+    pub(crate) space: Space,
+    pub(crate) garbage: Garbage,
+    pub(crate) counts: Counts,
+    /// What the kernel gave back that it never had. There is none.
+    pub(crate) mistakes: Vec<String>,
+}
+
+impl Inodes {
+    /// A file system that has nothing but its root, with this mode and owner.
+    pub(crate) fn new(space: Space, mode: u32, uid: u32, gid: u32) -> Self {
+        let now = Timestamp::now();
+        let meta = Attr {
+            nlink: 2,
+            uid,
+            gid,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            ..Attr::new(Ino::ROOT, libc::S_IFDIR | (mode & 0o7777))
+        };
+        let mut root = Node::new(meta, Kind::Directory(Directory::new(Ino::ROOT)));
+        // The kernel knows it from the start.
+        root.lookups = 1;
+        Self {
+            nodes: HashMap::from([(Ino::ROOT, root)]),
+            last: Ino::ROOT,
+            space,
+            garbage: Garbage::default(),
+            counts: Counts {
+                looked_up: 1,
+                ..Counts::default()
+            },
+            mistakes: Vec::new(),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// ESTALE; to a handler that has not released the lock since the kernel named the inode it does not happen.
+    pub(crate) fn get(&self, ino: Ino) -> Result<&Node, Errno> {
+        self.nodes.get(&ino).ok_or(Errno::ESTALE)
+    }
+
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub(crate) fn get_mut(&mut self, ino: Ino) -> Result<&mut Node, Errno> {
+        self.nodes.get_mut(&ino).ok_or(Errno::ESTALE)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.values()
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.nodes.len() as u64
+    }
+
+    /// A new inode, which has no name yet.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC.
+    pub(crate) fn add(&mut self, meta: Attr, kind: Kind) -> Result<Ino, Errno> {
+        if self.len() >= self.space.inodes() {
+            return Err(Errno::ENOSPC);
+        }
+        let now = Timestamp::now();
+        self.last = Ino(self.last.0 + 1);
+        let meta = Attr {
+            ino: self.last,
+            atime: now,
+            mtime: now,
+            ctime: now,
+            ..meta
+        };
+        self.nodes.insert(self.last, Node::new(meta, kind));
+        Ok(self.last)
+    }
+
+    /// The inode as the answer to a name: the kernel knows it once more.
+    pub(crate) fn entry(&mut self, ino: Ino) -> Result<Entry, Errno> {
+        let node = self.get_mut(ino)?;
+        node.lookups += 1;
+        let entry = Entry::new(node.attr(), TIMEOUT);
+        self.counts.looked_up += 1;
+        Ok(entry)
+    }
+
+    /// The kernel knows it `count` times less.
+    pub(crate) fn forget(&mut self, ino: Ino, count: u64) {
+        let known = self.get(ino).map_or(0, |node| node.lookups);
+        if count > known {
+            self.mistakes.push(format!(
+                "inode {ino} was forgotten {count} times, and known {known} times"
+            ));
+        }
+        let count = count.min(known);
+        if let Ok(node) = self.get_mut(ino) {
+            node.lookups -= count;
+            self.counts.forgotten += count;
+            self.collect(ino);
+        }
+    }
+
+    /// It is opened once more.
+    pub(crate) fn open(&mut self, ino: Ino) -> Result<(), Errno> {
+        self.get_mut(ino)?.opens += 1;
+        self.counts.opened += 1;
+        Ok(())
+    }
+
+    /// It is opened once less.
+    pub(crate) fn release(&mut self, ino: Ino) {
+        match self.nodes.get_mut(&ino) {
+            Some(node) if node.opens > 0 => {
+                node.opens -= 1;
+                self.counts.released += 1;
+                self.collect(ino);
+            }
+            _ => self
+                .mistakes
+                .push(format!("inode {ino} was closed, and not open")),
+        }
+    }
+
+    /// Frees the inode if it has no name, the kernel does not know it, and nobody has it open.
+    pub(crate) fn collect(&mut self, ino: Ino) {
+        if !self.nodes.get(&ino).is_some_and(Node::is_lost) {
+            return;
+        }
+        if let Some(Node {
+            kind: Kind::File(data),
+            ..
+        }) = self.nodes.remove(&ino)
+        {
+            self.discard(data.into_blocks());
+        }
+    }
+
+    /// Frees blocks: few at once, many in the background.
+    pub(crate) fn discard(&mut self, blocks: Blocks) {
+        if blocks.len() <= PIECE {
+            self.space.free(blocks.len() as u64);
+        } else {
+            self.garbage.add(blocks);
+        }
+    }
+
+    /// Frees some of the blocks that wait for it. Returns them, for the caller to drop where it likes.
+    pub(crate) fn reclaim(&mut self) -> Vec<Block> {
+        let piece = self.garbage.take();
+        self.space.free(piece.len() as u64);
+        piece
+    }
+
+    /// Takes `blocks` blocks of the space, out of what waits to be freed if need be.
+    ///
+    /// # Errors
+    ///
+    /// ENOSPC.
+    pub(crate) fn allocate(&mut self, blocks: u64) -> Result<(), Errno> {
+        while !self.space.take(blocks) {
+            if self.reclaim().is_empty() {
+                return Err(Errno::ENOSPC);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! Names come and go.
+
+use std::ffi::OsStr;
+
+use fuse3::{Attr, Caller, Errno, Ino};
+
+use crate::directory::Directory;
+use crate::inodes::Inodes;
+use crate::node::Kind;
+
+/// The kernel's own limit for FUSE is 1024.
+const NAME_MAX: usize = 255;
+
+/// What a new inode is to be.
+pub(crate) struct New {
+    /// With the type.
+    pub(crate) mode: u32,
+    pub(crate) rdev: u64,
+    pub(crate) kind: Kind,
+}
+
+/// # Errors
+///
+/// ENAMETOOLONG.
+pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
+    if name.len() > NAME_MAX {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    Ok(())
+}
+
+impl Inodes {
+    /// What `name` is in `parent`.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT, ENOTDIR, ENAMETOOLONG.
+    pub(crate) fn find(&self, parent: Ino, name: &OsStr) -> Result<Ino, Errno> {
+        check(name)?;
+        self.get(parent)?
+            .directory()?
+            .get(name)
+            .ok_or(Errno::ENOENT)
+    }
+
+    /// Whether `name` can be made in `parent`.
+    fn can_make(&self, parent: Ino, name: &OsStr) -> Result<(), Errno> {
+        match self.find(parent, name) {
+            // A removed directory that somebody is still in.
+            Err(Errno::ENOENT) if self.get(parent)?.meta.nlink == 0 => Err(Errno::ENOENT),
+            Err(Errno::ENOENT) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(Errno::EEXIST),
+        }
+    }
+
+    /// `mknod`, `mkdir`, `symlink`, `create`.
+    ///
+    /// It belongs to the caller; in a directory with the set-group-id bit, to that directory's group, and a directory
+    /// inherits the bit.
+    pub(crate) fn make(
+        &mut self,
+        parent: Ino,
+        name: &OsStr,
+        new: New,
+        caller: Caller,
+    ) -> Result<Ino, Errno> {
+        self.can_make(parent, name)?;
+        let above = &self.get(parent)?.meta;
+        let inherits = above.mode & libc::S_ISGID != 0;
+        let is_directory = matches!(new.kind, Kind::Directory(_));
+        let meta = Attr {
+            nlink: if is_directory { 2 } else { 1 },
+            uid: caller.uid,
+            gid: if inherits { above.gid } else { caller.gid },
+            rdev: new.rdev,
+            ..Attr::new(
+                Ino(0),
+                if inherits && is_directory {
+                    new.mode | libc::S_ISGID
+                } else {
+                    new.mode
+                },
+            )
+        };
+        let ino = self.add(meta, new.kind)?;
+        let above = self.get_mut(parent)?;
+        above.directory_mut()?.insert(name, ino);
+        above.meta.nlink += u32::from(is_directory);
+        above.modified();
+        Ok(ino)
+    }
+
+    pub(crate) fn mkdir(
+        &mut self,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        caller: Caller,
+    ) -> Result<Ino, Errno> {
+        let new = New {
+            mode: libc::S_IFDIR | (mode & 0o7777),
+            rdev: 0,
+            kind: Kind::Directory(Directory::new(parent)),
+        };
+        self.make(parent, name, new, caller)
+    }
+
+    pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> Result<(), Errno> {
+        self.can_make(parent, name)?;
+        let node = self.get_mut(ino)?;
+        if node.is_directory() {
+            return Err(Errno::EPERM);
+        }
+        node.meta.nlink = node.meta.nlink.checked_add(1).ok_or(Errno::EMLINK)?;
+        node.changed();
+        let above = self.get_mut(parent)?;
+        above.directory_mut()?.insert(name, ino);
+        above.modified();
+        Ok(())
+    }
+
+    pub(crate) fn unlink(&mut self, parent: Ino, name: &OsStr) -> Result<(), Errno> {
+        let ino = self.find(parent, name)?;
+        if self.get(ino)?.is_directory() {
+            return Err(Errno::EISDIR);
+        }
+        self.remove_name(parent, name)?;
+        self.unnamed(ino)
+    }
+
+    pub(crate) fn rmdir(&mut self, parent: Ino, name: &OsStr) -> Result<(), Errno> {
+        let ino = self.find(parent, name)?;
+        if !self.get(ino)?.directory()?.is_empty() {
+            return Err(Errno::ENOTEMPTY);
+        }
+        self.remove_name(parent, name)?;
+        self.get_mut(parent)?.meta.nlink -= 1;
+        self.unnamed(ino)
+    }
+
+    fn remove_name(&mut self, parent: Ino, name: &OsStr) -> Result<(), Errno> {
+        let above = self.get_mut(parent)?;
+        above.directory_mut()?.remove(name);
+        above.modified();
+        Ok(())
+    }
+
+    /// The inode lost a name; a directory has no other.
+    pub(crate) fn unnamed(&mut self, ino: Ino) -> Result<(), Errno> {
+        let node = self.get_mut(ino)?;
+        node.meta.nlink = if node.is_directory() {
+            0
+        } else {
+            node.meta.nlink - 1
+        };
+        node.changed();
+        self.collect(ino);
+        Ok(())
+    }
+}

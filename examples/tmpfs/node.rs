@@ -1,0 +1,150 @@
+//! An inode: what all have, and what its kind has.
+
+use std::ffi::OsString;
+
+use fuse3::{Attr, Errno, Ino, Timestamp};
+
+use crate::data::{BLOCK, Data};
+use crate::digest::Digest;
+use crate::directory::Directory;
+use crate::xattrs::Xattrs;
+
+/// What an inode is. It never changes.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    File(Data),
+    Directory(Directory),
+    Symlink(OsString),
+    /// A pipe, socket or device: the kernel needs to know no more than its mode and number.
+    Special,
+}
+
+/// An inode.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// Sizes and blocks in it are 0: [`attr`](Self::attr) puts in those that `kind` has.
+    pub(crate) meta: Attr,
+    pub(crate) kind: Kind,
+    pub(crate) xattrs: Xattrs,
+    /// How often the kernel was given the inode and has not forgotten it.
+    pub(crate) lookups: u64,
+    /// Open files and directories.
+    pub(crate) opens: u64,
+    /// Grows with each change of the data.
+    pub(crate) version: u64,
+    /// The digest of the data, and the version that it is of.
+    pub(crate) digest: Option<(u64, Digest)>,
+}
+
+impl Node {
+    pub(crate) fn new(meta: Attr, kind: Kind) -> Self {
+        Self {
+            meta,
+            kind,
+            xattrs: Xattrs::default(),
+            lookups: 0,
+            opens: 0,
+            version: 0,
+            digest: None,
+        }
+    }
+
+    /// `struct stat`.
+    pub(crate) fn attr(&self) -> Attr {
+        let (size, blocks) = match &self.kind {
+            Kind::File(data) => (data.len(), data.blocks() * (BLOCK as u64 / 512)),
+            Kind::Directory(directory) => (directory.len() as u64 * 32, 0),
+            Kind::Symlink(target) => (target.len() as u64, 0),
+            Kind::Special => (0, 0),
+        };
+        Attr {
+            size,
+            blocks,
+            ..self.meta
+        }
+    }
+
+    pub(crate) fn ino(&self) -> Ino {
+        self.meta.ino
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        matches!(self.kind, Kind::Directory(_))
+    }
+
+    /// Neither a name nor the kernel leads to it.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.meta.nlink == 0 && self.lookups == 0 && self.opens == 0
+    }
+
+    /// # Errors
+    ///
+    /// ENOTDIR.
+    pub(crate) fn directory(&self) -> Result<&Directory, Errno> {
+        match &self.kind {
+            Kind::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// ENOTDIR.
+    pub(crate) fn directory_mut(&mut self) -> Result<&mut Directory, Errno> {
+        match &mut self.kind {
+            Kind::Directory(directory) => Ok(directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// EISDIR, EINVAL: the bytes of what is no file.
+    pub(crate) fn data(&self) -> Result<&Data, Errno> {
+        match &self.kind {
+            Kind::File(data) => Ok(data),
+            Kind::Directory(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// # Errors
+    ///
+    /// EISDIR, EINVAL: the bytes of what is no file.
+    pub(crate) fn data_mut(&mut self) -> Result<&mut Data, Errno> {
+        match &mut self.kind {
+            Kind::File(data) => Ok(data),
+            Kind::Directory(_) => Err(Errno::EISDIR),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    /// The attributes changed now: a name, an owner, a mode.
+    pub(crate) fn changed(&mut self) {
+        self.meta.ctime = Timestamp::now();
+    }
+
+    /// The contents changed now: data, or the names in a directory.
+    pub(crate) fn modified(&mut self) {
+        let now = Timestamp::now();
+        (self.meta.mtime, self.meta.ctime) = (now, now);
+        self.version += 1;
+    }
+
+    /// The contents were read now.
+    ///
+    /// As with `relatime`: the time moves on once after each change, and once a day.
+    pub(crate) fn accessed(&mut self) {
+        const DAY: i64 = 86_400;
+        let now = Timestamp::now();
+        let Attr {
+            atime,
+            mtime,
+            ctime,
+            ..
+        } = self.meta;
+        if atime <= mtime || atime <= ctime || now.secs() - atime.secs() >= DAY {
+            self.meta.atime = now;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Extended attributes.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+
+use fuse3::{Errno, XattrFlags, XattrNames};
+
+/// What listxattr(2) can return, `XATTR_LIST_MAX`.
+const LIST_MAX: usize = 65_536;
+
+/// The extended attributes of an inode.
+#[derive(Debug, Default)]
+pub(crate) struct Xattrs(BTreeMap<OsString, Vec<u8>>);
+
+/// The kernel has checked by then who may use which: `trusted.` is root's, and `user.` is for files and directories.
+///
+/// # Errors
+///
+/// EOPNOTSUPP for other namespaces: there are no ACLs here, `system.posix_acl_access`.
+pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
+    let spaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    let name = name.as_bytes();
+    match spaces.iter().find(|space| name.starts_with(space)) {
+        Some(space) if name.len() > space.len() => Ok(()),
+        Some(_) => Err(Errno::EINVAL),
+        None => Err(Errno::EOPNOTSUPP),
+    }
+}
+
+impl Xattrs {
+    pub(crate) fn get(&self, name: &OsStr) -> Result<&[u8], Errno> {
+        check(name)?;
+        self.0.get(name).map(Vec::as_slice).ok_or(Errno::ENODATA)
+    }
+
+    pub(crate) fn set(
+        &mut self,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), Errno> {
+        check(name)?;
+        let there = self.0.contains_key(name);
+        if there && flags.contains(XattrFlags::CREATE) {
+            return Err(Errno::EEXIST);
+        }
+        if !there && flags.contains(XattrFlags::REPLACE) {
+            return Err(Errno::ENODATA);
+        }
+        let listed: usize = self.0.keys().map(|name| name.len() + 1).sum();
+        if !there && listed + name.len() + 1 > LIST_MAX {
+            return Err(Errno::ENOSPC);
+        }
+        self.0.insert(name.to_owned(), value.to_owned());
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, name: &OsStr) -> Result<(), Errno> {
+        check(name)?;
+        self.0.remove(name).map(drop).ok_or(Errno::ENODATA)
+    }
+
+    /// The names; those of root's own for root only.
+    pub(crate) fn names(&self, root: bool) -> XattrNames {
+        let shown = |name: &&OsString| root || !name.as_bytes().starts_with(b"trusted.");
+        self.0.keys().filter(shown).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_and_namespaces() {
+        let mut xattrs = Xattrs::default();
+        let one = OsStr::new("user.one");
+        assert_eq!(
+            xattrs.set(one, b"1", XattrFlags::REPLACE),
+            Err(Errno::ENODATA)
+        );
+        assert_eq!(xattrs.set(one, b"1", XattrFlags::CREATE), Ok(()));
+        assert_eq!(
+            xattrs.set(one, b"2", XattrFlags::CREATE),
+            Err(Errno::EEXIST)
+        );
+        assert_eq!(xattrs.set(one, b"3", XattrFlags::empty()), Ok(()));
+        assert_eq!(xattrs.get(one), Ok(&b"3"[..]));
+        let acl = OsStr::new("system.posix_acl_access");
+        assert_eq!(
+            xattrs.set(acl, b"", XattrFlags::empty()),
+            Err(Errno::EOPNOTSUPP)
+        );
+        assert_eq!(xattrs.get(acl), Err(Errno::EOPNOTSUPP));
+        assert_eq!(
+            xattrs.set(OsStr::new("user."), b"", XattrFlags::empty()),
+            Err(Errno::EINVAL)
+        );
+        assert_eq!(
+            xattrs.set(OsStr::new("trusted.t"), b"", XattrFlags::empty()),
+            Ok(())
+        );
+        assert_eq!(xattrs.names(false).as_bytes(), b"user.one\0");
+        assert_eq!(xattrs.names(true).as_bytes(), b"trusted.t\0user.one\0");
+        assert_eq!(xattrs.remove(one), Ok(()));
+        assert_eq!(xattrs.remove(one), Err(Errno::ENODATA));
+    }
+
+    #[test]
+    fn the_list_of_names_is_bounded() {
+        let mut xattrs = Xattrs::default();
+        let set = |xattrs: &mut Xattrs, number: usize| {
+            xattrs.set(
+                OsStr::new(&format!("user.{number:0250}")),
+                b"",
+                XattrFlags::empty(),
+            )
+        };
+        let mut numbers = 0..;
+        while set(&mut xattrs, numbers.next().unwrap()).is_ok() {}
+        assert_eq!(xattrs.names(true).as_bytes().len(), 65_536);
+        assert_eq!(set(&mut xattrs, 9999), Err(Errno::ENOSPC));
+    }
+}
