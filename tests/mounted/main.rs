@@ -1,0 +1,9 @@
+//! Real mounts, through the kernel: the lock while requests run, the life of a session, bad input.
+//!
+//! Each mount has a deadline, is unmounted whatever happens, and leaves nothing behind (`fixture`). What changes the whole
+//! process, signals above all, runs in a process of its own (`child`). Without the right to mount the tests say so on
+//! stderr, loudly, and do nothing.
+
+mod fixture;
+mod lock;
+mod probe;
