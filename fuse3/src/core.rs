@@ -254,3 +254,27 @@ impl<F: Filesystem> Outlived for Live<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Concurrent, Handle, Reply, Session};
+
+    struct Fs;
+
+    impl Filesystem for Fs {
+        type Lock = Concurrent;
+    }
+
+    #[test]
+    fn what_crosses_threads_may() {
+        fn send<T: Send>() {}
+        fn sync<T: Sync>() {}
+        send::<Live<Fs>>();
+        sync::<Live<Fs>>();
+        send::<Session<Fs>>();
+        send::<Handle>();
+        sync::<Handle>();
+        send::<Reply<()>>();
+    }
+}
