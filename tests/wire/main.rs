@@ -1,0 +1,16 @@
+//! What goes over the wire, byte by byte, and what handlers are called with: libfuse's own loop, without a kernel.
+//!
+//! libfuse reads requests from one end of a socket pair and writes replies to it (`mount("/dev/fd/N")`); the tests are the
+//! kernel at the other end.
+
+mod attributes;
+mod directories;
+mod every;
+mod files;
+mod harness;
+mod logger;
+mod names;
+mod proto;
+mod recorder;
+mod session;
+mod xattrs;
