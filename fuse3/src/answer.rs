@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::attr::seconds;
 use crate::request::{NotTaken, Request, Sent};
 use crate::{
     Attr, Created, Data, Deferred, Entry, Errno, FileInfo, Ino, Listing, OpenFlags, Opened,
@@ -165,7 +166,7 @@ impl Payload for Entry {
 impl sealed::Sealed for (Attr, Duration) {}
 impl Payload for (Attr, Duration) {
     fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.attr(&self.0.to_stat(), self.1.as_secs_f64())
+        request.attr(&self.0.to_stat(), seconds(self.1))
     }
 }
 

@@ -184,10 +184,17 @@ impl Entry {
             ino: self.attr.ino.0,
             generation: self.generation,
             attr: self.attr.to_stat(),
-            attr_timeout: self.attr_timeout.as_secs_f64(),
-            entry_timeout: self.entry_timeout.as_secs_f64(),
+            attr_timeout: seconds(self.attr_timeout),
+            entry_timeout: seconds(self.entry_timeout),
         }
     }
+}
+
+/// A time-out as libfuse takes it: a double, that it casts to an integer of 64 bits, which [`Duration::MAX`] would not fit.
+///
+/// 2^62 seconds are for ever; the kernel takes far less for that.
+pub(crate) fn seconds(timeout: Duration) -> f64 {
+    timeout.min(Duration::from_secs(1 << 62)).as_secs_f64()
 }
 
 /// What `utimensat(2)` asks a time to be.
