@@ -517,12 +517,7 @@ pub(crate) fn error(unique: u64, errno: i32) -> Vec<u8> {
 
 fn out(unique: u64, error: i32, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(16 + body.len()).unwrap();
-    Bytes::new()
-        .u32(length)
-        .i32(error)
-        .u64(unique)
-        .raw(body)
-        .0
+    Bytes::new().u32(length).i32(error).u64(unique).raw(body).0
 }
 
 /// `struct fuse_attr`.

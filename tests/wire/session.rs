@@ -9,10 +9,10 @@ use crate::recorder::Recorder;
 /// INIT with this offer, to a file system that wants this.
 fn negotiate(offer: InitIn, wants: Capabilities) -> (InitOut, Capabilities) {
     let fs = Recorder::<Concurrent>::new();
-    *fs.wants.lock().unwrap() = wants;
+    *fs.wants.lock() = wants;
     let mut wire = Wire::connect(fs.clone(), Concurrent, |builder| builder);
     let reply = wire.init(offer);
-    let wanted = fs.wanted.lock().unwrap().unwrap();
+    let wanted = fs.wanted.lock().unwrap();
     wire.end();
     (reply, wanted)
 }
