@@ -39,6 +39,11 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
+/// How many rounds a test makes. Miri, which looks for data races, is slow.
+const fn rounds(count: u64) -> u64 {
+    if cfg!(miri) { count / 1000 } else { count }
+}
+
 /// Waits until so many threads wait for the lock.
 fn until_waiting<S>(lock: &GlobalLock<S>, count: usize) {
     until(|| lock.stats().waiters.len() == count);
@@ -145,6 +150,7 @@ mod acquire {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it measures the interpreter")]
     fn d4_a_timed_wait_sleeps() {
         let used = within_a_minute(|| {
             let lock = GlobalLock::new(());
@@ -208,7 +214,7 @@ mod acquire {
                 for number in 0..4 {
                     let (lock, inside) = (&lock, &inside);
                     threads.spawn(move || {
-                        for _ in 0..50_000 {
+                        for _ in 0..rounds(50_000) {
                             let mut state = lock.lock().unwrap();
                             assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
                             *state += 1;
@@ -225,7 +231,7 @@ mod acquire {
                 }
             });
             let stats = lock.stats();
-            assert_eq!(lock.into_inner(), 250_000);
+            assert_eq!(lock.into_inner(), 5 * rounds(50_000));
             assert!(
                 stats.holder.is_none() && stats.waiters.is_empty(),
                 "{stats}"
@@ -286,7 +292,7 @@ mod hand_over {
                         tries.fetch_add(1, Ordering::Relaxed);
                     }
                 });
-                while tries.load(Ordering::Relaxed) < 100_000 {
+                while tries.load(Ordering::Relaxed) < rounds(100_000) {
                     assert_eq!(held.yield_(100), 0);
                 }
                 stop.store(true, Ordering::Relaxed);
@@ -347,7 +353,7 @@ mod hand_over {
 
     #[test]
     fn d1_a_hundred_thousand_with_waiters_that_time_out() {
-        const HAND_OVERS: u64 = 100_000;
+        const HAND_OVERS: u64 = rounds(100_000);
         let (stats, handed_over) = within(Duration::from_secs(120), || {
             let lock = GlobalLock::new(0u64);
             let stop = AtomicBool::new(false);
@@ -387,6 +393,7 @@ mod hand_over {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it reads the thread id from /proc")]
     fn d6_a_thread_that_takes_the_lock_all_the_time_lets_others_in() {
         /// `lock::raw::PASSED_AT_MOST`, which the documentation of `GlobalLock` gives.
         const BOUND: u64 = 16;
@@ -638,12 +645,11 @@ mod wait {
 
     #[test]
     fn a_hundred_thousand_rounds_of_ping_pong_lose_no_notification() {
-        const ROUNDS: u32 = 100_000;
+        const ROUNDS: u64 = rounds(100_000);
         within(Duration::from_secs(120), || {
-            let lock = GlobalLock::new(0u32);
-            let condvars = [Condvar::new(), Condvar::new()];
-            let play = |parity: u32| {
-                let (mine, other) = (&condvars[parity as usize], &condvars[1 - parity as usize]);
+            let lock = GlobalLock::new(0);
+            let (even, odd) = (Condvar::new(), Condvar::new());
+            let play = |parity: u64, mine: &Condvar, other: &Condvar| {
                 let mut ball = lock.lock().unwrap();
                 while *ball < ROUNDS {
                     while *ball % 2 != parity {
@@ -659,8 +665,8 @@ mod wait {
                 }
             };
             thread::scope(|threads| {
-                threads.spawn(|| play(0));
-                threads.spawn(|| play(1));
+                threads.spawn(|| play(0, &even, &odd));
+                threads.spawn(|| play(1, &odd, &even));
             });
             assert!(*lock.lock().unwrap() >= ROUNDS);
         });
@@ -718,7 +724,7 @@ mod wait {
                 let waiter = threads.spawn(|| {
                     let lock = GlobalLock::new(());
                     let mut held = lock.lock().unwrap();
-                    let notified = (0..20_000u64)
+                    let notified = (0..rounds(20_000))
                         .map(|round| Duration::from_micros(round % 7))
                         .filter(|timeout| held.wait(&condvar, Some(*timeout)) == Woken::Notified)
                         .count();
@@ -755,6 +761,7 @@ mod stats {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "it reads the thread id from /proc")]
     fn they_show_who_holds_and_who_waits_without_the_lock() {
         within_a_minute(|| {
             let lock = GlobalLock::new(());
@@ -812,6 +819,7 @@ mod stats {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it reads the thread id from /proc")]
     fn a_forgotten_guard_keeps_the_lock_and_is_shown() {
         within_a_minute(|| {
             let lock = Arc::new(GlobalLock::new(()));
@@ -826,6 +834,7 @@ mod stats {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "it reads the thread id from /proc")]
     fn d5_a_thread_that_gets_a_dead_holders_id_is_not_the_holder() {
         use std::os::unix::thread::JoinHandleExt;
 
@@ -884,13 +893,13 @@ mod below {
                     threads.spawn(|| {
                         let lock = GlobalLock::new(());
                         let held = lock.lock().unwrap();
-                        for _ in 0..50_000 {
+                        for _ in 0..rounds(50_000) {
                             *sub.lock(&held) += 1;
                         }
                     });
                 }
             });
-            assert_eq!(sub.into_inner(), 100_000);
+            assert_eq!(sub.into_inner(), 2 * rounds(50_000));
         });
     }
 }
@@ -904,15 +913,15 @@ mod foreign {
             let mut mutex = sync::Mutex::new(0u64);
             thread::scope(|threads| {
                 for _ in 0..2 {
-                    threads.spawn(|| (0..50_000).for_each(|_| *mutex.lock() += 1));
+                    threads.spawn(|| (0..rounds(50_000)).for_each(|_| *mutex.lock() += 1));
                 }
             });
-            assert_eq!(*mutex.get_mut(), 100_000);
+            assert_eq!(*mutex.get_mut(), 2 * rounds(50_000));
             let held = mutex.lock();
             assert!(mutex.try_lock().is_none());
             drop(held);
             assert!(mutex.try_lock().is_some());
-            assert_eq!(mutex.into_inner(), 100_000);
+            assert_eq!(mutex.into_inner(), 2 * rounds(50_000));
         });
     }
 
