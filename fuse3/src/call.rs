@@ -65,7 +65,8 @@ impl<'c, F: Filesystem> Call<'c, F> {
 
     /// Runs the handler with the lock held, and sends what it returns with the lock released.
     ///
-    /// When the handler panics, unwinding drops the context: the lock is released, then the request answers EIO.
+    /// When the handler panics, unwinding drops the context and with it the guard. The panic is recorded
+    /// before the caller gets its EIO.
     pub(crate) fn answer<T: Payload>(
         self,
         operation: Operation,
@@ -78,16 +79,23 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.counters.request(operation);
-        core.guarded(operation, || {
-            let caller = Caller::of(&request);
-            let guard = match core.lock.enter(operation) {
-                Ok(guard) => guard,
-                Err(error) => return refuse(request, operation, &error),
-            };
-            let mut cx = Context::new(guard, caller, Some(request), asked, Some(core));
-            let answer = handler(&core.fs, &mut cx);
-            let request = cx.into_request();
-            settle(core, operation, asked, request, answer);
+        let caller = Caller::of(&request);
+        let mut request = Some(request);
+        let answer = core.guarded(operation, || {
+            let guard = core.lock.enter(operation).map_err(|error| {
+                // A handler leaked its guard on this worker.
+                crate::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
+                Errno::EDEADLK
+            })?;
+            let mut cx = Context::new(guard, caller, &mut request, asked, Some(core));
+            handler(&core.fs, &mut cx)
+        });
+        core.guarded(operation, || match (answer, request) {
+            (Some(answer), request) => settle(core, operation, asked, request, answer),
+            // Whether the caller takes the EIO or is gone makes no difference.
+            (None, Some(request)) => drop(request.err(Errno::EIO)),
+            // The handler deferred its answer and then panicked: the deferred one counts.
+            (None, None) => {}
         });
     }
 
@@ -106,21 +114,8 @@ impl<'c, F: Filesystem> Call<'c, F> {
         core.counters.request(operation);
         let caller = Caller::of(&request);
         request.none();
-        core.guarded(operation, || match core.lock.enter(operation) {
-            Ok(guard) => handler(
-                &core.fs,
-                &mut Context::new(guard, caller, None, asked, Some(core)),
-            ),
-            Err(error) => crate::log::error!("{operation} was not called: {error}"),
-        });
+        core.call_unanswered(operation, caller, asked, handler);
     }
-}
-
-/// The lock cannot be had: a handler leaked its guard on this worker.
-fn refuse(request: Request, operation: Operation, error: &dyn std::error::Error) {
-    crate::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
-    // Whether the caller takes the error or is gone makes no difference.
-    let _ = request.err(Errno::EDEADLK);
 }
 
 /// Sends the answer, and takes back what it gave out when the kernel does not take it.

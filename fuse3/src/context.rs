@@ -16,8 +16,9 @@ pub type Guard<'a, F> = <<F as Filesystem>::Lock as Locking>::Guard<'a>;
 pub struct Context<'a, F: Filesystem> {
     guard: Guard<'a, F>,
     caller: Caller,
-    /// `None` once the answer was taken away, and where there is no request: when the library takes something back.
-    request: Option<Request>,
+    /// `None` once the answer was taken away, and where there is none to give. It is the caller's, so
+    /// that a handler that panics does not take it along.
+    request: &'a mut Option<Request>,
     asked: Asked,
     /// `None` in a test of a handler.
     core: Option<&'a Core<F>>,
@@ -55,7 +56,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     pub(crate) fn new(
         guard: Guard<'a, F>,
         caller: Caller,
-        request: Option<Request>,
+        request: &'a mut Option<Request>,
         asked: Asked,
         core: Option<&'a Core<F>>,
     ) -> Self {
@@ -66,11 +67,6 @@ impl<'a, F: Filesystem> Context<'a, F> {
             asked,
             core,
         }
-    }
-
-    /// Releases the lock; the request, unless it was deferred.
-    pub(crate) fn into_request(self) -> Option<Request> {
-        self.request
     }
 
     /// Who asks; [`Caller::default`] when the library takes something back by itself.

@@ -156,14 +156,25 @@ impl<F: Filesystem> Core<F> {
         ino: Ino,
         call: impl FnOnce(&F, &mut Context<'_, F>),
     ) {
+        self.call_unanswered(operation, Caller::default(), Asked::of(ino), call);
+    }
+
+    /// Runs a handler whose answer nobody waits for, with the lock held.
+    pub(crate) fn call_unanswered<'c>(
+        &'c self,
+        operation: Operation,
+        caller: Caller,
+        asked: Asked,
+        call: impl FnOnce(&'c F, &mut Context<'_, F>),
+    ) {
+        let mut request = None;
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
-                let mut cx =
-                    Context::new(guard, Caller::default(), None, Asked::of(ino), Some(self));
+                let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
                 call(&self.fs, &mut cx);
             }
             Err(error) => {
-                crate::log::error!("{operation} of inode {ino} was not taken back: {error}")
+                crate::log::error!("{operation} of inode {} was not called: {error}", asked.ino)
             }
         });
     }
