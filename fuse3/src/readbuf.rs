@@ -97,24 +97,20 @@ impl ReadBuf {
         let result = read(&mut self.buf[start..]);
         let got = result.as_ref().map_or(0, |&got| got);
         self.buf.truncate(start + got.min(count));
-        if got > count {
-            self.overflow += got - count;
-        }
+        self.overflow = self.overflow.saturating_add(got.saturating_sub(count));
         result
     }
 
     fn check(&mut self, count: usize) -> bool {
-        let fits = count <= self.remaining();
-        if !fits {
-            self.overflow += count - self.remaining();
-        }
-        fits
+        let too_much = count.saturating_sub(self.remaining());
+        self.overflow = self.overflow.saturating_add(too_much);
+        too_much == 0
     }
 
     /// The bytes pushed so far are the answer.
     pub fn finish(self) -> Data<'static> {
         Data(if self.overflow > 0 {
-            Source::TooMuch(self.size + self.overflow)
+            Source::TooMuch(self.size.saturating_add(self.overflow))
         } else {
             Source::Copied(self.buf)
         })
