@@ -40,7 +40,8 @@ impl Errno {
 }
 
 impl From<io::Error> for Errno {
-    /// The error's own number; for one that has none, the errno that fits its kind best, else EIO.
+    /// The error's own number; for one that has none, the errno that fits its kind best, else EIO, and a line in the log
+    /// with what it says.
     fn from(error: io::Error) -> Self {
         use io::ErrorKind;
         if let Some(errno) = error.raw_os_error().and_then(Self::new) {
@@ -61,7 +62,10 @@ impl From<io::Error> for Errno {
             ErrorKind::IsADirectory => Self::EISDIR,
             ErrorKind::DirectoryNotEmpty => Self::ENOTEMPTY,
             ErrorKind::ReadOnlyFilesystem => Self::EROFS,
-            _ => Self::EIO,
+            _ => {
+                crate::log::error!("{error}: the error has no errno; the caller gets EIO");
+                Self::EIO
+            }
         }
     }
 }
