@@ -275,6 +275,9 @@ impl Payload for Vec<u8> {
 impl sealed::Sealed for XattrNames {}
 impl Payload for XattrNames {
     fn send(&self, request: Request, asked: Asked) -> Sent {
-        xattr(self.as_bytes(), request, asked)
+        match self.checked() {
+            Ok(names) => xattr(names, request, asked),
+            Err(what) => mistake(request, what),
+        }
     }
 }

@@ -9,28 +9,51 @@ use std::os::unix::ffi::OsStrExt;
 /// assert_eq!(names.as_bytes(), b"user.one\0user.two\0");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct XattrNames(Vec<u8>);
+pub struct XattrNames {
+    bytes: Vec<u8>,
+    /// The first mistake.
+    wrong: Option<String>,
+}
+
+/// Longest name in bytes, `XATTR_NAME_MAX`.
+const NAME_MAX: usize = 255;
 
 impl XattrNames {
     /// No names.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self {
+            bytes: Vec::new(),
+            wrong: None,
+        }
     }
 
-    /// Appends a name. One with a NUL in it would be two; it is cut there, as C would.
+    /// Appends a name.
+    ///
+    /// One that is empty, longer than 255 bytes or has a NUL in it is a mistake: the caller gets EIO, and the log says which.
     pub fn push(&mut self, name: impl AsRef<OsStr>) {
-        let name = name.as_ref().as_bytes();
-        let end = name
-            .iter()
-            .position(|byte| *byte == 0)
-            .unwrap_or(name.len());
-        self.0.extend_from_slice(&name[..end]);
-        self.0.push(0);
+        let name = name.as_ref();
+        let bytes = name.as_bytes();
+        if bytes.is_empty() || bytes.len() > NAME_MAX || bytes.contains(&0) {
+            self.wrong.get_or_insert_with(|| {
+                format!("listxattr gave the name {name:?}, which is not 1 to 255 bytes without NUL")
+            });
+            return;
+        }
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.push(0);
     }
 
     /// As the kernel wants them: each name with a NUL after it.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// What to send, or what is wrong with it.
+    pub(crate) fn checked(&self) -> Result<&[u8], &str> {
+        match &self.wrong {
+            None => Ok(&self.bytes),
+            Some(wrong) => Err(wrong),
+        }
     }
 }
 
