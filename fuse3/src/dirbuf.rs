@@ -40,6 +40,8 @@ pub struct DirBuf {
     size: usize,
     plus: bool,
     last: u64,
+    /// An entry did not fit. One after it that does would be listed in its place, and it would be lost.
+    full: bool,
     wrong: Option<String>,
 }
 
@@ -51,7 +53,7 @@ pub enum Added {
     Listed,
     /// It is in the listing of READDIRPLUS, and adds one to the inode's lookup count.
     Counted,
-    /// There is no room for it; the kernel asks again from the last offset that it was given.
+    /// There is no room for it, nor for any other; the kernel asks again from the last offset that it was given.
     Full,
 }
 
@@ -63,6 +65,7 @@ impl DirBuf {
             size,
             plus,
             last: offset,
+            full: false,
             wrong: None,
         }
     }
@@ -113,7 +116,8 @@ impl DirBuf {
         };
         let needed = (head + bytes.len()).next_multiple_of(8);
         let start = self.buf.len();
-        if needed > self.size - start {
+        if self.full || needed > self.size - start {
+            self.full = true;
             return Added::Full;
         }
         self.buf.resize(start + needed, 0);
@@ -280,10 +284,11 @@ mod tests {
 
     #[test]
     fn a_full_listing_takes_no_more() {
-        let mut out = DirBuf::new(70, 0, false);
+        let mut out = DirBuf::new(96, 0, false);
         assert_eq!(out.add("one", &entry(2), 1), Added::Listed);
         assert_eq!(out.add("two", &entry(2), 2), Added::Listed);
-        assert_eq!(out.add("three", &entry(2), 3), Added::Full);
+        assert_eq!(out.add("a longer name", &entry(2), 3), Added::Full);
+        assert_eq!(out.add("4", &entry(2), 4), Added::Full);
         assert_eq!(out.finish().len(), 64);
     }
 
