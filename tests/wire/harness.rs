@@ -106,9 +106,12 @@ impl<F: Filesystem> Wire<F> {
     pub(crate) fn send(&mut self, request: &Request) -> u64 {
         // The kernel's are even.
         self.unique += 2;
-        let bytes = request.bytes(self.unique);
-        assert_eq!(self.peer.send(&bytes).unwrap(), bytes.len());
+        self.send_raw(&request.bytes(self.unique));
         self.unique
+    }
+
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        assert_eq!(self.peer.send(bytes).unwrap(), bytes.len());
     }
 
     /// The next message of the server, whole.

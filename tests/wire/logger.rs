@@ -28,7 +28,10 @@ pub(crate) fn install() {
         log::set_max_level(log::LevelFilter::Trace);
         let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            if panic.payload().downcast_ref::<&str>() != Some(&PANIC) {
+            let payload = panic.payload();
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or(payload.downcast_ref::<String>().map(String::as_str));
+            if !text.is_some_and(|text| text == PANIC || text.starts_with("Context::defer")) {
                 report(panic);
             }
         }));
@@ -46,4 +49,10 @@ pub(crate) fn lines_of(threads: &[ThreadId]) -> Vec<String> {
         .filter(|(thread, _)| threads.contains(thread))
         .map(|(_, line)| line.clone())
         .collect()
+}
+
+/// How many lines of all threads have this text in them.
+pub(crate) fn count(text: &str) -> usize {
+    let lines = LINES.lock().unwrap();
+    lines.iter().filter(|(_, line)| line.contains(text)).count()
 }

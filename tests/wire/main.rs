@@ -4,12 +4,17 @@
 //! kernel at the other end.
 
 mod attributes;
+mod context;
+mod deferred;
 mod directories;
 mod every;
 mod files;
 mod harness;
+mod locking;
 mod logger;
+mod mistakes;
 mod names;
+mod probe;
 mod proto;
 mod recorder;
 mod session;

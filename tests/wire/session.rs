@@ -1,10 +1,23 @@
 //! The life of a session: INIT and what it negotiates, DESTROY, and the ends.
 
-use fuse3::{Capabilities, Concurrent};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc;
 
+use fuse3::{Capabilities, Concurrent, Entry, Errno, OnPanic, Operation, Reason, Reply};
+use parking_lot::Mutex;
+
+use crate::every::{end, recorded};
 use crate::harness::Wire;
-use crate::proto::{InitIn, InitOut, init};
-use crate::recorder::Recorder;
+use crate::logger::PANIC;
+use crate::probe::{Probe, await_from, enoent};
+use crate::proto::{self, InitIn, InitOut, init};
+use crate::recorder::{ENTRY, How, Recorder, Style, in_both_styles};
+
+in_both_styles! {
+    init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once a_panic_ends_the_session
+    handlers_in_flight_are_answered replies_outstanding_at_the_end a_terminate_in_a_handler
+}
 
 /// INIT with this offer, to a file system that wants this.
 fn negotiate(offer: InitIn, wants: Capabilities) -> (InitOut, Capabilities) {
@@ -14,6 +27,7 @@ fn negotiate(offer: InitIn, wants: Capabilities) -> (InitOut, Capabilities) {
     let reply = wire.init(offer);
     let wanted = fs.wanted.lock().unwrap();
     wire.end();
+    fs.assert_log(&[]);
     (reply, wanted)
 }
 
@@ -25,16 +39,316 @@ const ASKED: u32 = init::BIG_WRITES
     | init::AUTO_INVAL_DATA
     | init::ASYNC_DIO;
 
+/// What libfuse asks for when there is a handler for it.
+const BY_SLOT: Capabilities = Capabilities::POSIX_LOCKS
+    .union(Capabilities::FLOCK_LOCKS)
+    .union(Capabilities::READDIRPLUS)
+    .union(Capabilities::READDIRPLUS_AUTO)
+    .union(Capabilities::SPLICE_READ);
+
+/// The flags of a reply; libfuse 3.10 does not know of the second half.
+fn flags(reply: &InitOut) -> u32 {
+    assert_eq!(reply.flags2, 0);
+    reply.flags & !init::INIT_EXT
+}
+
 #[test]
 fn init_asks_for_nothing_because_there_is_a_handler() {
     let (reply, wanted) = negotiate(InitIn::default(), Capabilities::empty());
-    // libfuse 3.10 does not know of the second half.
-    assert_eq!(reply.flags & !init::INIT_EXT, ASKED);
-    assert_eq!(reply.flags2, 0);
-    let by_slot = Capabilities::POSIX_LOCKS
-        | Capabilities::FLOCK_LOCKS
-        | Capabilities::READDIRPLUS
-        | Capabilities::READDIRPLUS_AUTO
-        | Capabilities::SPLICE_READ;
-    assert!(!wanted.intersects(by_slot), "{wanted:?}");
+    assert_eq!(flags(&reply), ASKED);
+    assert!(!wanted.intersects(BY_SLOT), "{wanted:?}");
+    assert_eq!(
+        InitOut {
+            major: 7,
+            minor: reply.minor,
+            max_readahead: 128 << 10,
+            flags: reply.flags,
+            max_background: 0,
+            congestion_threshold: 0,
+            max_write: 1 << 20,
+            time_gran: 1,
+            max_pages: 256,
+            flags2: 0,
+            rest: vec![0; 30],
+        },
+        reply
+    );
+}
+
+#[test]
+fn init_asks_for_what_the_file_system_wants() {
+    use Capabilities as Want;
+    for (want, flag) in [
+        (Want::POSIX_LOCKS, init::POSIX_LOCKS),
+        (Want::FLOCK_LOCKS, init::FLOCK_LOCKS),
+        (Want::READDIRPLUS, init::DO_READDIRPLUS),
+        (
+            Want::READDIRPLUS | Want::READDIRPLUS_AUTO,
+            init::DO_READDIRPLUS | init::READDIRPLUS_AUTO,
+        ),
+        (Want::EXPORT_SUPPORT, init::EXPORT_SUPPORT),
+        (Want::WRITEBACK_CACHE, init::WRITEBACK_CACHE),
+        // Not told to the kernel, which knows no difference.
+        (Want::SPLICE_WRITE, 0),
+    ] {
+        let (reply, _) = negotiate(InitIn::default(), want);
+        assert_eq!(flags(&reply), ASKED | flag, "{want:?}");
+    }
+}
+
+#[test]
+fn init_with_a_kernel_that_offers_nothing() {
+    let offer = InitIn {
+        minor: 31,
+        max_readahead: 4096,
+        flags: 0,
+        flags2: 0,
+        ..InitIn::default()
+    };
+    let (reply, _) = negotiate(offer, Capabilities::empty());
+    assert_eq!(reply.flags, init::BIG_WRITES);
+    assert_eq!((reply.max_readahead, reply.max_pages), (4096, 0));
+    // 32 pages, where the kernel has no say in it.
+    assert_eq!(reply.max_write, 128 << 10);
+}
+
+/// `Connection::want` refuses what libfuse would end the session for.
+#[test]
+fn init_wants_what_is_not_offered() {
+    let fs = Recorder::<Concurrent>::new();
+    *fs.wants.lock() = Capabilities::WRITEBACK_CACHE | Capabilities::EXPORT_SUPPORT;
+    let mut wire = Wire::connect(fs.clone(), Concurrent, |builder| builder);
+    let offer = InitIn {
+        flags: init::LINUX & !init::WRITEBACK_CACHE,
+        ..InitIn::default()
+    };
+    wire.init(offer);
+    let error = wire.wait().unwrap_err().to_string();
+    assert!(error.contains("WRITEBACK_CACHE"), "{error}");
+    assert!(!error.contains("EXPORT_SUPPORT"), "{error}");
+}
+
+#[test]
+fn a_protocol_that_is_too_old() {
+    let fs = Recorder::<Concurrent>::new();
+    let mut wire = Wire::connect(fs.clone(), Concurrent, |builder| builder);
+    let offer = InitIn {
+        major: 6,
+        ..InitIn::default()
+    };
+    wire.expect_error(&proto::init(offer), Errno::EPROTO);
+    wire.end();
+    // Without `init`, there is no `destroy`.
+    let none: [&str; 0] = [];
+    assert_eq!(fs.further_calls(), none);
+}
+
+#[test]
+fn requests_before_init_and_a_second_init() {
+    let fs = Recorder::<Concurrent>::new();
+    let mut wire = Wire::connect(fs.clone(), Concurrent, |builder| builder);
+    wire.expect_error(&proto::getattr(1, None), Errno::EIO);
+    wire.init(InitIn::default());
+    wire.expect_error(&proto::init(InitIn::default()), Errno::EIO);
+    wire.end();
+    assert_eq!(fs.further_calls(), ["init", "destroy"]);
+}
+
+/// What there is no handler for.
+#[test]
+fn unknown_operations() {
+    let (fs, mut wire) = recorded::<Concurrent>();
+    // POLL, TMPFILE, and one that no kernel has.
+    for opcode in [40, 51, 60, u32::MAX] {
+        let request = proto::Request {
+            opcode,
+            body: vec![0; 64],
+            ..proto::destroy()
+        };
+        wire.expect_error(&request, Errno::ENOSYS);
+    }
+    end(&fs, wire);
+}
+
+fn init_fails<L: Style>() {
+    let fs = Recorder::<L>::new();
+    *fs.init.lock() = Err(libc::EUCLEAN);
+    let mut wire = Wire::connect(fs.clone(), fs.lock.clone(), |builder| builder);
+    wire.init(InitIn::default());
+    let error = wire.wait().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EUCLEAN));
+    assert_eq!(fs.further_calls(), ["init", "destroy"]);
+    let line = format!("ERROR fuse3: init failed: {error}");
+    fs.assert_log(&[&line]);
+}
+
+fn init_panics<L: Style>() {
+    let fs = Recorder::<L>::new();
+    fs.answer(How::Panic);
+    let mut wire = Wire::connect(fs.clone(), fs.lock.clone(), |builder| {
+        builder.on_panic(OnPanic::End)
+    });
+    wire.init(InitIn::default());
+    let panic = wire.wait_or_panic().unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
+    assert_eq!(fs.further_calls(), ["init", "destroy"]);
+    wire.assert_lock_free();
+}
+
+fn init_panics_and_the_session_goes_on<L: Style>() {
+    let fs = Recorder::<L>::new();
+    fs.answer(How::Panic);
+    let mut wire = Wire::new(fs.clone(), fs.lock.clone());
+    fs.answer(How::Answer);
+    wire.expect(&proto::access(1, 0), &[]);
+    assert_eq!(wire.end().stats.panics, 1);
+}
+
+/// The kernel sends DESTROY for fuseblk mounts; otherwise the end of the session is it.
+fn destroy_comes_once<L: Style>() {
+    let (fs, mut wire) = recorded::<L>();
+    wire.expect(&proto::destroy(), &[]);
+    assert_eq!(fs.further_calls(), ["destroy"]);
+    wire.end();
+    let none: [&str; 0] = [];
+    assert_eq!(fs.further_calls(), none);
+}
+
+/// llfuse's way: EIO to that caller, and `run` resumes the panic.
+fn a_panic_ends_the_session<L: Style>() {
+    let fs = Recorder::<L>::new();
+    let mut wire = Wire::with(fs.clone(), fs.lock.clone(), |builder| {
+        builder.on_panic(OnPanic::End)
+    });
+    fs.answer(How::Panic);
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::EIO);
+    let panic = wire.wait_or_panic().unwrap_err();
+    assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
+    assert_eq!(fs.further_calls(), ["init", "lookup 1 \"name\"", "destroy"]);
+    wire.assert_lock_free();
+    wire.assert_closed();
+}
+
+/// A handler that runs when the session is told to end goes on, and its answer is sent.
+fn handlers_in_flight_are_answered<L: Style>() {
+    let (started, starts) = mpsc::channel();
+    let (go, goes) = mpsc::channel::<()>();
+    let goes = Mutex::new(goes);
+    let fs = Probe::<L>::new(move |_, _| {
+        started.send(()).unwrap();
+        await_from(&goes.lock());
+        Ok(ENTRY)
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    let unique = wire.send(&proto::lookup(1, b"name"));
+    await_from(&starts);
+    wire.handle.terminate();
+    go.send(()).unwrap();
+    let entry = proto::entry_out(&ENTRY);
+    assert_eq!(wire.receive(), proto::reply(unique, &entry));
+    assert_eq!(wire.end().reason, Reason::Terminated);
+}
+
+fn a_terminate_in_a_handler<L: Style>() {
+    let handle = Arc::new(Mutex::new(None::<fuse3::Handle>));
+    let its = Arc::clone(&handle);
+    let fs = Probe::<L>::new(move |_, _| {
+        its.lock().as_ref().unwrap().terminate();
+        enoent()
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    *handle.lock() = Some(wire.handle.clone());
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    let end = wire.wait().unwrap();
+    assert_eq!(end.reason, Reason::Terminated);
+    assert_eq!(
+        end.stats.requests,
+        [
+            (Operation::Init, 1),
+            (Operation::Destroy, 1),
+            (Operation::Lookup, 1)
+        ]
+    );
+}
+
+/// A lookup whose reply is kept by the test.
+fn keeping_the_reply<L: Style>() -> (Wire<Probe<L>>, Reply<Entry>) {
+    let (sender, receiver) = mpsc::channel();
+    let fs = Probe::<L>::new(move |cx, _| {
+        let (reply, deferred) = cx.defer();
+        sender.send(reply).unwrap();
+        Err(deferred.into())
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    wire.send(&proto::lookup(1, b"name"));
+    let reply = await_from(&receiver);
+    (wire, reply)
+}
+
+/// They keep the memory of the session, and its descriptor. Nothing is sent any more, and nothing taken back.
+fn replies_outstanding_at_the_end<L: Style>() {
+    for answer in [Some(Ok(ENTRY)), Some(enoent()), None] {
+        let (mut wire, reply) = keeping_the_reply::<L>();
+        wire.handle.terminate();
+        let end = wire.wait_or_panic().unwrap().unwrap();
+        match answer {
+            Some(answer) => reply.send(answer),
+            None => drop(reply),
+        }
+        wire.assert_closed();
+        assert!(end.fs.taken_back.lock().is_empty());
+        // The session's share of the file system went with its last reply.
+        assert!(Arc::into_inner(end.fs).is_some());
+    }
+}
+
+/// The connection ends with the session, so that clients do not wait for a reply that will not come.
+#[test]
+fn keep_mounted_ends_the_connection_at_once() {
+    let (sender, receiver) = mpsc::channel();
+    let fs = Probe::<Concurrent>::new(move |cx, _| {
+        let (reply, deferred) = cx.defer();
+        sender.send(reply).unwrap();
+        Err(deferred.into())
+    });
+    let mut wire = Wire::with(fs, Concurrent, |builder| builder.keep_mounted(true));
+    wire.send(&proto::lookup(1, b"name"));
+    let reply = await_from(&receiver);
+    wire.handle.terminate();
+    assert!(wire.wait_or_panic().is_ok());
+    wire.assert_closed();
+    reply.send(Ok(ENTRY));
+}
+
+/// A lost connection is an error: nobody asked for it.
+#[test]
+fn the_connection_is_lost() {
+    let (fs, wire) = recorded::<Concurrent>();
+    let error = wire.close().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    assert_eq!(fs.further_calls(), ["destroy"]);
+}
+
+/// A request that is shorter than its header.
+#[test]
+fn a_message_that_is_no_request() {
+    let (fs, mut wire) = recorded::<Concurrent>();
+    wire.send_raw(b"short");
+    let error = wire.wait().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    assert_eq!(fs.further_calls(), ["destroy"]);
+}
+
+#[test]
+fn run_with_the_lock_held() {
+    let fs = Recorder::<crate::recorder::Locked>::new();
+    let lock = fs.lock.clone();
+    let session = fuse3::Session::builder(fs.clone(), lock.clone());
+    let dev_null = std::fs::File::open("/dev/null").unwrap();
+    let fd = std::os::fd::IntoRawFd::into_raw_fd(dev_null);
+    let session = session.mount(format!("/dev/fd/{fd}")).unwrap();
+    let guard = lock.lock().unwrap();
+    let error: io::Error = session.run().unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::EDEADLK));
+    drop(guard);
 }

@@ -1,0 +1,145 @@
+//! What a handler knows of its request: the caller, its groups, whether it still waits.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use fuse3::{Caller, Concurrent, Errno};
+use parking_lot::Mutex;
+
+use crate::harness::{DEADLINE, Wire};
+use crate::probe::{Probe, await_from, enoent};
+use crate::proto;
+use crate::recorder::{Style, in_both_styles};
+
+in_both_styles! { callers interrupted_while_it_runs }
+
+fn callers<L: Style>() {
+    let (sender, receiver) = mpsc::channel();
+    let fs = Probe::<L>::new(move |cx, _| {
+        let fields = (cx.uid(), cx.gid(), cx.pid(), cx.umask());
+        sender.send((cx.caller(), fields)).unwrap();
+        enoent()
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    for caller in [
+        Caller::default(),
+        Caller {
+            uid: u32::MAX,
+            gid: 1,
+            pid: i32::MAX,
+            umask: 0,
+        },
+        Caller {
+            uid: 1,
+            gid: u32::MAX,
+            pid: -1,
+            umask: 0,
+        },
+    ] {
+        let request = proto::lookup(1, b"name").from(caller);
+        wire.expect_error(&request, Errno::ENOENT);
+        let Caller {
+            uid,
+            gid,
+            pid,
+            umask,
+        } = caller;
+        assert_eq!(await_from(&receiver), (caller, (uid, gid, pid, umask)));
+    }
+    wire.end();
+}
+
+/// Of this very process, which /proc shows.
+#[test]
+fn supplementary_groups() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let groups = lines.find_map(|line| line.strip_prefix("Groups:")).unwrap();
+    let expected: Vec<u32> = groups
+        .split_whitespace()
+        .map(|group| group.parse().unwrap())
+        .collect();
+
+    let (sender, receiver) = mpsc::channel();
+    let fs = Probe::<Concurrent>::new(move |cx, _| {
+        let groups = cx.groups().map_err(|error| error.raw_os_error());
+        sender.send(groups).unwrap();
+        enoent()
+    });
+    let mut wire = Wire::new(fs, Concurrent);
+    let this = i32::try_from(std::process::id()).unwrap();
+    // No process has the largest number: /proc/sys/kernel/pid_max is at most 2^22.
+    for (pid, groups) in [(this, Ok(expected)), (i32::MAX, Err(Some(libc::EIO)))] {
+        let caller = Caller {
+            pid,
+            ..proto::CALLER
+        };
+        let request = proto::lookup(1, b"name").from(caller);
+        wire.expect_error(&request, Errno::ENOENT);
+        assert_eq!(await_from(&receiver), groups);
+    }
+    wire.end();
+}
+
+/// INTERRUPT names the request. There is no reply to it.
+fn interrupted_while_it_runs<L: Style>() {
+    let (started, starts) = mpsc::channel();
+    let fs = Probe::<L>::new(move |cx, name| {
+        let until = Instant::now() + DEADLINE;
+        started.send(cx.interrupted()).unwrap();
+        while name != "quick" && !cx.interrupted() {
+            assert!(Instant::now() < until, "no interrupt came");
+            thread::yield_now();
+        }
+        Err(Errno::EINTR.into())
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    let unique = wire.send(&proto::lookup(1, b"slow"));
+    assert!(!await_from(&starts));
+    wire.send(&proto::interrupt(unique));
+    assert_eq!(wire.receive(), proto::error(unique, libc::EINTR));
+    wire.expect_error(&proto::lookup(1, b"quick"), Errno::EINTR);
+    assert!(!await_from(&starts));
+    wire.end();
+}
+
+/// There is nobody to ask about when the library takes something back.
+#[test]
+fn taken_back_by_the_library() {
+    let (sender, receiver) = mpsc::channel();
+    let fs = TakenBack(Mutex::new(sender));
+    let mut wire = Wire::new(fs, Concurrent);
+    wire.refuse_for_good();
+    wire.send(&proto::open(7, 0));
+    let (caller, interrupted, groups, deferred) = await_from(&receiver);
+    assert_eq!((caller, interrupted), (Caller::default(), false));
+    assert_eq!(groups, Some(libc::ESRCH));
+    assert!(deferred.contains("no answer to take away"), "{deferred}");
+    wire.end();
+}
+
+type Seen = (Caller, bool, Option<i32>, String);
+
+struct TakenBack(Mutex<mpsc::Sender<Seen>>);
+
+impl fuse3::Filesystem for TakenBack {
+    type Lock = Concurrent;
+
+    fn release(
+        &self,
+        cx: &mut fuse3::Context<'_, Self>,
+        _ino: fuse3::Ino,
+        _file: &fuse3::FileInfo,
+    ) -> fuse3::Answer<()> {
+        let groups = cx.groups().unwrap_err().raw_os_error();
+        let (caller, interrupted) = (cx.caller(), cx.interrupted());
+        let deferring = std::panic::AssertUnwindSafe(|| drop(cx.defer::<()>()));
+        let panic = std::panic::catch_unwind(deferring).unwrap_err();
+        let message = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let message = message.or(panic.downcast_ref::<String>().cloned());
+        let seen = (caller, interrupted, groups, message.unwrap());
+        self.0.lock().send(seen).unwrap();
+        Ok(())
+    }
+}

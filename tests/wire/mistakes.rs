@@ -1,0 +1,242 @@
+//! Answers that are wrong: EIO to the caller, a line in the log that names what is wrong, and the session goes on.
+
+use std::io;
+use std::sync::Arc;
+
+use fuse3::{Concurrent, Data, Errno, ReadBuf, Unanswered};
+
+use crate::attributes;
+use crate::every::{end, recorded};
+use crate::harness::Wire;
+use crate::probe::Probe;
+use crate::proto::{self, File, Request};
+use crate::recorder::{Recorder, Values, entry};
+
+/// The request gets EIO; the log says this; the session goes on; and these calls were made, after the handler's.
+#[track_caller]
+fn mistake(
+    request: &Request,
+    answer: impl FnOnce(&mut Values),
+    log: &str,
+    undone: &[&str],
+) -> Recorder<Concurrent> {
+    let (fs, mut wire) = recorded::<Concurrent>();
+    answer(&mut fs.values());
+    wire.expect_error(request, Errno::EIO);
+    let calls = fs.calls(1 + undone.len());
+    assert_eq!(calls[1..], *undone);
+    *fs.values() = Values::default();
+    wire.expect(&proto::getattr(1, None), &attributes::reply());
+    assert_eq!(fs.further_calls(), ["getattr 1"]);
+    fs.assert_log(&[&format!("ERROR fuse3: {log}; the caller gets EIO")]);
+    end(&fs, wire);
+    fs
+}
+
+/// The kernel takes 1 to 999; libfuse would send others as ERANGE.
+#[test]
+fn error_numbers_that_there_are_none_of() {
+    let fs = Probe::<Concurrent>::new(|_, name| {
+        let number = name.to_str().unwrap().parse().unwrap();
+        Err(Unanswered::Errno(Errno::from_raw(number)))
+    });
+    let mut wire = Wire::new(fs, Concurrent);
+    for number in [i32::MIN, -2, -1, 0, 1000, 1001, i32::MAX] {
+        let name = number.to_string();
+        wire.expect_error(&proto::lookup(1, name.as_bytes()), Errno::EIO);
+        let line = format!("ERROR fuse3: {number} is not an errno (1 to 999); the caller gets EIO");
+        assert_eq!(crate::logger::count(&line), 1);
+    }
+    for number in [1, 2, 999] {
+        let name = number.to_string();
+        let errno = Errno::new(number).unwrap();
+        wire.expect_error(&proto::lookup(1, name.as_bytes()), errno);
+    }
+    wire.end();
+}
+
+/// An `io::Error` that has no number which the kernel takes: EIO, and the log has what it said.
+#[test]
+fn errors_without_a_number() {
+    let fs = Probe::<Concurrent>::new(|_, name| {
+        Err(match name.to_str().unwrap() {
+            "numbered" => io::Error::from_raw_os_error(libc::ESTALE),
+            "kind" => io::Error::new(io::ErrorKind::NotFound, "no such block"),
+            "other" => io::Error::other("the backend is on fire"),
+            _ => io::Error::from_raw_os_error(54_321),
+        }
+        .into())
+    });
+    let mut wire = Wire::new(fs, Concurrent);
+    wire.expect_error(&proto::lookup(1, b"numbered"), Errno::ESTALE);
+    wire.expect_error(&proto::lookup(1, b"kind"), Errno::ENOENT);
+    wire.expect_error(&proto::lookup(1, b"other"), Errno::EIO);
+    wire.expect_error(&proto::lookup(1, b"unknown"), Errno::EIO);
+    assert_eq!(crate::logger::count("the backend is on fire"), 1);
+    assert_eq!(crate::logger::count("54321"), 1);
+    wire.end();
+}
+
+#[test]
+fn reads_of_more_than_asked() {
+    let shared: Arc<Vec<u8>> = Arc::new(vec![7; 100]);
+    let [whole, beyond] = [Arc::clone(&shared), shared];
+    type Way = Box<dyn Fn(ReadBuf) -> Data<'static> + Send + Sync>;
+    let ways: [(Way, &str); 9] = [
+        (
+            Box::new(|out| out.copy_from(&[7; 11])),
+            "gave 11 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(|out| out.lend(&[7; 12])),
+            "gave 12 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(move |out| out.share(Arc::clone(&whole), 0..13)),
+            "gave 13 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(move |out| out.share(Arc::clone(&beyond), 95..105)),
+            "shared the bytes 95..105 of 100",
+        ),
+        (
+            Box::new(|mut out| {
+                out.push(&[7; 8]);
+                out.push(&[7; 6]);
+                out.finish()
+            }),
+            "gave 14 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(|mut out| {
+                out.push_zeros(15);
+                out.finish()
+            }),
+            "gave 15 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(|mut out| {
+                let claimed = out.push_with(100, |room| Ok::<_, ()>(room.len() + 6));
+                assert_eq!(claimed, Ok(16));
+                out.finish()
+            }),
+            "gave 16 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(|mut out| {
+                out.push_zeros(usize::MAX);
+                out.push_zeros(usize::MAX);
+                out.finish()
+            }),
+            "gave 18446744073709551615 bytes where 10 were asked for",
+        ),
+        (
+            Box::new(|mut out| {
+                // What fits after what did not does not make it right.
+                out.push(&[7; 11]);
+                out.push(&[7; 3]);
+                out.finish()
+            }),
+            "gave 11 bytes where 10 were asked for",
+        ),
+    ];
+    for (way, log) in ways {
+        mistake(
+            &proto::read(22, File::new(9), 0, 10),
+            |values| values.read = Arc::from(way),
+            &format!("read {log}"),
+            &[],
+        );
+    }
+}
+
+#[test]
+fn a_write_of_more_than_given() {
+    mistake(
+        &proto::write(23, File::new(9), 0, b"data"),
+        |values| values.more_written = 3,
+        "write took 7 bytes of 4",
+        &[],
+    );
+}
+
+#[test]
+fn a_target_with_a_nul() {
+    mistake(
+        &proto::readlink(9),
+        |values| values.target = "to\0where".into(),
+        "readlink gave a target with a NUL in it: nul byte found in provided data at position: 2",
+        &[],
+    );
+}
+
+/// Those before the wrong one raised the lookup count, in the eyes of the file system.
+#[test]
+fn names_that_are_none() {
+    let long = [b'x'; 256];
+    for name in [&b""[..], b"a/b", b"/", b"nul\0", &long] {
+        use std::os::unix::ffi::OsStrExt;
+        let shown = std::ffi::OsStr::from_bytes(name);
+        let log = format!(
+            "readdir gave the name {shown:?}, which is not 1 to 255 bytes without / and NUL"
+        );
+        let list = |values: &mut Values| {
+            values.entries = vec![
+                (b"good".to_vec(), entry(7), 1),
+                (name.to_vec(), entry(8), 2),
+            ];
+        };
+        mistake(&proto::readdir(31, 9, 0, 4096), list, &log, &[]);
+        mistake(
+            &proto::readdirplus(31, 9, 0, 4096),
+            list,
+            &log,
+            &["forget 7 1 (taken back)"],
+        );
+    }
+}
+
+#[test]
+fn offsets_that_do_not_grow() {
+    for (from, offsets, said) in [
+        (0, vec![0], "\"0\" the offset 0 after 0"),
+        (0, vec![5, 5], "\"1\" the offset 5 after 5"),
+        (0, vec![5, 4], "\"1\" the offset 4 after 5"),
+        (9, vec![9], "\"0\" the offset 9 after 9"),
+        (9, vec![3], "\"0\" the offset 3 after 9"),
+    ] {
+        let list = |values: &mut Values| {
+            let names = (0..).map(|n: u64| n.to_string().into_bytes());
+            values.entries = names
+                .zip(&offsets)
+                .map(|(name, next)| (name, entry(100 + *next), *next))
+                .collect();
+        };
+        let log = format!("readdir gave {said}; offsets have to grow");
+        mistake(&proto::readdir(31, 9, from, 4096), list, &log, &[]);
+        let undone: &[&str] = match offsets.len() {
+            1 => &[],
+            _ => &["forget 105 1 (taken back)"],
+        };
+        mistake(&proto::readdirplus(31, 9, from, 4096), list, &log, undone);
+    }
+}
+
+#[test]
+fn attribute_names_that_are_none() {
+    let long = [b'x'; 256];
+    for name in [&b""[..], b"user.a\0b", &long] {
+        use std::os::unix::ffi::OsStrExt;
+        let shown = std::ffi::OsStr::from_bytes(name);
+        for size in [0, 1, 100] {
+            mistake(
+                &proto::listxattr(42, size),
+                |values| values.xattrs = vec![b"user.good".to_vec(), name.to_vec()],
+                &format!(
+                    "listxattr gave the name {shown:?}, which is not 1 to 255 bytes without NUL"
+                ),
+                &[],
+            );
+        }
+    }
+}
