@@ -71,8 +71,9 @@ fn many() -> Vec<(Vec<u8>, fuse3::Entry, u64)> {
 
 /// Reads a directory as the kernel does, to its end.
 fn read_all(plus: bool) {
+    type Read = fn(u64, u64, u64, u32) -> proto::Request;
     type Encode = fn(&[u8], &fuse3::Entry, u64) -> Vec<u8>;
-    let (read, encode): (fn(u64, u64, u64, u32) -> proto::Request, Encode) = if plus {
+    let (read, encode): (Read, Encode) = if plus {
         (proto::readdirplus, proto::direntplus)
     } else {
         (proto::readdir, proto::dirent)

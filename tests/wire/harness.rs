@@ -116,17 +116,20 @@ impl<F: Filesystem> Wire<F> {
 
     /// The next message of the server, whole.
     pub(crate) fn receive(&self) -> Vec<u8> {
-        self.receive_into(vec![0; 1 << 18])
+        let mut message = vec![0; 1 << 18];
+        let length = self.receive_into(&mut message);
+        message.truncate(length);
+        message
     }
 
-    fn receive_into(&self, mut message: Vec<u8>) -> Vec<u8> {
-        let length = match self.peer.recv(&mut message) {
+    /// The length of the next message of the server, which begins `message` afterwards.
+    pub(crate) fn receive_into(&self, message: &mut [u8]) -> usize {
+        let length = match self.peer.recv(message) {
             Ok(length) => length,
             Err(error) => panic!("no reply within {DEADLINE:?}: {error}"),
         };
         assert!(length < message.len(), "a reply of {length} bytes or more");
-        message.truncate(length);
-        message
+        length
     }
 
     /// Sends a request and asserts that the reply is this one, to the byte.

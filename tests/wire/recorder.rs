@@ -195,14 +195,6 @@ impl Default for Values {
     }
 }
 
-/// One call of a handler.
-#[derive(Clone, Debug)]
-struct Call {
-    /// The operation, its arguments, and what is not as always: another caller, another state of the lock.
-    line: String,
-    thread: ThreadId,
-}
-
 /// See the module.
 pub(crate) struct Recorder<L>(Arc<Shared<L>>);
 
@@ -210,7 +202,8 @@ pub(crate) struct Shared<L> {
     pub(crate) lock: L,
     how: Mutex<How>,
     values: Mutex<Values>,
-    calls: Mutex<Vec<Call>>,
+    /// The operation, its arguments, and what is not as always: another caller, another state of the lock.
+    calls: Mutex<Vec<String>>,
     called: Condvar,
     threads: Mutex<Vec<ThreadId>>,
     repliers: Mutex<Vec<JoinHandle<()>>>,
@@ -281,9 +274,6 @@ impl<L: Style> Recorder<L> {
             self.called.wait_for(&mut calls, left);
         }
         mem::take(&mut *calls)
-            .into_iter()
-            .map(|call| call.line)
-            .collect()
     }
 
     /// The calls that were made since [`calls`](Self::calls), as they are now.
@@ -321,9 +311,7 @@ impl<L: Style> Recorder<L> {
 
     fn push(&self, line: String) {
         self.here();
-        let mut calls = self.calls.lock();
-        let thread = thread::current().id();
-        calls.push(Call { line, thread });
+        self.calls.lock().push(line);
         self.called.notify_all();
     }
 
