@@ -101,7 +101,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// # Errors
     ///
-    /// ESRCH when the caller has ended; ENOSYS without /proc.
+    /// EIO when the caller has ended, and without /proc; ESRCH when there is no request.
     pub fn groups(&self) -> io::Result<Vec<u32>> {
         let Some(request) = &self.request else {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));

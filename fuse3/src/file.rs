@@ -163,7 +163,7 @@ pub struct Created {
 pub struct Create {
     /// Type and permissions of the file, the umask applied unless `DONT_MASK` was negotiated.
     pub mode: u32,
-    /// As open(2) was called, without O_CREAT.
+    /// As open(2) was called, with O_CREAT and without O_NOCTTY.
     pub flags: OpenFlags,
 }
 

@@ -17,7 +17,8 @@ use crate::{
 ///
 /// A handler that panics answers EIO, see [`OnPanic`](crate::OnPanic).
 ///
-/// Names are one to 255 bytes, without a slash or NUL; they need not be UTF-8.
+/// Names are not empty, and without a slash or NUL; they need not be UTF-8. The kernel sends up to 4095 bytes (an older
+/// one 1024): a file system that takes fewer answers ENAMETOOLONG.
 pub trait Filesystem: Send + Sync + Sized + 'static {
     /// What is held while a handler runs: `Arc<GlobalLock<State>>` or [`Concurrent`](crate::Concurrent).
     type Lock: Locking;
