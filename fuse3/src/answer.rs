@@ -64,6 +64,8 @@ pub struct Asked {
     pub(crate) flags: c_int,
     /// The request is `opendir`.
     pub(crate) directory: bool,
+    /// The request is for a new name: the type of its inode (`S_IFMT`), 0 for any.
+    pub(crate) made: Option<u32>,
 }
 
 impl Asked {
@@ -73,6 +75,7 @@ impl Asked {
             size: 0,
             flags: 0,
             directory: false,
+            made: None,
         }
     }
 
@@ -87,6 +90,13 @@ impl Asked {
     pub(crate) const fn directory(self) -> Self {
         Self {
             directory: true,
+            ..self
+        }
+    }
+
+    pub(crate) const fn made(self, kind: u32) -> Self {
+        Self {
+            made: Some(kind),
             ..self
         }
     }
@@ -150,8 +160,11 @@ impl Payload for () {
 
 impl sealed::Sealed for Entry {}
 impl Payload for Entry {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.entry(&self.to_param())
+    fn send(&self, request: Request, asked: Asked) -> Sent {
+        match self.check(asked.made) {
+            Ok(()) => request.entry(&self.to_param()),
+            Err(what) => mistake(request, what),
+        }
     }
 
     fn undo(&self, _asked: Asked) -> Undo {
@@ -166,7 +179,10 @@ impl Payload for Entry {
 impl sealed::Sealed for (Attr, Duration) {}
 impl Payload for (Attr, Duration) {
     fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.attr(&self.0.to_stat(), seconds(self.1))
+        match self.0.check() {
+            Ok(()) => request.attr(&self.0.to_stat(), seconds(self.1)),
+            Err(what) => mistake(request, what),
+        }
     }
 }
 
@@ -188,19 +204,36 @@ impl Payload for Opened {
 
 impl sealed::Sealed for Created {}
 impl Payload for Created {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.create(&self.entry.to_param(), self.opened)
+    fn send(&self, request: Request, asked: Asked) -> Sent {
+        match self.entry.check(asked.made) {
+            Ok(()) => request.create(&self.entry.to_param(), self.opened),
+            Err(what) => mistake(request, what),
+        }
     }
 
     fn undo(&self, asked: Asked) -> Undo {
-        Undo::ReleaseAndForget(self.entry.attr.ino, asked.opened(self.opened))
+        let file = asked.opened(self.opened);
+        match self.entry.attr.ino {
+            Ino(0) => Undo::Release(Ino(0), file),
+            ino => Undo::ReleaseAndForget(ino, file),
+        }
     }
 }
+
+/// Longest target of a symbolic link in bytes, `PATH_MAX` less the NUL.
+const TARGET_MAX: usize = 4095;
 
 impl sealed::Sealed for PathBuf {}
 impl Payload for PathBuf {
     fn send(&self, request: Request, _asked: Asked) -> Sent {
         match CString::new(self.clone().into_os_string().into_vec()) {
+            Ok(target) if target.count_bytes() > TARGET_MAX => mistake(
+                request,
+                format_args!(
+                    "readlink gave a target of {} bytes, where {TARGET_MAX} are allowed",
+                    target.count_bytes()
+                ),
+            ),
             Ok(target) => request.readlink(&target),
             Err(error) => mistake(
                 request,

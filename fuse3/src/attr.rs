@@ -82,7 +82,7 @@ impl From<SystemTime> for Timestamp {
 pub struct Attr {
     /// The inode's number, as [`stat`](std::fs::metadata) shows it.
     pub ino: Ino,
-    /// Type and permissions, `S_IFREG | 0o644`. The type of an inode never changes.
+    /// Type and permissions, `S_IFREG | 0o644`. The type of an inode never changes. Without one, the caller gets EIO.
     pub mode: u32,
     /// Number of hard links; 0 for an unlinked file that is still open.
     pub nlink: u32,
@@ -123,6 +123,18 @@ impl Attr {
             atime: EPOCH,
             mtime: EPOCH,
             ctime: EPOCH,
+        }
+    }
+
+    /// Has one of the seven types. The kernel takes an inode without one for broken, for good and without a word.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        use libc::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
+        match self.mode & S_IFMT {
+            S_IFREG | S_IFDIR | S_IFLNK | S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK => Ok(()),
+            _ => Err(format!(
+                "inode {} was given the mode {:#o}, which has no type of file",
+                self.ino, self.mode
+            )),
         }
     }
 
@@ -177,6 +189,24 @@ impl Entry {
     /// For [`lookup`](crate::Filesystem::lookup) only; ENOENT instead is not cached. Not counted.
     pub const fn negative(timeout: Duration) -> Self {
         Self::new(Attr::new(Ino(0), 0), timeout)
+    }
+
+    /// Is what the kernel takes. When it does not, it neither forgets the inode nor releases the file that was opened with
+    /// it.
+    ///
+    /// `made` is the type of the inode of a new name, 0 for any.
+    pub(crate) fn check(&self, made: Option<u32>) -> Result<(), String> {
+        let Attr { ino, mode, .. } = self.attr;
+        match made {
+            None if ino == Ino(0) => Ok(()),
+            Some(_) if ino == Ino(0) || ino == Ino::ROOT => {
+                Err(format!("a new name was given the inode {ino}"))
+            }
+            Some(kind) if kind != 0 && kind != mode & libc::S_IFMT => Err(format!(
+                "inode {ino} was given the mode {mode:#o}, where the type {kind:#o} was to be made"
+            )),
+            _ => self.attr.check(),
+        }
     }
 
     pub(crate) fn to_param(self) -> sys::fuse_entry_param {

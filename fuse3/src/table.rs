@@ -132,7 +132,7 @@ unsafe extern "C" fn forget_multi<F: Filesystem>(
     let forgets = if count == 0 {
         &[]
     } else {
-        // SAFETY: libfuse checked that the request has `count` elements, which are the kernel's own structure.
+        // SAFETY: the kernel sent `count` elements of this structure, which libfuse passes on, until this returns.
         unsafe { slice::from_raw_parts(forgets, count) }
     };
     let mut forgets = forgets
@@ -204,7 +204,7 @@ unsafe extern "C" fn mknod<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Mknod, |fs, cx| {
@@ -220,7 +220,7 @@ unsafe extern "C" fn mkdir<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFDIR)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Mkdir, |fs, cx| fs.mkdir(cx, parent, name, mode));
@@ -260,7 +260,7 @@ unsafe extern "C" fn symlink<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFLNK)) };
     // SAFETY: libfuse's string, until this returns.
     let target = unsafe { os_str(target) };
     // SAFETY: libfuse's name, until this returns.
@@ -299,7 +299,7 @@ unsafe extern "C" fn link<F: Filesystem>(
 ) {
     let (ino, newparent) = (Ino(ino), Ino(newparent));
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).made(0)) };
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
@@ -330,8 +330,9 @@ unsafe extern "C" fn create<F: Filesystem>(
     let parent = Ino(parent);
     // SAFETY: libfuse's file, until this returns.
     let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    let asked = Asked::of(parent).flags(flags.bits()).made(libc::S_IFREG);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).flags(flags.bits())) };
+    let call = unsafe { Call::<F>::take(req, asked) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Create, |fs, cx| {

@@ -71,7 +71,7 @@ fn extremes() {
     let largest = Timestamp::new(i64::MAX, 999_999_999);
     let attr = Attr {
         ino: Ino(u64::MAX),
-        mode: u32::MAX,
+        mode: 0xffff_0fff | libc::S_IFSOCK,
         nlink: u32::MAX,
         uid: u32::MAX,
         gid: u32::MAX,

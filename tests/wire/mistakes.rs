@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use fuse3::{Concurrent, Data, Errno, ReadBuf, Unanswered};
+use fuse3::{Attr, Concurrent, Data, Entry, Errno, ReadBuf, Unanswered};
 
 use crate::attributes;
 use crate::every::{end, recorded};
@@ -161,6 +161,21 @@ fn a_write_of_more_than_given() {
 }
 
 #[test]
+fn a_target_that_is_too_long() {
+    mistake(
+        &proto::readlink(9),
+        |values| values.target = "x".repeat(4096).into(),
+        "readlink gave a target of 4096 bytes, where 4095 are allowed",
+        &[],
+    );
+    let (fs, mut wire) = recorded::<Concurrent>();
+    fs.values().target = "x".repeat(4095).into();
+    wire.expect(&proto::readlink(9), &[b'x'; 4095]);
+    fs.calls(1);
+    end(&fs, wire);
+}
+
+#[test]
 fn a_target_with_a_nul() {
     mistake(
         &proto::readlink(9),
@@ -238,5 +253,92 @@ fn attribute_names_that_are_none() {
                 &[],
             );
         }
+    }
+}
+
+fn with_mode(ino: u64, mode: u32) -> Entry {
+    let entry = entry(ino);
+    let attr = Attr { mode, ..entry.attr };
+    Entry { attr, ..entry }
+}
+
+/// The kernel answers EIO by itself then, and never forgets what it was given; an inode that it knows stays broken.
+#[test]
+fn inodes_without_a_type() {
+    let log = "inode 7 was given the mode 0o755, which has no type of file";
+    let forget = &["forget 7 1 (taken back)"][..];
+    for (request, undone) in [
+        (proto::lookup(1, b"name"), forget),
+        (proto::link(7, 1, b"name"), forget),
+        (proto::getattr(7, None), &[]),
+        (proto::setattr(7, proto::SetattrIn::default()), &[]),
+    ] {
+        mistake(&request, |to| to.entry = with_mode(7, 0o755), log, undone);
+    }
+    // The type is masked out of the mode, not looked for in it.
+    let log = "inode 7 was given the mode 0o170755, which has no type of file";
+    let none = with_mode(7, libc::S_IFMT | 0o755);
+    mistake(
+        &proto::lookup(1, b"name"),
+        |to| to.entry = none,
+        log,
+        forget,
+    );
+}
+
+#[test]
+fn inodes_of_another_type_than_was_to_be_made() {
+    let forget = "forget 7 1 (taken back)";
+    let release = "release 7 fh=0xfedcba9876543210 flags=0x41 (taken back)";
+    for (request, kind, undone) in [
+        (
+            proto::mknod(1, b"n", libc::S_IFIFO, 0, 0),
+            "0o10000",
+            vec![forget],
+        ),
+        (proto::mkdir(1, b"n", 0, 0), "0o40000", vec![forget]),
+        (proto::symlink(1, b"n", b"to"), "0o120000", vec![forget]),
+        (
+            proto::create(1, b"n", libc::S_IFREG, 0, 0o101),
+            "0o100000",
+            vec![release, forget],
+        ),
+    ] {
+        let socket = libc::S_IFSOCK | 0o600;
+        let wrong = |values: &mut Values| {
+            values.entry = with_mode(7, socket);
+            values.right_type = false;
+        };
+        let log =
+            format!("inode 7 was given the mode 0o140600, where the type {kind} was to be made");
+        mistake(&request, wrong, &log, &undone);
+    }
+}
+
+/// Negative entries are for `lookup`, and the root is made by nobody.
+#[test]
+fn new_names_without_an_inode_of_their_own() {
+    let create = proto::create(1, b"n", libc::S_IFREG, 0, 0o101);
+    for ino in [0, 1] {
+        let log = format!("a new name was given the inode {ino}");
+        let forget = format!("forget {ino} 1 (taken back)");
+        let forget = if ino == 0 {
+            None
+        } else {
+            Some(forget.as_str())
+        };
+        for request in [
+            proto::mknod(1, b"n", libc::S_IFREG, 0, 0),
+            proto::mkdir(1, b"n", 0, 0),
+            proto::symlink(1, b"n", b"to"),
+            proto::link(7, 1, b"n"),
+        ] {
+            let wrong = |values: &mut Values| values.entry = entry(ino);
+            mistake(&request, wrong, &log, forget.as_slice());
+        }
+        let release = format!("release {ino} fh=0xfedcba9876543210 flags=0x41 (taken back)");
+        let undone = [Some(release.as_str()), forget];
+        let undone: Vec<_> = undone.into_iter().flatten().collect();
+        mistake(&create, |values| values.entry = entry(ino), &log, &undone);
     }
 }

@@ -9,10 +9,11 @@ use crate::attributes;
 use crate::every::{Case, end, recorded};
 use crate::harness::Wire;
 use crate::proto;
-use crate::recorder::{ENTRY, How, Style, in_both_styles};
+use crate::recorder::{ENTRY, How, Style, in_both_styles, of_type};
 
 pub(crate) fn cases() -> Vec<Case> {
     let entry = || proto::entry_out(&ENTRY);
+    let made = |kind| proto::entry_out(&of_type(ENTRY, kind));
     let forget = &["forget 1234605616436508552 1"][..];
     vec![
         Case::new(
@@ -32,14 +33,14 @@ pub(crate) fn cases() -> Vec<Case> {
             Operation::Mknod,
             proto::mknod(2, b"node", libc::S_IFCHR | 0o640, 0x0012_3456, 0o27),
             "mknod 2 \"node\" 0o20640 0x123456 umask=0o27",
-            entry(),
+            made(libc::S_IFCHR),
         )
         .undone(forget),
         Case::new(
             Operation::Mkdir,
             proto::mkdir(3, b"dir", 0o1755, 0o22),
             "mkdir 3 \"dir\" 0o1755 umask=0o22",
-            entry(),
+            made(libc::S_IFDIR),
         )
         .undone(forget),
         Case::new(
@@ -58,7 +59,7 @@ pub(crate) fn cases() -> Vec<Case> {
             Operation::Symlink,
             proto::symlink(6, b"link", b"/to/where"),
             "symlink \"/to/where\" 6 \"link\"",
-            entry(),
+            made(libc::S_IFLNK),
         )
         .undone(forget),
         Case::new(
@@ -111,8 +112,8 @@ fn an_entry_to_the_byte() {
     end(&fs, wire);
 }
 
-/// The kernel gives names of up to 1024 bytes (from 6.14 on of up to 4095, where a file system allows it) without a slash
-/// or NUL in them, and libfuse whatever the kernel does. The handler has them as they are.
+/// The kernel gives names without a slash or NUL in them, of up to 4095 bytes (an older one of 1024), and libfuse whatever
+/// the kernel does. The handler has them as they are.
 #[test]
 fn names_are_any_bytes() {
     let (fs, mut wire) = recorded::<Concurrent>();
@@ -138,6 +139,7 @@ fn names_are_any_bytes() {
             fs.further_calls(),
             [format!("rename 1 {shown:?} 2 {shown:?} 0x0")]
         );
+        let entry = proto::entry_out(&of_type(ENTRY, libc::S_IFLNK));
         wire.expect(&proto::symlink(1, name, name), &entry);
         assert_eq!(
             fs.further_calls(),

@@ -121,6 +121,8 @@ pub(crate) type Read = Arc<dyn Fn(ReadBuf) -> Data<'static> + Send + Sync>;
 #[derive(Clone)]
 pub(crate) struct Values {
     pub(crate) entry: Entry,
+    /// What `mknod`, `mkdir` and `symlink` make is an inode of another type than `entry`'s: the right one.
+    pub(crate) right_type: bool,
     pub(crate) opened: Opened,
     pub(crate) target: PathBuf,
     pub(crate) read: Read,
@@ -177,10 +179,30 @@ pub(crate) fn entry(ino: u64) -> Entry {
     }
 }
 
+/// The same entry as an inode of another type.
+pub(crate) fn of_type(entry: Entry, kind: u32) -> Entry {
+    let mode = (entry.attr.mode & !libc::S_IFMT) | kind;
+    Entry {
+        attr: Attr { mode, ..entry.attr },
+        ..entry
+    }
+}
+
+impl Values {
+    fn made(&self, kind: u32) -> Entry {
+        if self.right_type {
+            of_type(self.entry, kind)
+        } else {
+            self.entry
+        }
+    }
+}
+
 impl Default for Values {
     fn default() -> Self {
         Self {
             entry: ENTRY,
+            right_type: true,
             opened: Opened::new(HANDLE).keep_cache(true),
             target: PathBuf::from("../the target"),
             read: Arc::new(|out| out.copy_from(b"what was read")),
@@ -476,7 +498,7 @@ impl<L: Style> Filesystem for Recorder<L> {
             cx,
             format!("mknod {parent} {name:?} {mode:#o} {rdev:#x} umask={umask:#o}"),
         );
-        let entry = self.values().entry;
+        let entry = self.values().made(mode & libc::S_IFMT);
         self.respond(cx, || entry)
     }
 
@@ -492,7 +514,7 @@ impl<L: Style> Filesystem for Recorder<L> {
             cx,
             format!("mkdir {parent} {name:?} {mode:#o} umask={umask:#o}"),
         );
-        let entry = self.values().entry;
+        let entry = self.values().made(libc::S_IFDIR);
         self.respond(cx, || entry)
     }
 
@@ -514,7 +536,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         name: &OsStr,
     ) -> Answer<Entry> {
         self.note(cx, format!("symlink {target:?} {parent} {name:?}"));
-        let entry = self.values().entry;
+        let entry = self.values().made(libc::S_IFLNK);
         self.respond(cx, || entry)
     }
 
