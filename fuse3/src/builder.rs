@@ -214,7 +214,10 @@ impl<F: Filesystem> Builder<F> {
             };
             return Err(MountError::Failed(path.to_owned(), said));
         }
-        Ok(Session::new(live, self.settings))
+        let mut settings = self.settings;
+        // There is nothing to unmount then, so that libfuse would not end the connection either.
+        settings.keep_mounted |= mount::descriptor(path).is_some();
+        Ok(Session::new(live, settings))
     }
 }
 

@@ -119,7 +119,7 @@ impl From<MountError> for io::Error {
 }
 
 /// The number N, when `path` is `/dev/fd/N`: libfuse then takes that descriptor, of a mount made by somebody else.
-fn descriptor(path: &Path) -> Option<i32> {
+pub(crate) fn descriptor(path: &Path) -> Option<i32> {
     path.to_str()?.strip_prefix("/dev/fd/")?.parse().ok()
 }
 
