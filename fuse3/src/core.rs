@@ -81,15 +81,17 @@ impl<F: Filesystem> Core<F> {
 
     fn trouble(&self, trouble: Trouble) {
         let mut first = self.trouble.lock();
-        if first.is_none() {
-            *first = Some(trouble);
-        } else {
+        let other = match &*first {
+            None => first.replace(trouble),
+            Some(_) => Some(trouble),
+        };
+        drop(first);
+        if let Some(other) = other {
             crate::log::warn!(
                 "the session is ending for an earlier panic or error; this one is not returned"
             );
-            discard(trouble);
+            discard(other);
         }
-        drop(first);
         self.control.end(TROUBLE);
     }
 
@@ -281,6 +283,9 @@ mod tests {
     fn what_crosses_threads_may() {
         fn send<T: Send>() {}
         fn sync<T: Sync>() {}
+        // `Live` claims it of itself; what it holds has to be so.
+        send::<Core<Fs>>();
+        sync::<Core<Fs>>();
         send::<Live<Fs>>();
         sync::<Live<Fs>>();
         send::<Session<Fs>>();
