@@ -69,6 +69,17 @@ impl<F: Filesystem> Wire<F> {
         lock: F::Lock,
         configure: impl FnOnce(Builder<F>) -> Builder<F>,
     ) -> Self {
+        let (session, mut wire) = Self::mount(fs, lock, configure);
+        wire.run(session);
+        wire
+    }
+
+    /// The same, before it runs.
+    pub(crate) fn mount(
+        fs: F,
+        lock: F::Lock,
+        configure: impl FnOnce(Builder<F>) -> Builder<F>,
+    ) -> (Session<F>, Self) {
         logger::install();
         let (peer, served) = socket_pair();
         peer.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -77,21 +88,26 @@ impl<F: Filesystem> Wire<F> {
         let session = configure(builder)
             .mount(format!("/dev/fd/{}", served.into_raw_fd()))
             .unwrap();
-        let handle = session.handle();
+        let wire = Self {
+            peer,
+            served: Some(duplicate),
+            handle: session.handle(),
+            lock,
+            ended: mpsc::channel().1,
+            unique: 0,
+        };
+        (session, wire)
+    }
+
+    /// Runs it on a thread.
+    pub(crate) fn run(&mut self, session: Session<F>) {
         let (sender, ended) = mpsc::channel();
+        self.ended = ended;
         thread::spawn(move || {
             let result = catch_unwind(AssertUnwindSafe(|| session.run()));
             // A test that failed does not wait for it.
             let _ = sender.send(result);
         });
-        Self {
-            peer,
-            served: Some(duplicate),
-            handle,
-            lock,
-            ended,
-            unique: 0,
-        }
     }
 
     /// INIT, which is taken.

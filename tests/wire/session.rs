@@ -1,6 +1,5 @@
 //! The life of a session: INIT and what it negotiates, DESTROY, and the ends.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -12,7 +11,7 @@ use crate::harness::Wire;
 use crate::logger::PANIC;
 use crate::probe::{Probe, await_from, enoent};
 use crate::proto::{self, InitIn, InitOut, init};
-use crate::recorder::{ENTRY, How, Recorder, Style, in_both_styles};
+use crate::recorder::{ENTRY, How, Locked, Recorder, Style, in_both_styles};
 
 in_both_styles! {
     init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once a_panic_ends_the_session
@@ -278,6 +277,29 @@ fn a_terminate_in_a_handler<L: Style>() {
     );
 }
 
+/// `run` returns at once then; after the end, `terminate` does nothing.
+#[test]
+fn a_terminate_before_the_session_runs() {
+    let fs = Recorder::<Concurrent>::new();
+    let (session, mut wire) = Wire::mount(fs.clone(), Concurrent, |builder| builder);
+    let handle = session.handle();
+    handle.terminate();
+    wire.run(session);
+    assert_eq!(wire.wait().unwrap().reason, Reason::Terminated);
+    handle.terminate();
+    let none: [&str; 0] = [];
+    assert_eq!(fs.further_calls(), none);
+}
+
+/// A session that is dropped instead of run ends the connection, too.
+#[test]
+fn a_session_that_is_never_run() {
+    let fs = Recorder::<Concurrent>::new();
+    let (session, mut wire) = Wire::mount(fs.clone(), Concurrent, |builder| builder);
+    drop(session);
+    wire.assert_closed();
+}
+
 /// A lookup whose reply is kept by the test.
 fn keeping_the_reply<L: Style>() -> (Wire<Probe<L>>, Reply<Entry>) {
     let (sender, receiver) = mpsc::channel();
@@ -292,39 +314,22 @@ fn keeping_the_reply<L: Style>() -> (Wire<Probe<L>>, Reply<Entry>) {
     (wire, reply)
 }
 
-/// They keep the memory of the session, and its descriptor. Nothing is sent any more, and nothing taken back.
+/// They keep the memory of the session. The connection ends all the same, so that no client waits for what will not come:
+/// nothing is sent any more, and nothing taken back.
 fn replies_outstanding_at_the_end<L: Style>() {
     for answer in [Some(Ok(ENTRY)), Some(enoent()), None] {
         let (mut wire, reply) = keeping_the_reply::<L>();
         wire.handle.terminate();
         let end = wire.wait_or_panic().unwrap().unwrap();
+        wire.assert_closed();
         match answer {
             Some(answer) => reply.send(answer),
             None => drop(reply),
         }
-        wire.assert_closed();
         assert!(end.fs.taken_back.lock().is_empty());
         // The session's share of the file system went with its last reply.
         assert!(Arc::into_inner(end.fs).is_some());
     }
-}
-
-/// The connection ends with the session, so that clients do not wait for a reply that will not come.
-#[test]
-fn keep_mounted_ends_the_connection_at_once() {
-    let (sender, receiver) = mpsc::channel();
-    let fs = Probe::<Concurrent>::new(move |cx, _| {
-        let (reply, deferred) = cx.defer();
-        sender.send(reply).unwrap();
-        Err(deferred.into())
-    });
-    let mut wire = Wire::with(fs, Concurrent, |builder| builder.keep_mounted(true));
-    wire.send(&proto::lookup(1, b"name"));
-    let reply = await_from(&receiver);
-    wire.handle.terminate();
-    assert!(wire.wait_or_panic().is_ok());
-    wire.assert_closed();
-    reply.send(Ok(ENTRY));
 }
 
 /// A lost connection is an error: nobody asked for it.
@@ -346,16 +351,15 @@ fn a_message_that_is_no_request() {
     assert_eq!(fs.further_calls(), ["destroy"]);
 }
 
+/// Nobody could have the lock for a handler.
 #[test]
 fn run_with_the_lock_held() {
-    let fs = Recorder::<crate::recorder::Locked>::new();
+    let fs = Recorder::<Locked>::new();
     let lock = fs.lock.clone();
-    let session = fuse3::Session::builder(fs.clone(), lock.clone());
-    let dev_null = std::fs::File::open("/dev/null").unwrap();
-    let fd = std::os::fd::IntoRawFd::into_raw_fd(dev_null);
-    let session = session.mount(format!("/dev/fd/{fd}")).unwrap();
+    let (session, mut wire) = Wire::mount(fs.clone(), lock.clone(), |builder| builder);
     let guard = lock.lock().unwrap();
-    let error: io::Error = session.run().unwrap_err();
+    let error = session.run().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EDEADLK));
     drop(guard);
+    wire.assert_closed();
 }
