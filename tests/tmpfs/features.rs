@@ -3,7 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -210,7 +209,7 @@ fn a_removed_directory_is_empty() {
 /// In a directory with the set-group-id bit, what is new has its group, and directories have the bit.
 #[test]
 fn groups_are_inherited() {
-    on_tmpfs(&["-o", "allow_other"], |root| {
+    on_tmpfs(&[], |root| {
         if !is_root() {
             return;
         }
@@ -376,10 +375,11 @@ fn mistakes_on_the_command_line() {
         )
     };
     let here = mounted.path().to_str().unwrap();
+    let above = mounted.path().parent().unwrap().to_str().unwrap();
     for (arguments, code, what) in [
         (&[][..], 2, "no mount point"),
         (&["--size=none", here], 2, "none is no size"),
-        (&["-o", "nosuchoption", "/mnt"], 1, "nosuchoption"),
+        (&["-o", "nosuchoption", above], 1, "nosuchoption"),
         (&["/no/such/directory"], 1, "/no/such/directory"),
         (&[here], 1, "mounted"),
     ] {
@@ -389,6 +389,5 @@ fn mistakes_on_the_command_line() {
             "{arguments:?}: {got} {said}"
         );
     }
-    assert_eq!(Path::new(here), mounted.path());
     assert!(mounted.unmount().status.success());
 }
