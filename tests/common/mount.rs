@@ -1,0 +1,264 @@
+//! An example, run as a program and mounted, which ends whatever happens.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long mounting, unmounting and ending may take each.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A mounted example. Dropped, it is killed and unmounted.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    child: Arc<Mutex<Child>>,
+    /// Holds the mount point and what the program prints.
+    dir: PathBuf,
+    mount_point: PathBuf,
+    /// Dropped, it tells the watchdog that the test is over.
+    _watched: Sender<()>,
+}
+
+/// What became of a program that was unmounted, or told to end.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Mounted {
+    /// Runs `example ARGUMENTS MOUNTPOINT`, for at most `deadline`: then it is killed, whoever waits for it gets an error,
+    /// and so the test fails.
+    ///
+    /// Returns `None`, and says so loudly, where nothing can be mounted.
+    pub(crate) fn new(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        if let Err(why) = can_mount() {
+            // Past libtest's capture, which swallows what a test prints when it passes.
+            let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
+            io::stderr().write_all(line.as_bytes()).unwrap();
+            return None;
+        }
+        let program = program(example);
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("fuse3-{example}-{}-{number}", std::process::id());
+        let dir = env::temp_dir().canonicalize().unwrap().join(name);
+        let mount_point = dir.join("mnt");
+        fs::create_dir_all(&mount_point).unwrap();
+        let output = |name| File::create(dir.join(name)).unwrap();
+        let child = Command::new(&program)
+            .args(arguments)
+            .arg(&mount_point)
+            .stdin(Stdio::null())
+            .stdout(output("stdout"))
+            .stderr(output("stderr"))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let child = Arc::new(Mutex::new(child));
+        let mounted = Self {
+            _watched: watch(&child, deadline),
+            child,
+            dir,
+            mount_point,
+        };
+        let ready = within(PATIENCE, || {
+            mounted.is_mounted() || mounted.status().is_some()
+        });
+        assert!(
+            ready && mounted.is_mounted(),
+            "not mounted: {:?}",
+            mounted.ended()
+        );
+        Some(mounted)
+    }
+
+    /// The root of the file system.
+    pub(crate) fn path(&self) -> &Path {
+        &self.mount_point
+    }
+
+    /// The program's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
+    /// Unmounts it, and waits until the program has ended.
+    pub(crate) fn unmount(self) -> Ended {
+        let unmounted = within(PATIENCE, || {
+            unmount(&self.mount_point, false) || !self.is_mounted()
+        });
+        assert!(unmounted, "busy: {}", self.mount_point.display());
+        self.wait()
+    }
+
+    /// Sends it the signal `name`, as kill(1) calls it, and waits until the program has ended.
+    pub(crate) fn signal(self, name: &str) -> Ended {
+        let kill = format!("kill -{name} {}", self.id());
+        assert!(
+            Command::new("sh")
+                .args(["-c", &kill])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.wait()
+    }
+
+    fn wait(&self) -> Ended {
+        assert!(
+            within(PATIENCE, || self.status().is_some()),
+            "it did not end"
+        );
+        assert!(!self.is_mounted(), "the mount was left behind");
+        self.ended().expect("it has ended")
+    }
+
+    fn status(&self) -> Option<ExitStatus> {
+        self.child.lock().unwrap().try_wait().unwrap()
+    }
+
+    fn ended(&self) -> Option<Ended> {
+        let printed = |name| fs::read_to_string(self.dir.join(name)).unwrap();
+        Some(Ended {
+            status: self.status()?,
+            stdout: printed("stdout"),
+            stderr: printed("stderr"),
+        })
+    }
+
+    fn is_mounted(&self) -> bool {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts
+            .lines()
+            .any(|line| line.split(' ').nth(4) == self.mount_point.to_str())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let mut child = self
+            .child
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        // It has ended already, mostly.
+        let _ = child.kill();
+        let _ = child.wait();
+        drop(child);
+        if self.is_mounted() {
+            unmount(&self.mount_point, true);
+        }
+        if !self.is_mounted() {
+            // What is left in the temporary directory is no failure.
+            let _ = fs::remove_dir_all(&self.dir);
+        }
+    }
+}
+
+/// Kills `child` when the time is up.
+fn watch(child: &Arc<Mutex<Child>>, deadline: Duration) -> Sender<()> {
+    let (watched, over) = mpsc::channel();
+    let child = Arc::clone(child);
+    thread::spawn(move || {
+        if over.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {
+            let line = format!(
+                "******** the deadline of {deadline:?} is over, the file system is killed\n"
+            );
+            io::stderr().write_all(line.as_bytes()).unwrap();
+            child.lock().unwrap().kill().unwrap();
+        }
+    });
+    watched
+}
+
+fn unmount(mount_point: &Path, lazily: bool) -> bool {
+    let (program, lazy): (_, &[&str]) = if is_root() {
+        ("umount", &["-l"])
+    } else {
+        ("fusermount3", &["-u", "-z"])
+    };
+    let arguments = match (is_root(), lazily) {
+        (_, true) => lazy,
+        (true, false) => &[],
+        (false, false) => &lazy[..1],
+    };
+    let output = Command::new(program)
+        .args(arguments)
+        .arg(mount_point)
+        .output()
+        .unwrap();
+    output.status.success()
+}
+
+pub(crate) fn is_root() -> bool {
+    // SAFETY: it has no precondition.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Polls until it is true, for at most `time`.
+pub(crate) fn within(time: Duration, mut is_true: impl FnMut() -> bool) -> bool {
+    let start = Instant::now();
+    while !is_true() {
+        if start.elapsed() > time {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    true
+}
+
+/// # Errors
+///
+/// Why not.
+fn can_mount() -> Result<(), String> {
+    File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .map_err(|error| format!("/dev/fuse cannot be opened: {error}"))?;
+    let capabilities = fs::read_to_string("/proc/self/status").unwrap();
+    let effective = capabilities
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
+    const CAP_SYS_ADMIN: u32 = 21;
+    if is_root() && effective.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 0) {
+        return Err("root may not mount here (no CAP_SYS_ADMIN)".to_owned());
+    }
+    if !is_root()
+        && Command::new("fusermount3")
+            .arg("--version")
+            .output()
+            .is_err()
+    {
+        return Err("fusermount3 is not installed".to_owned());
+    }
+    Ok(())
+}
+
+/// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
+/// example that has tests of its own as a program, too.
+fn program(example: &str) -> PathBuf {
+    let this = env::current_exe().unwrap();
+    let [profile, target] = [2, 3].map(|above| {
+        this.ancestors()
+            .nth(above)
+            .expect("target/PROFILE/deps/NAME")
+    });
+    if let Some(cargo) = env::var_os("CARGO") {
+        let mut build = Command::new(cargo);
+        build.args(["build", "--quiet", "--locked", "--example", example]);
+        build.arg("--target-dir").arg(target);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "{example} was not built");
+    }
+    profile.join("examples").join(example)
+}

@@ -1,0 +1,393 @@
+//! What tmpfs can besides, and how it ends.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::calls::{errno, getxattr, listxattr, removexattr, rename, setxattr, statvfs, xattr_len};
+use crate::llfuse::list;
+use crate::mount::{Mounted, is_root, within};
+use crate::{DEADLINE, on_tmpfs};
+
+#[test]
+fn sparse_files() {
+    on_tmpfs(&[], |root| {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(root.join("sparse"))
+            .unwrap();
+        file.write_all_at(b"end", 1 << 40).unwrap();
+        file.write_all_at(b"begin", 0).unwrap();
+        let stat = file.metadata().unwrap();
+        assert_eq!((stat.len(), stat.blocks()), ((1 << 40) + 3, 16));
+        let mut bytes = [1; 8192];
+        file.read_exact_at(&mut bytes, (1 << 40) - 8190).unwrap();
+        assert!(bytes[..8190].iter().all(|byte| *byte == 0) && &bytes[8190..] == b"en");
+        file.set_len(3).unwrap();
+        assert_eq!(file.metadata().unwrap().blocks(), 8);
+        // The largest file that there can be.
+        let last = i64::MAX.unsigned_abs() - 1;
+        assert_eq!(file.write_at(b"x", last).unwrap(), 1);
+        assert_eq!(file.metadata().unwrap().len(), last + 1);
+        assert_eq!(file.metadata().unwrap().blocks(), 16);
+    });
+}
+
+#[test]
+fn no_space_left() {
+    on_tmpfs(&["--size=8M"], |root| {
+        let stat = statvfs(root).unwrap();
+        assert_eq!(
+            (stat.f_blocks, stat.f_bfree, stat.f_frsize),
+            (2048, 2048, 4096)
+        );
+        let path = root.join("full");
+        let mut file = File::create(&path).unwrap();
+        let error = loop {
+            if let Err(error) = file.write_all(&[1; 1 << 20]) {
+                break error;
+            }
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
+        assert_eq!(statvfs(root).unwrap().f_bavail, 0);
+        drop(file);
+        // The space of a deleted file is there at once, though it is freed in the background.
+        for _ in 0..10 {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, vec![2; 8 << 20]).unwrap();
+        }
+    });
+}
+
+#[test]
+fn extended_attributes() {
+    on_tmpfs(&[], |root| {
+        let path = root.join("file");
+        fs::write(&path, "x").unwrap();
+        let before = path.metadata().unwrap();
+        assert_eq!(errno(getxattr(&path, "user.one")), libc::ENODATA);
+        setxattr(&path, "user.one", b"1", libc::XATTR_CREATE).unwrap();
+        assert_eq!(
+            errno(setxattr(&path, "user.one", b"", libc::XATTR_CREATE)),
+            libc::EEXIST
+        );
+        assert_eq!(
+            errno(setxattr(&path, "user.two", b"", libc::XATTR_REPLACE)),
+            libc::ENODATA
+        );
+        setxattr(&path, "user.one", b"eleven\0", libc::XATTR_REPLACE).unwrap();
+        setxattr(&path, "user.empty", b"", 0).unwrap();
+        let large = vec![7; 60_000];
+        setxattr(&path, "user.large", &large, 0).unwrap();
+        assert_eq!(getxattr(&path, "user.one").unwrap(), b"eleven\0");
+        assert_eq!(getxattr(&path, "user.empty").unwrap(), b"");
+        assert_eq!(getxattr(&path, "user.large").unwrap(), large);
+        assert_eq!(xattr_len(&path, Some("user.large")).unwrap(), 60_000);
+        assert_eq!(
+            listxattr(&path).unwrap(),
+            ["user.empty", "user.large", "user.one"]
+        );
+        assert_eq!(xattr_len(&path, None).unwrap(), 11 + 11 + 9);
+        let after = path.metadata().unwrap();
+        assert!((after.ctime(), after.ctime_nsec()) > (before.ctime(), before.ctime_nsec()));
+        assert_eq!(
+            (after.mtime(), after.mtime_nsec()),
+            (before.mtime(), before.mtime_nsec())
+        );
+        removexattr(&path, "user.one").unwrap();
+        assert_eq!(errno(removexattr(&path, "user.one")), libc::ENODATA);
+        assert_eq!(
+            errno(setxattr(&path, "system.posix_acl_access", b"", 0)),
+            libc::EOPNOTSUPP
+        );
+        assert_eq!(
+            errno(setxattr(&path, "user.tmpfs.sha256", b"", 0)),
+            libc::EPERM
+        );
+        if is_root() {
+            setxattr(&path, "trusted.hidden", b"t", 0).unwrap();
+            setxattr(&path, "security.known", b"s", 0).unwrap();
+            assert_eq!(getxattr(&path, "trusted.hidden").unwrap(), b"t");
+        }
+    });
+}
+
+#[test]
+fn renaming_with_flags() {
+    on_tmpfs(&[], |root| {
+        let [file, directory, none] = ["file", "directory", "none"].map(|name| root.join(name));
+        fs::write(&file, "f").unwrap();
+        fs::create_dir_all(directory.join("sub")).unwrap();
+        let (noreplace, exchange) = (libc::RENAME_NOREPLACE, libc::RENAME_EXCHANGE);
+        assert_eq!(errno(rename(&file, &directory, noreplace)), libc::EEXIST);
+        assert_eq!(errno(rename(&file, &none, exchange)), libc::ENOENT);
+        assert_eq!(errno(rename(&file, &directory, 0)), libc::EISDIR);
+        assert_eq!(errno(rename(&directory, &file, 0)), libc::ENOTDIR);
+        fs::create_dir(&none).unwrap();
+        assert_eq!(errno(rename(&none, &directory, 0)), libc::ENOTEMPTY);
+        fs::remove_dir(&none).unwrap();
+        assert_eq!(
+            errno(rename(&directory, &directory.join("sub/below"), 0)),
+            libc::EINVAL
+        );
+        rename(&file, &none, noreplace).unwrap();
+        rename(&none, &directory.join("sub"), exchange).unwrap();
+        assert_eq!(fs::read(directory.join("sub")).unwrap(), b"f");
+        assert_eq!(
+            (
+                none.metadata().unwrap().nlink(),
+                directory.metadata().unwrap().nlink()
+            ),
+            (2, 2)
+        );
+        assert_eq!(root.metadata().unwrap().nlink(), 4);
+    });
+}
+
+#[test]
+fn long_names() {
+    on_tmpfs(&[], |root| {
+        let name = "ü".repeat(127) + "x";
+        fs::write(root.join(&name), "").unwrap();
+        assert_eq!(list(root), [name.as_str()]);
+        let longer = root.join(name + "y");
+        assert_eq!(errno(fs::write(&longer, "")), libc::ENAMETOOLONG);
+        assert_eq!(errno(fs::create_dir(&longer)), libc::ENAMETOOLONG);
+        assert_eq!(errno(longer.metadata()), libc::ENAMETOOLONG);
+    });
+}
+
+/// A listing that goes on while names come and go has each name that stayed, once.
+#[test]
+fn listing_while_names_change() {
+    on_tmpfs(&[], |root| {
+        for number in 0..2000 {
+            fs::write(root.join(format!("stays{number}")), "").unwrap();
+            fs::write(root.join(format!("goes{number}")), "").unwrap();
+        }
+        let mut seen = Vec::new();
+        for (number, entry) in fs::read_dir(root).unwrap().enumerate() {
+            seen.push(entry.unwrap().file_name().into_string().unwrap());
+            if number < 2000 {
+                fs::remove_file(root.join(format!("goes{number}"))).unwrap();
+                fs::write(root.join(format!("comes{number}")), "").unwrap();
+            }
+        }
+        seen.sort();
+        let before = seen.len();
+        seen.dedup();
+        assert_eq!(seen.len(), before, "a name was listed twice");
+        assert_eq!(
+            seen.iter().filter(|name| name.starts_with("stays")).count(),
+            2000
+        );
+    });
+}
+
+#[test]
+fn a_removed_directory_is_empty() {
+    on_tmpfs(&[], |root| {
+        let directory = root.join("directory");
+        fs::create_dir(&directory).unwrap();
+        let open = File::open(&directory).unwrap();
+        fs::remove_dir(&directory).unwrap();
+        assert_eq!(open.metadata().unwrap().nlink(), 0);
+        let inside = format!(
+            "/proc/self/fd/{}/file",
+            std::os::fd::AsRawFd::as_raw_fd(&open)
+        );
+        assert_eq!(errno(fs::write(inside, "")), libc::ENOENT);
+    });
+}
+
+/// In a directory with the set-group-id bit, what is new has its group, and directories have the bit.
+#[test]
+fn groups_are_inherited() {
+    on_tmpfs(&[], |root| {
+        if !is_root() {
+            return;
+        }
+        let directory = root.join("directory");
+        fs::create_dir(&directory).unwrap();
+        std::os::unix::fs::chown(&directory, None, Some(77)).unwrap();
+        fs::set_permissions(
+            &directory,
+            std::os::unix::fs::PermissionsExt::from_mode(0o2775),
+        )
+        .unwrap();
+        fs::write(directory.join("file"), "").unwrap();
+        fs::create_dir(directory.join("sub")).unwrap();
+        assert_eq!(directory.join("file").metadata().unwrap().gid(), 77);
+        let sub = directory.join("sub").metadata().unwrap();
+        assert_eq!((sub.gid(), sub.mode() & libc::S_ISGID), (77, libc::S_ISGID));
+    });
+}
+
+/// As with relatime: reading moves it on once after a change, and not with O_NOATIME.
+#[test]
+fn times_of_access() {
+    on_tmpfs(&[], |root| {
+        let path = root.join("file");
+        fs::write(&path, "read").unwrap();
+        let atime = || {
+            let stat = path.metadata().unwrap();
+            (stat.atime(), stat.atime_nsec())
+        };
+        // The kernel reads what is in its cache without asking.
+        let read = |flags| {
+            let file = OpenOptions::new()
+                .read(true)
+                .custom_flags(flags | libc::O_DIRECT)
+                .open(&path)
+                .unwrap();
+            file.read_at(&mut [0; 4], 0).unwrap();
+        };
+        let created = atime();
+        read(libc::O_NOATIME);
+        assert_eq!(atime(), created);
+        read(0);
+        let first = atime();
+        assert!(first > created);
+        read(0);
+        assert_eq!(atime(), first);
+    });
+}
+
+/// The handler that hashes has released the lock: others do not wait for it.
+#[test]
+fn a_digest_keeps_nobody_waiting() {
+    on_tmpfs(&[], |root| {
+        let path = root.join("large");
+        let mut file = File::create(&path).unwrap();
+        let bytes: Vec<u8> = (0..1_u32 << 18).flat_map(u32::to_le_bytes).collect();
+        for _ in 0..24 {
+            file.write_all(&bytes).unwrap();
+        }
+        drop(file);
+        let hashing = AtomicBool::new(true);
+        let (digest, longest) = thread::scope(|threads| {
+            let other = threads.spawn(|| {
+                let mut longest = Duration::ZERO;
+                while hashing.load(Ordering::Relaxed) {
+                    let start = Instant::now();
+                    fs::write(root.join("other"), "x").unwrap();
+                    longest = longest.max(start.elapsed());
+                }
+                longest
+            });
+            let start = Instant::now();
+            let digest = getxattr(&path, "user.tmpfs.sha256").unwrap();
+            let took = start.elapsed();
+            hashing.store(false, Ordering::Relaxed);
+            let longest = other.join().unwrap();
+            assert!(
+                longest < took / 2,
+                "a write took {longest:?}, the digest {took:?}"
+            );
+            (String::from_utf8(digest).unwrap(), longest)
+        });
+        let sum = Command::new("sha256sum")
+            .arg(&path)
+            .output()
+            .unwrap()
+            .stdout;
+        assert!(
+            String::from_utf8(sum).unwrap().starts_with(&digest),
+            "{longest:?}"
+        );
+        // Another content is another digest.
+        File::options()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .write_all_at(b"!", 5)
+            .unwrap();
+        assert_ne!(
+            getxattr(&path, "user.tmpfs.sha256").unwrap(),
+            digest.as_bytes()
+        );
+        assert_eq!(errno(getxattr(root, "user.tmpfs.sha256")), libc::ENODATA);
+    });
+}
+
+#[test]
+fn a_tree_is_counted() {
+    on_tmpfs(&[], |root| {
+        for directory in 0..10 {
+            let directory = root.join(format!("d{directory}"));
+            fs::create_dir(&directory).unwrap();
+            for file in 0..300 {
+                fs::write(directory.join(format!("f{file}")), "12345").unwrap();
+            }
+            fs::hard_link(directory.join("f0"), directory.join("again")).unwrap();
+        }
+        let tree = getxattr(root, "user.tmpfs.tree").unwrap();
+        let expected = "11 directories, 3000 files, 0 others, 15000 bytes";
+        assert_eq!(String::from_utf8(tree).unwrap(), expected);
+    });
+}
+
+/// A large file that is deleted is freed in the background.
+#[test]
+fn large_files_are_freed() {
+    on_tmpfs(&[], |root| {
+        let path = root.join("large");
+        fs::write(&path, vec![1; 64 << 20]).unwrap();
+        fs::remove_file(&path).unwrap();
+        assert!(within(Duration::from_secs(10), || crate::left(root)
+            .ends_with(" 0 blocks")));
+    });
+}
+
+#[test]
+fn signals_end_it() {
+    for signal in ["INT", "TERM", "HUP"] {
+        let Some(mounted) = Mounted::new("tmpfs", &[], DEADLINE) else {
+            return;
+        };
+        fs::write(mounted.path().join("file"), "left behind").unwrap();
+        let ended = mounted.signal(signal);
+        assert!(
+            ended.status.success() && ended.stdout.contains("everything adds up"),
+            "{ended:?}"
+        );
+        assert!(ended.stdout.contains("inodes: 2 left"), "{ended:?}");
+    }
+}
+
+#[test]
+fn mistakes_on_the_command_line() {
+    let Some(mounted) = Mounted::new("tmpfs", &[], DEADLINE) else {
+        return;
+    };
+    let program = fs::read_link(format!("/proc/{}/exe", mounted.id())).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(&program).args(arguments).output().unwrap();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let here = mounted.path().to_str().unwrap();
+    let above = mounted.path().parent().unwrap().to_str().unwrap();
+    for (arguments, code, what) in [
+        (&[][..], 2, "no mount point"),
+        (&["--size=none", here], 2, "none is no size"),
+        (&["-o", "nosuchoption", above], 1, "nosuchoption"),
+        (&["/no/such/directory"], 1, "/no/such/directory"),
+        (&[here], 1, "mounted"),
+    ] {
+        let (got, said) = run(arguments);
+        assert!(
+            got == code && said.contains(what),
+            "{arguments:?}: {got} {said}"
+        );
+    }
+    assert!(mounted.unmount().status.success());
+}
