@@ -14,33 +14,60 @@ use parking_lot::Mutex;
 
 const LIMIT: f64 = 2.5;
 
-const ROUNDS: usize = 31;
-const UNCONTENDED: u32 = 200_000;
-const CONTENDED: u32 = 400_000;
+/// Measurements of each, of which the median counts.
+const ROUNDS: usize = 15;
 
 static LOCK: GlobalLock<u64> = GlobalLock::new(0);
 static MUTEX: Mutex<u64> = Mutex::new(0);
 
-fn with_lock() {
+fn with_lock(section: impl FnOnce()) {
     match LOCK.lock() {
-        Ok(mut state) => *state = black_box(*state + 1),
+        Ok(mut state) => {
+            *state = black_box(*state + 1);
+            section();
+        }
         Err(error) => unreachable!("{error}"),
     }
 }
 
-fn with_mutex() {
+fn with_mutex(section: impl FnOnce()) {
     let mut state = MUTEX.lock();
     *state = black_box(*state + 1);
+    section();
+}
+
+/// A microsecond or so.
+fn work() {
+    (0..3000).for_each(|n| {
+        black_box(n);
+    });
+}
+
+/// As a request of a file system: a bit of work under the lock, more without it.
+fn request(section: impl FnOnce()) {
+    section();
+    (0..5).for_each(|_| work());
 }
 
 fn main() -> ExitCode {
-    let [lock, mutex] = in_turns(|f| time(1, UNCONTENDED, f));
+    let bare: [fn(); 2] = [|| with_lock(|| ()), || with_mutex(|| ())];
+    let requests: [fn(); 2] = [
+        || request(|| with_lock(work)),
+        || request(|| with_mutex(work)),
+    ];
+
+    let [lock, mutex] = in_turns(bare, 1, 200_000);
     let ratio = lock / mutex;
     println!("uncontended: lock {lock:.1} ns, mutex {mutex:.1} ns, ratio {ratio:.2}");
-    for threads in [2, 4] {
-        let [lock, mutex] = in_turns(|f| time(threads, CONTENDED / threads, f));
+    for (what, threads, count, calls) in [
+        ("2 threads, nothing else", 2, 500_000, bare),
+        ("4 threads, nothing else", 4, 250_000, bare),
+        ("2 threads, requests", 2, 20_000, requests),
+        ("30 threads, requests", 30, 2_000, requests),
+    ] {
+        let [lock, mutex] = in_turns(calls, threads, count);
         println!(
-            "{threads} threads: lock {:.1} M/s, mutex {:.1} M/s, ratio {:.2}",
+            "{what}: lock {:.2} M/s, mutex {:.2} M/s, ratio {:.2}",
             1e3 / lock,
             1e3 / mutex,
             mutex / lock
@@ -53,12 +80,12 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The medians of both, each measured right after the other.
-fn in_turns(measure: impl Fn(fn()) -> f64) -> [f64; 2] {
+/// The median times of both calls, each measured right after the other.
+fn in_turns(calls: [fn(); 2], threads: u32, count: u32) -> [f64; 2] {
     let mut times = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        for (times, f) in times.iter_mut().zip([with_lock as fn(), with_mutex]) {
-            times.push(measure(f));
+        for (times, call) in times.iter_mut().zip(calls) {
+            times.push(time(threads, count, call));
         }
     }
     times.map(|mut times| {
