@@ -8,10 +8,11 @@ mod client;
 mod served;
 mod server;
 mod table;
+mod wire;
 
 use std::env;
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
 
 use client::Work;
@@ -122,16 +123,20 @@ struct Bench {
     ops: usize,
 }
 
+/// What runs a server of `language`; the style and the mount point follow.
+fn command(language: Language, c_server: &OsStr) -> Result<Vec<OsString>, Failure> {
+    Ok(match language {
+        Language::C => vec![c_server.to_owned()],
+        Language::Rust => vec![env::current_exe()?.into_os_string(), "serve".into()],
+    })
+}
+
 impl Bench {
-    fn start(c_server: &OsString) -> Result<Self, Failure> {
-        let this_program = env::current_exe()?.into_os_string();
+    fn start(c_server: &OsStr) -> Result<Self, Failure> {
         let work_dir = env::temp_dir().join(format!("fuse3-bench.{}", std::process::id()));
         let mut servers = Vec::new();
         for (number, contestant) in CONTESTANTS.iter().enumerate() {
-            let command = match contestant.language {
-                Language::C => vec![c_server.clone()],
-                Language::Rust => vec![this_program.clone(), "serve".into()],
-            };
+            let command = command(contestant.language, c_server)?;
             let mount_point = work_dir.join(number.to_string());
             servers.push(Served::start(&command, contestant.style, mount_point)?);
         }
@@ -175,7 +180,16 @@ impl Bench {
     }
 }
 
-fn compare(c_server: &OsString) -> Result<bool, Failure> {
+fn count_instructions(c_server: &OsStr) -> Result<(), Failure> {
+    let mut servers = Vec::new();
+    for contestant in &CONTESTANTS[..4] {
+        let command = command(contestant.language, c_server)?;
+        servers.push((contestant.name, command, contestant.style));
+    }
+    wire::compare(&servers)
+}
+
+fn compare(c_server: &OsStr) -> Result<bool, Failure> {
     let bench = Bench::start(c_server)?;
     table::print_heading(bench.rounds, bench.ops);
     let mut failures = Vec::new();
@@ -205,6 +219,10 @@ fn main() -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         [c_server] => Ok(ExitCode::from(u8::from(!compare(c_server)?))),
-        _ => Err("usage: fs C-SERVER, which scripts/bench compiles".into()),
+        [instructions, c_server] if instructions == "instructions" => {
+            count_instructions(c_server)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err("usage: fs [instructions] C-SERVER, which scripts/bench compiles".into()),
     }
 }
