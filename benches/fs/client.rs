@@ -51,11 +51,11 @@ impl Work {
         }
     }
 
-    /// How many times longer than others it takes, about.
-    pub(crate) fn weight(self) -> usize {
+    /// How often it is to be done so that it takes about as long as `requests` small ones.
+    pub(crate) fn count(self, requests: usize) -> usize {
         match self {
-            Self::Stat | Self::Open => 2,
-            Self::Read(kib) | Self::Write(kib) => kib.div_ceil(64),
+            Self::Stat | Self::Open => requests / self.requests(),
+            Self::Read(kib) | Self::Write(kib) => requests / (1 + kib / 32),
         }
     }
 }

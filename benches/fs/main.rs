@@ -117,67 +117,12 @@ fn setting(name: &str, default: usize) -> Result<usize, Failure> {
     }
 }
 
-struct Bench {
-    servers: Vec<Served>,
-    rounds: usize,
-    ops: usize,
-}
-
 /// What runs a server of `language`; the style and the mount point follow.
 fn command(language: Language, c_server: &OsStr) -> Result<Vec<OsString>, Failure> {
     Ok(match language {
         Language::C => vec![c_server.to_owned()],
         Language::Rust => vec![env::current_exe()?.into_os_string(), "serve".into()],
     })
-}
-
-impl Bench {
-    fn start(c_server: &OsStr) -> Result<Self, Failure> {
-        let work_dir = env::temp_dir().join(format!("fuse3-bench.{}", std::process::id()));
-        let mut servers = Vec::new();
-        for (number, contestant) in CONTESTANTS.iter().enumerate() {
-            let command = command(contestant.language, c_server)?;
-            let mount_point = work_dir.join(number.to_string());
-            servers.push(Served::start(&command, contestant.style, mount_point)?);
-        }
-        Ok(Self {
-            servers,
-            rounds: setting("FUSE3_BENCH_ROUNDS", 15)?,
-            ops: setting("FUSE3_BENCH_OPS", 2000)?,
-        })
-    }
-
-    /// Lets each server do the work once.
-    fn round(&self, cell: &mut Cell, first: usize) -> Result<(), Failure> {
-        for turn in 0..self.servers.len() {
-            // Nobody always comes after the same one.
-            let who = (first + turn) % self.servers.len();
-            let server = &self.servers[who];
-            let ops = (self.ops / cell.work.weight()).max(1);
-            let before = server.usage()?;
-            let time = client::run(server.mount_point(), cell.work, cell.clients, ops)?;
-            let used = server.usage()?.since(&before);
-            let requests = ops * cell.clients * cell.work.requests();
-            cell.samples[who].push(Sample::new(requests, time, &used));
-        }
-        Ok(())
-    }
-
-    fn cell(&self, work: Work, clients: usize) -> Result<Cell, Failure> {
-        let mut cell = Cell::new(work, clients, CONTESTANTS.len());
-        self.round(&mut cell, 0)?; // to warm up
-        cell.samples.iter_mut().for_each(Vec::clear);
-        // What is not clear after the rounds asked for gets as many again, and all of them count.
-        for _ in 0..3 {
-            for round in 0..self.rounds {
-                self.round(&mut cell, round)?;
-            }
-            if cell.failures(&COMPARISONS).is_empty() {
-                break;
-            }
-        }
-        Ok(cell)
-    }
 }
 
 fn count_instructions(c_server: &OsStr) -> Result<(), Failure> {
@@ -189,17 +134,70 @@ fn count_instructions(c_server: &OsStr) -> Result<(), Failure> {
     wire::compare(&servers)
 }
 
-fn compare(c_server: &OsStr) -> Result<bool, Failure> {
-    let bench = Bench::start(c_server)?;
-    table::print_heading(bench.rounds, bench.ops);
-    let mut failures = Vec::new();
-    for work in Work::ALL {
-        for clients in CLIENTS {
-            let cell = bench.cell(work, clients)?;
-            cell.print(&CONTESTANTS, &COMPARISONS);
-            failures.extend(cell.failures(&COMPARISONS));
+/// One process for each contestant, all of them mounted.
+struct Servers(Vec<Served>);
+
+impl Servers {
+    fn start(c_server: &OsStr) -> Result<Self, Failure> {
+        let work_dir = env::temp_dir().join(format!("fuse3-bench.{}", std::process::id()));
+        let mut servers = Vec::new();
+        for (number, contestant) in CONTESTANTS.iter().enumerate() {
+            let command = command(contestant.language, c_server)?;
+            let mount_point = work_dir.join(number.to_string());
+            servers.push(Served::start(&command, contestant.style, mount_point)?);
+        }
+        Ok(Self(servers))
+    }
+
+    /// Lets each server do the work once.
+    fn round(&self, cell: &mut Cell, first: usize, requests: usize) -> Result<(), Failure> {
+        let each = (cell.work.count(requests) / cell.clients).max(1);
+        for turn in 0..self.0.len() {
+            // Nobody always comes after the same one.
+            let who = (first + turn) % self.0.len();
+            let server = &self.0[who];
+            let before = server.usage()?;
+            let time = client::run(server.mount_point(), cell.work, cell.clients, each)?;
+            let used = server.usage()?.since(&before);
+            let requests = each * cell.clients * cell.work.requests();
+            cell.samples[who].push(Sample::new(requests, time, &used));
+        }
+        Ok(())
+    }
+}
+
+/// How often the servers are started anew: where a process's memory happens to lie makes a difference of its own.
+const STARTS: usize = 3;
+/// The same, for what is not clear by then. All of it counts.
+const MOST_STARTS: usize = 9;
+
+fn measure(c_server: &OsStr) -> Result<Vec<Cell>, Failure> {
+    let rounds = setting("FUSE3_BENCH_ROUNDS", 7)?;
+    let requests = setting("FUSE3_BENCH_REQUESTS", 6000)?;
+    let each = |work| CLIENTS.map(|clients| Cell::new(work, clients));
+    let mut cells: Vec<_> = Work::ALL.into_iter().flat_map(each).collect();
+    for start in 0..MOST_STARTS {
+        let unclear = |cell: &&mut Cell| start < STARTS || !cell.failures().is_empty();
+        let unclear: Vec<_> = cells.iter_mut().filter(unclear).collect();
+        if unclear.is_empty() {
+            break;
+        }
+        let servers = Servers::start(c_server)?;
+        for cell in unclear {
+            servers.round(&mut Cell::new(cell.work, cell.clients), 0, requests)?; // to warm up
+            for round in 0..rounds {
+                servers.round(cell, round, requests)?;
+            }
         }
     }
+    Ok(cells)
+}
+
+fn compare(c_server: &OsStr) -> Result<bool, Failure> {
+    let cells = measure(c_server)?;
+    table::print_heading();
+    cells.iter().for_each(Cell::print);
+    let failures: Vec<_> = cells.iter().flat_map(Cell::failures).collect();
     if failures.is_empty() {
         println!("every ratio is as it should be");
     } else {

@@ -26,7 +26,7 @@
 /* What a file holds. A reply that is being sent has a share in it; who writes while it is shared writes to a copy. */
 struct data {
 	atomic_int shares;
-	char bytes[SIZE];
+	_Alignas(4096) char bytes[SIZE];
 };
 
 static struct file {
@@ -85,7 +85,7 @@ static void unshare(struct data *data)
 
 static struct data *new_data(void)
 {
-	struct data *data = malloc(sizeof(*data));
+	struct data *data = aligned_alloc(_Alignof(struct data), sizeof(*data));
 	if (data)
 		atomic_init(&data->shares, 1);
 	return data;

@@ -16,11 +16,23 @@ pub(crate) const SIZE: usize = 1 << 20;
 const WORKERS: u32 = 30;
 const FIRST_INO: u64 = Ino::ROOT.0 + 1;
 
-/// What a file holds. A reply that is being sent has a share in it; who writes while it is shared writes to a copy.
-type Bytes = Arc<Vec<u8>>;
+/// What a file holds, aligned as in server.c.
+#[derive(Clone)]
+#[repr(align(4096))]
+struct Bytes([u8; SIZE]);
 
-fn make_files() -> impl Iterator<Item = Bytes> {
-    (b'0'..).take(FILES).map(|byte| Arc::new(vec![byte; SIZE]))
+impl AsRef<[u8]> for Bytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A reply that is being sent has a share in the bytes; who writes while they are shared writes to a copy.
+type Shared = Arc<Bytes>;
+
+fn make_files() -> impl Iterator<Item = Shared> {
+    let numbers = (b'0'..).take(FILES);
+    numbers.map(|byte| Arc::new(Bytes([byte; SIZE])))
 }
 
 /// The index of a file.
@@ -60,25 +72,25 @@ fn opened() -> Opened {
     Opened::default().direct_io(true)
 }
 
-fn read(bytes: &Bytes, offset: u64, out: ReadBuf) -> Data<'static> {
+fn read(bytes: &Shared, offset: u64, out: ReadBuf) -> Data<'static> {
     let start = usize::try_from(offset).map_or(SIZE, |offset| offset.min(SIZE));
     let end = start.saturating_add(out.size()).min(SIZE);
     out.share(Arc::clone(bytes), start..end)
 }
 
-fn write(bytes: &mut Bytes, offset: u64, data: &[u8]) -> Result<usize, Errno> {
+fn write(bytes: &mut Shared, offset: u64, data: &[u8]) -> Result<usize, Errno> {
     let start = usize::try_from(offset).map_err(|_| Errno::EFBIG)?;
     let end = start.checked_add(data.len()).filter(|end| *end <= SIZE);
     let end = end.ok_or(Errno::EFBIG)?;
-    Arc::make_mut(bytes)[start..end].copy_from_slice(data);
+    Arc::make_mut(bytes).0[start..end].copy_from_slice(data);
     Ok(data.len())
 }
 
 /// Nothing is held while a request is handled; the data of each file have a mutex of their own.
-struct Parallel([Mutex<Bytes>; FILES]);
+struct Parallel([Mutex<Shared>; FILES]);
 
 impl Parallel {
-    fn bytes(&self, ino: Ino) -> Result<MutexGuard<'_, Bytes>, Errno> {
+    fn bytes(&self, ino: Ino) -> Result<MutexGuard<'_, Shared>, Errno> {
         let file = self.0[index(ino)?].lock();
         Ok(file.unwrap_or_else(PoisonError::into_inner))
     }
@@ -132,7 +144,7 @@ impl Filesystem for Parallel {
 struct Locked;
 
 impl Filesystem for Locked {
-    type Lock = Arc<GlobalLock<Vec<Bytes>>>;
+    type Lock = Arc<GlobalLock<Vec<Shared>>>;
 
     fn lookup(&self, _cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
         Ok(entry(parent, name)?)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client::Work;
 use crate::served::Usage;
-use crate::{Comparison, Contestant};
+use crate::{COMPARISONS, CONTESTANTS};
 
 /// One server's share of one round.
 #[derive(Clone, Copy)]
@@ -28,19 +28,15 @@ impl Sample {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    quantile(values, 0.5)
-}
-
-fn quantile(values: impl Iterator<Item = f64>, part: f64) -> f64 {
+/// The value with so many quarters of the values below it.
+fn quartile(values: impl Iterator<Item = f64>, quarters: usize) -> f64 {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);
-    let place = part * (values.len() - 1) as f64;
-    let (below, above) = (
-        values[place.floor() as usize],
-        values[place.ceil() as usize],
-    );
-    below + (above - below) * place.fract()
+    values[quarters * (values.len() - 1) / 4]
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    quartile(values, 2)
 }
 
 /// The median of the rounds' ratios.
@@ -53,7 +49,7 @@ struct Ratio {
 
 impl Ratio {
     fn of(ratios: impl Iterator<Item = f64> + Clone) -> Self {
-        let range = quantile(ratios.clone(), 0.75) - quantile(ratios.clone(), 0.25);
+        let range = quartile(ratios.clone(), 3) - quartile(ratios.clone(), 1);
         Self {
             median: median(ratios.clone()),
             error: 1.57 * range / (ratios.count() as f64).sqrt(),
@@ -70,12 +66,17 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    pub(crate) fn new(work: Work, clients: usize, contestants: usize) -> Self {
+    pub(crate) fn new(work: Work, clients: usize) -> Self {
         Self {
             work,
             clients,
-            samples: vec![Vec::new(); contestants],
+            samples: vec![Vec::new(); CONTESTANTS.len()],
         }
+    }
+
+    fn name(&self) -> String {
+        let plural = if self.clients == 1 { "" } else { "s" };
+        format!("{}, {} client{plural}", self.work.name(), self.clients)
     }
 
     /// Requests per second, and CPU per request upside down: in both, more is better.
@@ -87,9 +88,10 @@ impl Cell {
         )
     }
 
-    pub(crate) fn failures(&self, comparisons: &[Comparison]) -> Vec<String> {
+    /// The ratios that are too low.
+    pub(crate) fn failures(&self) -> Vec<String> {
         let mut failures = Vec::new();
-        for comparison in comparisons.iter().filter(|c| c.clients <= self.clients) {
+        for comparison in COMPARISONS.iter().filter(|c| c.clients <= self.clients) {
             let (rate, cpu) = self.ratios(comparison.who, comparison.with);
             let what = [
                 ("requests per second", rate, comparison.least_rate),
@@ -98,9 +100,8 @@ impl Cell {
             for (figure, ratio, least) in what {
                 if ratio.median < least {
                     failures.push(format!(
-                        "{}, {} clients, {}, {figure}: {:.3} ±{:.3}, to be at least {least}",
-                        self.work.name(),
-                        self.clients,
+                        "{}, {}, {figure}: {:.3} ±{:.3}, to be at least {least}",
+                        self.name(),
                         comparison.name,
                         ratio.median,
                         ratio.error,
@@ -111,14 +112,9 @@ impl Cell {
         failures
     }
 
-    pub(crate) fn print(&self, contestants: &[Contestant], comparisons: &[Comparison]) {
-        let mut heading = format!(
-            "{}, {} client{}",
-            self.work.name(),
-            self.clients,
-            if self.clients == 1 { "" } else { "s" }
-        );
-        for (who, contestant) in contestants.iter().enumerate() {
+    pub(crate) fn print(&self) {
+        let mut heading = self.name();
+        for (who, contestant) in CONTESTANTS.iter().enumerate() {
             let samples = &self.samples[who];
             print!(
                 "{heading:<24} {:<28} {:>8.0} {:>8.2} {:>8.2}",
@@ -127,7 +123,7 @@ impl Cell {
                 median(samples.iter().map(|sample| sample.cpu)),
                 median(samples.iter().map(|sample| sample.switches)),
             );
-            for comparison in comparisons.iter().filter(|c| c.who == who) {
+            for comparison in COMPARISONS.iter().filter(|c| c.who == who) {
                 let (rate, cpu) = self.ratios(who, comparison.with);
                 print!(
                     "   {:.3} ±{:.3} {:.3} ±{:.3}",
@@ -140,11 +136,10 @@ impl Cell {
     }
 }
 
-pub(crate) fn print_heading(rounds: usize, ops: usize) {
+pub(crate) fn print_heading() {
     println!(
-        "Medians of at least {rounds} rounds, in which each client does up to {ops} operations at each server. The ratios\n\
-         are requests per second of Rust to C, and CPU per request of C to Rust: more than 1 is better than C. The last\n\
-         two are those to C that replies under the lock.\n"
+        "Medians of all rounds. The ratios are requests per second of Rust to C, and CPU per request of C to Rust: more\n\
+         than 1 is better than C. The last two are those to C that replies under its lock.\n"
     );
     println!(
         "{:<24} {:<28} {:>8} {:>8} {:>8}   {:<13}{:<13}",
