@@ -121,6 +121,21 @@ pub(crate) fn is_mounted(path: &Path) -> bool {
     !mounts_on(path).is_empty()
 }
 
+/// Mount points below `path`.
+pub(crate) fn mounts_below(path: &Path) -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let below = points.map(PathBuf::from).filter(|p| p.starts_with(path));
+    below.collect()
+}
+
+pub(crate) fn unmount_below(path: &Path) {
+    // Last ones first: they may be on top of others.
+    for point in mounts_below(path).iter().rev() {
+        force_unmount(point);
+    }
+}
+
 /// Ends the connection, so that nobody waits for an answer any more, and takes the mount away.
 pub(crate) fn force_unmount(path: &Path) {
     let path = c_string(path);
@@ -132,7 +147,8 @@ pub(crate) fn force_unmount(path: &Path) {
 pub(crate) struct Mount<F: Filesystem> {
     dir: TempDir,
     handle: Handle,
-    outcome: Option<Receiver<Outcome<F>>>,
+    outcome: Option<Receiver<(Instant, Outcome<F>)>>,
+    returned: Option<Instant>,
     _watchdog: Watchdog,
 }
 
@@ -149,12 +165,14 @@ impl<F: Filesystem> Mount<F> {
         let (sender, outcome) = mpsc::channel();
         thread::spawn(move || {
             // The test has gone when nobody takes it.
-            let _ = sender.send(catch_unwind(AssertUnwindSafe(|| session.run())));
+            let outcome = catch_unwind(AssertUnwindSafe(|| session.run()));
+            let _ = sender.send((Instant::now(), outcome));
         });
         Self {
             dir,
             handle,
             outcome: Some(outcome),
+            returned: None,
             _watchdog: watchdog,
         }
     }
@@ -174,9 +192,10 @@ impl<F: Filesystem> Mount<F> {
     /// Waits until `run` has returned, and shows that nothing is mounted any more.
     pub(crate) fn outcome(&mut self) -> Outcome<F> {
         let outcome = self.outcome.take().expect("a session ends once");
-        let outcome = outcome
+        let (returned, outcome) = outcome
             .recv_timeout(DEADLINE)
             .expect("the session did not end");
+        self.returned = Some(returned);
         assert!(!is_mounted(self.path()), "the mount was left behind");
         outcome
     }
@@ -186,6 +205,12 @@ impl<F: Filesystem> Mount<F> {
         self.outcome()
             .expect("run panicked")
             .expect("run returned an error")
+    }
+
+    /// How long after `start` `run` returned.
+    pub(crate) fn returned_after(&self, start: Instant) -> Duration {
+        let returned = self.returned.expect("the session has ended");
+        returned.saturating_duration_since(start)
     }
 
     /// Terminates it.

@@ -4,6 +4,8 @@
 //! process, signals above all, runs in a process of its own (`child`). Without the right to mount the tests say so on
 //! stderr, loudly, and do nothing.
 
+mod child;
+mod ending;
 mod fixture;
 mod lock;
 mod probe;

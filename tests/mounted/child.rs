@@ -1,0 +1,100 @@
+//! Tests in a process of their own: signals, threads and descriptors are counted and changed there.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::fixture::{TempDir, mounts_below, unmount_below};
+
+/// Set in the child, to the test that it is to run.
+const CHILD: &str = "FUSE3_TEST_CHILD";
+/// After so long the child is killed.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// What the child says when it has run its test.
+const DONE: &str = "the test has run";
+
+/// The path of the test that it stands in.
+macro_rules! this_test {
+    () => {{
+        fn here() {}
+        let name = std::any::type_name_of_val(&here);
+        let name = name.strip_suffix("::here").unwrap();
+        name.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"))
+            .unwrap()
+    }};
+}
+pub(crate) use this_test;
+
+/// Runs `test`, whose name is `name`, in a process of its own, with a temporary directory of its own.
+#[track_caller]
+pub(crate) fn run(name: &str, test: impl FnOnce()) {
+    run_with(name, |_| (), test);
+}
+
+/// The same, with changes to how the process is started.
+#[track_caller]
+pub(crate) fn run_with(name: &str, change: impl FnOnce(&mut Command), test: impl FnOnce()) {
+    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+        test();
+        println!("{DONE}");
+        return;
+    }
+    let temp = TempDir::new();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env(CHILD, name)
+        .env("TMPDIR", temp.path())
+        .stdin(Stdio::null());
+    change(&mut command);
+    let (success, output) = finish(&mut command, DEADLINE);
+    let left = mounts_below(temp.path());
+    unmount_below(temp.path());
+    assert!(success, "{name} failed:\n{output}");
+    assert!(
+        output.contains(DONE),
+        "{name} ran no test of that name:\n{output}"
+    );
+    assert!(left.is_empty(), "{name} left mounts: {left:?}\n{output}");
+    // For `--nocapture`: what was measured.
+    print!("{output}");
+}
+
+/// Runs a command to its end, in its own process group, and returns whether it succeeded and all that it said.
+#[track_caller]
+pub(crate) fn finish(command: &mut Command, deadline: Duration) -> (bool, String) {
+    // A file, since a pipe is open as long as whatever the command has left behind.
+    let dir = TempDir::new();
+    let path = dir.path().join("output");
+    let output = File::create(&path).unwrap();
+    command
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .process_group(0);
+    let success = wait(&mut command.spawn().unwrap(), deadline);
+    let mut said = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+    if success.is_none() {
+        said.push_str("\n******** DEADLINE: killed\n");
+    }
+    (success == Some(true), said)
+}
+
+/// `None` when it had to be killed.
+fn wait(child: &mut Child, deadline: Duration) -> Option<bool> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status.success());
+        }
+        if start.elapsed() > deadline {
+            let group = i32::try_from(child.id()).unwrap();
+            // SAFETY: no memory is involved; the group is the child's own, which has not been waited for.
+            unsafe { libc::kill(-group, libc::SIGKILL) };
+            child.wait().unwrap();
+            return None;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
