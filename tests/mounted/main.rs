@@ -5,7 +5,12 @@
 //! stderr, loudly, and do nothing.
 
 mod child;
+mod deferring;
 mod ending;
 mod fixture;
+mod interrupted;
+mod life;
 mod lock;
+mod panics;
 mod probe;
+mod signals;
