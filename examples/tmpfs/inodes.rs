@@ -3,7 +3,7 @@
 //! Everything here takes `&mut Inodes`, which cannot release the lock: to who has the lock, each of these functions
 //! happens at once. What has to release it takes `&mut Locked<'_, Inodes>` and is in `reclaim`, `tree` and `digest`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
@@ -29,7 +29,8 @@ pub(crate) struct Counts {
 /// The file system.
 #[derive(Debug)]
 pub(crate) struct Inodes {
-    nodes: HashMap<Ino, Node>,
+    /// A tree and not a hash table: that one, when it grows, keeps the lock for as long as it takes to move all.
+    nodes: BTreeMap<Ino, Node>,
     /// The number that was given last. None is given twice, so that there is one generation.
     last: Ino,
     pub(crate) space: Space,
@@ -56,7 +57,7 @@ impl Inodes {
         // The kernel knows it from the start.
         root.lookups = 1;
         Self {
-            nodes: HashMap::from([(Ino::ROOT, root)]),
+            nodes: BTreeMap::from([(Ino::ROOT, root)]),
             last: Ino::ROOT,
             space,
             garbage: Garbage::default(),
@@ -160,14 +161,10 @@ impl Inodes {
 
     /// Frees the inode if it has no name, the kernel does not know it, and nobody has it open.
     pub(crate) fn collect(&mut self, ino: Ino) {
-        if !self.nodes.get(&ino).is_some_and(Node::is_lost) {
+        if !self.get(ino).is_ok_and(Node::is_lost) {
             return;
         }
-        if let Some(Node {
-            kind: Kind::File(data),
-            ..
-        }) = self.nodes.remove(&ino)
-        {
+        if let Some(Kind::File(data)) = self.nodes.remove(&ino).map(|node| node.kind) {
             self.discard(data.into_blocks());
         }
     }

@@ -260,7 +260,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
 
     /// `release`: the open file is gone; once for each `open` and `create`, sometime after the last close(2).
     ///
-    /// The library calls it too when the kernel did not take the answer of `open`. The default succeeds.
+    /// The library calls it too when the kernel did not take the answer of `open`. Of files closed just before the unmount
+    /// some are never released: the kernel drops what it has not sent. The default succeeds.
     fn release(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
         let _ = (cx, ino, file);
         Ok(())

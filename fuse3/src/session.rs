@@ -11,6 +11,9 @@ use crate::signals::Handling;
 use crate::wake::Wake;
 use crate::{Builder, Filesystem, Handle, Locking, SessionStats, sys};
 
+/// The loop's result when the connection ended while a request was being read.
+const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
+
 /// `struct fuse_session`: a file system that is mounted.
 ///
 /// Dropped, it is unmounted.
@@ -112,8 +115,10 @@ impl<F: Filesystem> Session<F> {
             (Some(Trouble::Init(error)), _) => return Err(error),
             (None, TERMINATED | TROUBLE) => Reason::Terminated,
             (None, signal) if signal > 0 => Reason::Signal(signal),
-            (None, _) if result < 0 => return Err(io::Error::from_raw_os_error(-result)),
-            (None, _) => Reason::Unmounted,
+            // ENODEV, which libfuse takes for the end, is what the kernel says when nothing was under way; ECONNABORTED
+            // is the same for a worker that was just being given a request (fuse_dev_do_read(), fs/fuse/dev.c).
+            (None, _) if matches!(result, 0.. | ERROR_ABORTED) => Reason::Unmounted,
+            (None, _) => return Err(io::Error::from_raw_os_error(-result)),
         };
         Ok(End {
             reason,

@@ -1,8 +1,10 @@
 //! An example, run as a program and mounted, which ends whatever happens.
 
 use std::env;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -177,23 +179,20 @@ fn watch(child: &Arc<Mutex<Child>>, deadline: Duration) -> Sender<()> {
     watched
 }
 
+/// Root does it itself, at once; others need fusermount3(1).
 fn unmount(mount_point: &Path, lazily: bool) -> bool {
-    let (program, lazy): (_, &[&str]) = if is_root() {
-        ("umount", &["-l"])
-    } else {
-        ("fusermount3", &["-u", "-z"])
-    };
-    let arguments = match (is_root(), lazily) {
-        (_, true) => lazy,
-        (true, false) => &[],
-        (false, false) => &lazy[..1],
-    };
-    let output = Command::new(program)
-        .args(arguments)
-        .arg(mount_point)
-        .output()
-        .unwrap();
-    output.status.success()
+    if is_root() {
+        let path = CString::new(mount_point.as_os_str().as_bytes()).unwrap();
+        let flags = if lazily { libc::MNT_DETACH } else { 0 };
+        // SAFETY: `path` lives and is NUL-terminated.
+        return unsafe { libc::umount2(path.as_ptr(), flags) } == 0;
+    }
+    let mut program = Command::new("fusermount3");
+    program
+        .arg("-u")
+        .args(lazily.then_some("-z"))
+        .arg(mount_point);
+    program.output().unwrap().status.success()
 }
 
 pub(crate) fn is_root() -> bool {

@@ -1,8 +1,9 @@
 //! What tmpfs can besides, and how it ends.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::Write;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -58,7 +59,7 @@ fn no_space_left() {
         assert_eq!(statvfs(root).unwrap().f_bavail, 0);
         drop(file);
         // The space of a deleted file is there at once, though it is freed in the background.
-        for _ in 0..10 {
+        for _ in 0..20 {
             fs::remove_file(&path).unwrap();
             fs::write(&path, vec![2; 8 << 20]).unwrap();
         }
@@ -215,17 +216,50 @@ fn groups_are_inherited() {
         }
         let directory = root.join("directory");
         fs::create_dir(&directory).unwrap();
-        std::os::unix::fs::chown(&directory, None, Some(77)).unwrap();
-        fs::set_permissions(
-            &directory,
-            std::os::unix::fs::PermissionsExt::from_mode(0o2775),
-        )
-        .unwrap();
+        chown(&directory, None, Some(77)).unwrap();
+        fs::set_permissions(&directory, Permissions::from_mode(0o2775)).unwrap();
         fs::write(directory.join("file"), "").unwrap();
         fs::create_dir(directory.join("sub")).unwrap();
         assert_eq!(directory.join("file").metadata().unwrap().gid(), 77);
         let sub = directory.join("sub").metadata().unwrap();
         assert_eq!((sub.gid(), sub.mode() & libc::S_ISGID), (77, libc::S_ISGID));
+    });
+}
+
+/// Writing, truncating and giving away take set-user-id bits off, unless it is root who writes or truncates.
+#[test]
+fn set_user_id_bits() {
+    if !is_root() {
+        return;
+    }
+    on_tmpfs(&["-o", "allow_other"], |root| {
+        let path = root.join("program");
+        let mode = |set| {
+            fs::set_permissions(&path, Permissions::from_mode(set)).unwrap();
+        };
+        let run = |uid, script: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", script, "sh"]).arg(&path);
+            assert!(
+                shell.uid(uid).gid(uid).status().unwrap().success(),
+                "{script}"
+            );
+            path.metadata().unwrap().mode() & 0o7777
+        };
+        fs::write(&path, "x").unwrap();
+        for (uid, script, left) in [
+            (1234, "echo more >>\"$1\"", 0o777),
+            (1234, "echo anew >\"$1\"", 0o777),
+            (1234, "truncate -s 5 \"$1\"", 0o777),
+            (1234, "cat \"$1\" >/dev/null", 0o6777),
+            (0, "echo more >>\"$1\"", 0o6777),
+            (0, "truncate -s 5 \"$1\"", 0o6777),
+            (0, "chown 1234:1234 \"$1\"", 0o777),
+            (0, "chgrp 77 \"$1\"", 0o777),
+        ] {
+            mode(0o6777);
+            assert_eq!(run(uid, script), left, "{uid}: {script}");
+        }
     });
 }
 
@@ -343,6 +377,29 @@ fn large_files_are_freed() {
         assert!(within(Duration::from_secs(10), || crate::left(root)
             .ends_with(" 0 blocks")));
     });
+}
+
+/// With an unmount the kernel drops what it was about to send, and may do so while a worker is just reading it.
+#[test]
+fn an_unmount_in_the_midst_of_things() {
+    for _ in 0..20 {
+        let Some(mounted) = Mounted::new("tmpfs", &["--workers=1"], DEADLINE) else {
+            return;
+        };
+        let path = |number| mounted.path().join(format!("f{number}"));
+        let files: Vec<_> = (0..500)
+            .map(|number| File::create(path(number)).unwrap())
+            .collect();
+        (0..500)
+            .step_by(2)
+            .for_each(|number| fs::remove_file(path(number)).unwrap());
+        drop(files);
+        let ended = mounted.unmount();
+        assert!(
+            ended.status.success() && ended.stdout.contains("everything adds up"),
+            "{ended:?}"
+        );
+    }
 }
 
 #[test]
