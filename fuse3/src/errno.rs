@@ -10,6 +10,8 @@ pub struct Errno(c_int);
 
 impl Errno {
     /// The error with this number, or `None` when it is not in 1..=999.
+    ///
+    /// libfuse from 3.17 on sends ERANGE in place of one that the C library has no text for.
     pub const fn new(number: c_int) -> Option<Self> {
         if number >= 1 && number <= 999 {
             Some(Self(number))

@@ -128,7 +128,7 @@ fn answers<L: Style>() {
 fn errors<L: Style>() {
     let (fs, mut wire) = recorded::<L>();
     let least = Errno::new(1).unwrap();
-    let largest = Errno::new(999).unwrap();
+    let largest = Errno::new(libc::EHWPOISON).unwrap();
     for errno in [Errno::EACCES, least, largest] {
         fs.answer(How::Errno(errno));
         for case in cases() {

@@ -47,11 +47,15 @@ fn error_numbers_that_there_are_none_of() {
         let line = format!("ERROR fuse3: {number} is not an errno (1 to 999); the caller gets EIO");
         assert_eq!(crate::logger::count(&line), 1);
     }
-    for number in [1, 2, 999] {
+    for number in [libc::EPERM, libc::ENOENT, libc::EHWPOISON] {
         let name = number.to_string();
         let errno = Errno::new(number).unwrap();
         wire.expect_error(&proto::lookup(1, name.as_bytes()), errno);
     }
+    // libfuse from 3.17 on sends ERANGE for a number that the C library has no text for.
+    let unique = wire.send(&proto::lookup(1, b"999"));
+    let possible = [999, libc::ERANGE].map(|errno| proto::error(unique, errno));
+    assert!(possible.contains(&wire.receive()));
     wire.end();
 }
 
