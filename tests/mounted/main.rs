@@ -7,5 +7,6 @@
 mod child;
 mod ending;
 mod fixture;
+mod input;
 mod lock;
 mod probe;
