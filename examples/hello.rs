@@ -65,7 +65,14 @@ impl Filesystem for Hello {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() {
+    if let Err(error) = serve() {
+        eprintln!("hello: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os()
         .nth(1)
         .ok_or("usage: hello MOUNTPOINT")?;

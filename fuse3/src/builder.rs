@@ -185,7 +185,7 @@ impl<F: Filesystem> Builder<F> {
         let path = path.as_ref();
         sys::check_layout().map_err(MountError::Layout)?;
         let options = self.options?;
-        let mount_point = mount::check(path, self.over_file, &options)?;
+        let mount_point = mount::check(path, self.over_file)?;
         log::capture_libfuse();
 
         let control = Arc::new(Control::new());

@@ -10,7 +10,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use crate::OptionError;
-use crate::options::Options;
 use crate::sys::LayoutMismatch;
 
 /// Why a file system was not mounted. Nothing was mounted then, and nothing is left behind.
@@ -23,7 +22,7 @@ pub enum MountError {
     Option(OptionError),
     /// libfuse took the options for wrong; what it said names the one.
     Refused(String),
-    /// /dev/fuse cannot be opened.
+    /// /dev/fuse cannot be opened, or is something else.
     Device(io::Error),
     /// The libfuse that was loaded is not one that this program can call.
     Layout(LayoutMismatch),
@@ -56,12 +55,17 @@ impl fmt::Display for MountError {
                 let path = path.display();
                 match why {
                     Unusable::Nul => write!(f, "the mount point {path:?} has a NUL byte in it"),
+                    Unusable::Io(error) if error.kind() == io::ErrorKind::NotFound => write!(
+                        f,
+                        "the mount point {path:?} cannot be used: {error}; create the directory first"
+                    ),
                     Unusable::Io(error) => {
-                        write!(f, "the mount point {path} cannot be used: {error}")
+                        write!(f, "the mount point {path:?} cannot be used: {error}")
                     }
-                    Unusable::NotADirectory => {
-                        write!(f, "the mount point {path} is not a directory")
-                    }
+                    Unusable::NotADirectory => write!(
+                        f,
+                        "the mount point {path} is not a directory; over_file(true) mounts on a file"
+                    ),
                     Unusable::Dead => write!(
                         f,
                         "a file system whose server has ended is mounted on {path}; unmount it with `fusermount3 -u {path}`"
@@ -78,11 +82,18 @@ impl fmt::Display for MountError {
             }
             Self::Option(error) => error.fmt(f),
             Self::Refused(said) => write!(f, "the mount options were refused: {said}"),
-            Self::Device(error) => write!(
-                f,
-                "/dev/fuse cannot be opened: {error}; load the kernel's module with `modprobe fuse`, or give the container \
-                 the device"
-            ),
+            Self::Device(error) => {
+                let what = match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "let its users read and write it with `chmod 666 /dev/fuse`"
+                    }
+                    _ => "load the kernel's module with `modprobe fuse`",
+                };
+                write!(
+                    f,
+                    "/dev/fuse cannot be opened: {error}; {what}, or give the container the device"
+                )
+            }
             Self::Layout(error) => error.fmt(f),
             Self::Failed(path, said) => write!(f, "mounting on {} failed: {said}", path.display()),
         }
@@ -124,11 +135,7 @@ pub(crate) fn descriptor(path: &Path) -> Option<i32> {
 }
 
 /// The mount point as libfuse is to have it, absolute and with no links in it.
-pub(crate) fn check(
-    path: &Path,
-    over_file: bool,
-    options: &Options,
-) -> Result<CString, MountError> {
+pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError> {
     let unusable = |why| MountError::MountPoint(path.to_owned(), why);
     let c_path = |path: &OsStr| CString::new(path.as_bytes()).map_err(|_| unusable(Unusable::Nul));
     let given = c_path(path.as_os_str())?;
@@ -158,10 +165,8 @@ pub(crate) fn check(
     if !root && unsafe { libc::access(c_path.as_ptr(), libc::W_OK) } != 0 {
         return Err(unusable(Unusable::NotWritable));
     }
-    // A user's mount is made by fusermount3, which opens the device itself.
-    if root || options.has("auto_unmount") {
-        device()?;
-    }
+    // libfuse opens it first of all, and fusermount3 with the rights of the user.
+    device()?;
     Ok(c_path)
 }
 
@@ -175,8 +180,8 @@ fn device() -> Result<(), MountError> {
     if metadata.file_type().is_char_device() {
         Ok(())
     } else {
-        Err(MountError::Device(io::Error::from_raw_os_error(
-            libc::ENOTTY,
+        Err(MountError::Device(io::Error::other(
+            "it is not a character device",
         )))
     }
 }

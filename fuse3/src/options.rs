@@ -101,11 +101,6 @@ impl Options {
         self.add(&option)
     }
 
-    /// Whether the option `name` was given.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|option| option == name)
-    }
-
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = String> + '_ {
         self.0.iter().map(|option| format!("-o{}", escape(option)))

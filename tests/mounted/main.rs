@@ -8,6 +8,7 @@ mod child;
 mod deferring;
 mod ending;
 mod fixture;
+mod input;
 mod interrupted;
 mod life;
 mod lock;
