@@ -2,7 +2,7 @@
 
 use fuse3::{Concurrent, Errno, Operation};
 
-use crate::harness::Wire;
+use crate::harness::{Wire, until};
 use crate::proto::{self, Request};
 use crate::recorder::{Bare, How, Recorder, Style, in_both_styles};
 use crate::{attributes, directories, files, names, xattrs};
@@ -310,7 +310,10 @@ fn not_taken<L: Style>(how: How) {
         assert_eq!(fs.calls(calls.len()), calls);
         count += 1;
     }
-    fs.join();
+    let handle = wire.handle.clone();
+    until("every reply has failed", || {
+        handle.stats().not_taken == count
+    });
     let stats = wire.end().stats;
     assert_eq!(fs.further_calls(), ["destroy"]);
     assert_eq!((stats.not_taken, stats.panics), (count, 0));

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuse3::{Builder, End, Errno, Filesystem, Handle, Locking, OnPanic, Session};
 
@@ -16,6 +16,16 @@ use crate::proto::{self, InitIn, InitOut, Request};
 
 /// Nothing here takes longer, unless it hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Waits for what no message tells.
+#[track_caller]
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "{what}: not within {DEADLINE:?}");
+        thread::yield_now();
+    }
+}
 
 /// What `Session::run` returned or panicked with.
 pub(crate) type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;

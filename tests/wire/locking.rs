@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Instant;
 
 use fuse3::{Concurrent, Errno, GlobalLock, Operation, Reply};
 
 use crate::attributes;
 use crate::every::{end, recorded};
-use crate::harness::{DEADLINE, Wire};
+use crate::harness::{DEADLINE, Wire, until};
 use crate::probe::{Probe, await_from, enoent};
 use crate::proto;
 use crate::recorder::{ENTRY, How, Locked, Style, in_both_styles};
@@ -98,15 +97,11 @@ fn taking_back_waits_for_the_lock() {
     let lock = Arc::clone(&wire.lock);
     let guard = lock.lock().unwrap();
     let replier = thread::spawn(move || reply.send(Ok(ENTRY)));
-    let until = Instant::now() + DEADLINE;
-    let waiting = loop {
-        let waiters = lock.stats().waiters;
-        if !waiters.is_empty() {
-            break waiters;
-        }
-        assert!(Instant::now() < until, "nobody waits for the lock");
-        thread::yield_now();
-    };
+    let mut waiting = Vec::new();
+    until("somebody waits for the lock", || {
+        waiting = lock.stats().waiters;
+        !waiting.is_empty()
+    });
     assert_eq!(waiting.len(), 1);
     assert_eq!(waiting[0].operation, Some(Operation::Forget));
     drop(guard);
@@ -126,20 +121,16 @@ fn taking_back_for_one_who_has_the_lock() {
     };
     assert!(!forgotten());
     drop(guard);
-    let until = Instant::now() + DEADLINE;
-    while !forgotten() {
-        assert!(Instant::now() < until, "nothing was taken back");
-        thread::yield_now();
-    }
+    until("it is taken back", forgotten);
     assert_eq!(*wire.end().fs.taken_back.lock(), [FORGET]);
 }
 
 /// A worker whose handler has left its guard behind cannot take the lock again. Its callers get an error, and do not wait.
 #[test]
 fn a_guard_that_was_left_behind() {
-    let fs = Probe::<Locked>::new(move |cx, _| {
-        let other: &'static GlobalLock<()> = Box::leak(Box::new(GlobalLock::new(())));
-        mem::forget(mem::replace(&mut **cx, other.lock().unwrap()));
+    static OTHER: GlobalLock<()> = GlobalLock::new(());
+    let fs = Probe::<Locked>::new(|cx, _| {
+        mem::forget(mem::replace(&mut **cx, OTHER.lock().unwrap()));
         enoent()
     });
     let mut wire = Wire::with(fs, Locked::lock(), |builder| builder.workers(1));

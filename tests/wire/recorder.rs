@@ -437,6 +437,9 @@ impl<L: Style> Filesystem for Recorder<L> {
 
     fn destroy(&self, _: &mut Guard<'_, Self>) {
         self.push(format!("destroy{}", self.lock_state()));
+        if let How::Panic = self.how() {
+            panic_any(PANIC);
+        }
     }
 
     fn lookup(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {

@@ -14,7 +14,7 @@ use crate::proto::{self, InitIn, InitOut, init};
 use crate::recorder::{ENTRY, How, Locked, Recorder, Style, in_both_styles};
 
 in_both_styles! {
-    init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once a_panic_ends_the_session
+    init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once destroy_panics a_panic_ends_the_session
     handlers_in_flight_are_answered replies_outstanding_at_the_end a_terminate_in_a_handler
 }
 
@@ -218,6 +218,28 @@ fn destroy_comes_once<L: Style>() {
     wire.end();
     let none: [&str; 0] = [];
     assert_eq!(fs.further_calls(), none);
+}
+
+fn destroy_panics<L: Style>() {
+    for on_panic in [OnPanic::End, OnPanic::Continue] {
+        let fs = Recorder::<L>::new();
+        let mut wire = Wire::with(fs.clone(), fs.lock.clone(), |builder| {
+            builder.on_panic(on_panic)
+        });
+        fs.answer(How::Panic);
+        wire.handle.terminate();
+        let ended = wire.wait_or_panic();
+        match on_panic {
+            OnPanic::End => {
+                let panic = ended.unwrap_err();
+                assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
+            }
+            OnPanic::Continue => assert_eq!(ended.unwrap().unwrap().stats.panics, 1),
+        }
+        assert_eq!(fs.further_calls(), ["init", "destroy"]);
+        wire.assert_lock_free();
+        wire.assert_closed();
+    }
 }
 
 /// llfuse's way: EIO to that caller, and `run` resumes the panic.
