@@ -176,6 +176,9 @@ fn measure(c_server: &OsStr) -> Result<Vec<Cell>, Failure> {
     let requests = setting("FUSE3_BENCH_REQUESTS", 6000)?;
     let each = |work| CLIENTS.map(|clients| Cell::new(work, clients));
     let mut cells: Vec<_> = Work::ALL.into_iter().flat_map(each).collect();
+    if let Ok(part) = env::var("FUSE3_BENCH_ONLY") {
+        cells.retain(|cell| cell.name().contains(&part));
+    }
     for start in 0..MOST_STARTS {
         let unclear = |cell: &&mut Cell| start < STARTS || !cell.failures().is_empty();
         let unclear: Vec<_> = cells.iter_mut().filter(unclear).collect();

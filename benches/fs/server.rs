@@ -11,8 +11,8 @@ use fuse3::{
 
 /// How many files there are; they are called 0, 1, 2 ..
 pub(crate) const FILES: usize = 8;
-/// How large each is.
-pub(crate) const SIZE: usize = 1 << 20;
+/// How large each is: small, so that it stays in the cache of a processor, wherever its pages are.
+pub(crate) const SIZE: usize = 256 << 10;
 const WORKERS: u32 = 30;
 const FIRST_INO: u64 = Ino::ROOT.0 + 1;
 

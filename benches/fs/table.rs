@@ -74,7 +74,7 @@ impl Cell {
         }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let plural = if self.clients == 1 { "" } else { "s" };
         format!("{}, {} client{plural}", self.work.name(), self.clients)
     }

@@ -60,8 +60,10 @@ pub enum Added {
 impl DirBuf {
     /// A sink of `size` bytes for a listing from `offset`; for tests of handlers.
     pub fn new(size: usize, offset: u64, plus: bool) -> Self {
+        let mut buf = take_spare(size);
+        buf.clear();
         Self {
-            buf: take_spare(size),
+            buf,
             size,
             plus,
             last: offset,

@@ -9,18 +9,20 @@ thread_local! {
     static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// An empty vector with room for `capacity` bytes; the thread's spare one, when it has one.
+/// A vector with room for `capacity` bytes; the thread's spare one, when it has one, with what was in it.
 pub(crate) fn take_spare(capacity: usize) -> Vec<u8> {
     // While the thread ends, there is no spare.
     let mut buf = SPARE.try_with(Cell::take).unwrap_or_default();
-    buf.clear();
     // The kernel asks for at most 1 MiB unless it was set up for more; then the vector grows.
-    buf.reserve_exact(capacity.min(1 << 20));
+    buf.reserve_exact(capacity.min(1 << 20).saturating_sub(buf.len()));
     buf
 }
 
 /// Keeps `buf` for the thread's next reply, unless it has a larger one.
 pub(crate) fn give_spare(buf: Vec<u8>) {
+    if buf.capacity() == 0 {
+        return;
+    }
     let larger = |spare: &Cell<Vec<u8>>| {
         let old = spare.take();
         spare.set(if old.capacity() > buf.capacity() {
@@ -42,7 +44,11 @@ pub(crate) fn give_spare(buf: Vec<u8>) {
 /// At the end of the file there are fewer bytes than asked for; elsewhere the kernel takes missing bytes for zeros,
 /// unless the file was opened with `direct_io`. More bytes than asked for are a mistake: the caller gets EIO.
 pub struct ReadBuf {
-    buf: Vec<u8>,
+    /// The bytes pushed so far, and after them what an earlier reply has left, so that the memory is initialised once.
+    /// Without room until the first push: what is lent or shared needs none.
+    memory: Vec<u8>,
+    /// How many bytes were pushed.
+    filled: usize,
     size: usize,
     overflow: usize,
 }
@@ -51,7 +57,8 @@ impl ReadBuf {
     /// Room for `size` bytes; for tests of handlers.
     pub fn new(size: usize) -> Self {
         Self {
-            buf: take_spare(size),
+            memory: Vec::new(),
+            filled: 0,
             size,
             overflow: 0,
         }
@@ -64,24 +71,28 @@ impl ReadBuf {
 
     /// How many bytes still fit.
     pub fn remaining(&self) -> usize {
-        self.size - self.buf.len()
+        self.size - self.filled
     }
 
     /// Appends a copy of `data`.
     pub fn push(&mut self, data: &[u8]) {
         if self.check(data.len()) {
-            self.buf.extend_from_slice(data);
+            self.room(data.len()).copy_from_slice(data);
+            self.filled += data.len();
         }
     }
 
     /// Appends `count` zeros: a hole.
     pub fn push_zeros(&mut self, count: usize) {
         if self.check(count) {
-            self.buf.resize(self.buf.len() + count, 0);
+            self.room(count).fill(0);
+            self.filled += count;
         }
     }
 
     /// Appends what `read` writes into `count` bytes, as many as it says; for read(2) and its like.
+    ///
+    /// What is in the bytes before is not specified: `read` may only say what it has written.
     ///
     /// # Errors
     ///
@@ -91,14 +102,24 @@ impl ReadBuf {
         count: usize,
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
-        let start = self.buf.len();
         let count = count.min(self.remaining());
-        self.buf.resize(start + count, 0);
-        let result = read(&mut self.buf[start..]);
+        let result = read(self.room(count));
         let got = result.as_ref().map_or(0, |&got| got);
-        self.buf.truncate(start + got.min(count));
+        self.filled += got.min(count);
         self.overflow = self.overflow.saturating_add(got.saturating_sub(count));
         result
+    }
+
+    /// The next `count` bytes, which fit.
+    fn room(&mut self, count: usize) -> &mut [u8] {
+        if self.memory.capacity() == 0 {
+            self.memory = take_spare(self.size);
+        }
+        let end = self.filled + count;
+        if self.memory.len() < end {
+            self.memory.resize(end, 0);
+        }
+        &mut self.memory[self.filled..end]
     }
 
     fn check(&mut self, count: usize) -> bool {
@@ -112,7 +133,7 @@ impl ReadBuf {
         Data(if self.overflow > 0 {
             Source::TooMuch(self.size.saturating_add(self.overflow))
         } else {
-            Source::Copied(self.buf)
+            Source::Copied(self.memory, self.filled)
         })
     }
 
@@ -124,7 +145,7 @@ impl ReadBuf {
 
     /// The answer is `data` itself, which lives as long as the file system.
     pub fn lend(self, data: &[u8]) -> Data<'_> {
-        give_spare(self.buf);
+        give_spare(self.memory);
         Data(Source::Lent(data))
     }
 
@@ -145,7 +166,7 @@ impl ReadBuf {
     where
         B: AsRef<[u8]> + Send + Sync + 'static,
     {
-        give_spare(self.buf);
+        give_spare(self.memory);
         Data(Source::Shared(bytes, range))
     }
 }
@@ -154,7 +175,7 @@ impl fmt::Debug for ReadBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ReadBuf")
             .field("size", &self.size)
-            .field("filled", &self.buf.len())
+            .field("filled", &self.filled)
             .finish_non_exhaustive()
     }
 }
@@ -163,7 +184,8 @@ impl fmt::Debug for ReadBuf {
 pub struct Data<'a>(Source<'a>);
 
 enum Source<'a> {
-    Copied(Vec<u8>),
+    /// As many bytes of the memory.
+    Copied(Vec<u8>, usize),
     Lent(&'a [u8]),
     Shared(Arc<dyn AsRef<[u8]> + Send + Sync>, Range<usize>),
     /// More bytes than there was room for: how many it would have been.
@@ -178,7 +200,7 @@ impl Data<'_> {
     /// What is wrong with them, when more than `size` were given or a range is not there.
     pub fn bytes(&self, size: usize) -> Result<&[u8], String> {
         let bytes = match &self.0 {
-            Source::Copied(bytes) => bytes,
+            Source::Copied(memory, filled) => &memory[..*filled],
             Source::Lent(bytes) => *bytes,
             Source::Shared(owner, range) => {
                 let bytes = (**owner).as_ref();
@@ -204,8 +226,8 @@ impl Data<'_> {
 
 impl Drop for Data<'_> {
     fn drop(&mut self) {
-        if let Source::Copied(bytes) = &mut self.0 {
-            give_spare(mem::take(bytes));
+        if let Source::Copied(memory, _) = &mut self.0 {
+            give_spare(mem::take(memory));
         }
     }
 }
@@ -277,7 +299,25 @@ mod tests {
     #[test]
     fn the_memory_is_kept() {
         drop(ReadBuf::new(100_000).copy_from(&[7; 100_000]));
-        let out = ReadBuf::new(10);
-        assert!(out.buf.capacity() >= 100_000);
+        let mut out = ReadBuf::new(10);
+        out.push(b"new");
+        assert!(out.memory.capacity() >= 100_000);
+        // What it was used for before is not in the answer.
+        let wrote_two = |room: &mut [u8]| {
+            room[..2].fill(8);
+            Ok::<_, ()>(2)
+        };
+        assert_eq!(out.push_with(4, wrote_two), Ok(2));
+        out.push_zeros(2);
+        assert_eq!(out.finish().bytes(10), Ok(&b"new\x08\x08\0\0"[..]));
+    }
+
+    #[test]
+    fn what_is_shared_needs_no_memory() {
+        drop(ReadBuf::new(10).copy_from(b"something"));
+        let out = ReadBuf::new(1 << 20);
+        assert_eq!(out.memory.capacity(), 0);
+        drop(out.lend(b"something else"));
+        assert!(take_spare(0).capacity() < 1 << 20);
     }
 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Only the thread that holds the lock writes, so a load and a store make an
 /// addition that loses nothing. Others read at any time.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Counters {
     count: AtomicU64,
     waited: AtomicU64,

@@ -53,7 +53,10 @@ const SPIN_ROUNDS: u32 = 5;
 /// Where sections that serve no request are counted.
 const OTHER: usize = Operation::ALL.len();
 
+/// In this order, what each holder writes is in two cache lines: one up to
+/// `acquisitions`, and its counters.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct RawLock {
     word: AtomicU32,
     owner: Owner,
@@ -62,8 +65,8 @@ pub(super) struct RawLock {
     /// The clock, in nanoseconds, when the holder got the lock.
     since: AtomicU64,
     acquisitions: AtomicU64,
-    queue: Mutex<Queue>,
     sections: [Counters; OTHER + 1],
+    queue: Mutex<Queue>,
 }
 
 /// Which of the counters are an operation's.
@@ -80,8 +83,8 @@ impl RawLock {
             slot: AtomicUsize::new(OTHER),
             since: AtomicU64::new(0),
             acquisitions: AtomicU64::new(0),
-            queue: Mutex::new(Queue::new()),
             sections: [const { Counters::new() }; OTHER + 1],
+            queue: Mutex::new(Queue::new()),
         }
     }
 
