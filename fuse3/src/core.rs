@@ -158,7 +158,12 @@ impl<F: Filesystem> Core<F> {
         ino: Ino,
         call: impl FnOnce(&F, &mut Context<'_, F>),
     ) {
-        self.call_unanswered(operation, Caller::default(), Asked::of(ino), call);
+        self.call_unanswered(operation, Caller::default(), Asked::of(ino), |fs, cx| {
+            // `destroy` is the last that a file system hears of.
+            if !self.destroyed.load(Ordering::SeqCst) {
+                call(fs, cx);
+            }
+        });
     }
 
     /// Runs a handler whose answer nobody waits for, with the lock held.
@@ -246,7 +251,8 @@ impl<F: Filesystem> Drop for Live<F> {
 
 impl<F: Filesystem> Outlived for Live<F> {
     fn while_open(&self, send: &mut dyn FnMut()) -> bool {
-        let open = self.open.read();
+        // Recursive: what a reply is made of may send another one.
+        let open = self.open.read_recursive();
         if *open {
             send();
         }
