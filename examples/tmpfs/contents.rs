@@ -1,6 +1,6 @@
 //! Attributes and data change.
 
-use fuse3::{Attr, Caller, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp};
+use fuse3::{Attr, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp};
 
 use crate::data::BLOCK;
 use crate::inodes::Inodes;
@@ -37,23 +37,6 @@ impl Inodes {
         node.modified();
         self.discard(cut);
         Ok(())
-    }
-
-    /// `open`, with O_TRUNC.
-    pub(crate) fn open_with(
-        &mut self,
-        ino: Ino,
-        flags: OpenFlags,
-        caller: Caller,
-    ) -> Result<(), Errno> {
-        if flags.contains(OpenFlags::TRUNC) {
-            self.truncate(ino, 0)?;
-            // The kernel takes these bits away itself, but not when truncating is part of opening.
-            if caller.uid != 0 {
-                self.get_mut(ino)?.meta.mode &= !(libc::S_ISUID | libc::S_ISGID);
-            }
-        }
-        self.open(ino)
     }
 
     /// `read`.
@@ -107,6 +90,8 @@ impl Inodes {
 mod tests {
     use std::ffi::OsStr;
 
+    use fuse3::Caller;
+
     use super::*;
     use crate::names::New;
     use crate::node::Kind;
@@ -136,9 +121,7 @@ mod tests {
         assert_eq!(inodes.set(ino, &cut).unwrap().blocks, 16);
         assert_eq!(inodes.write(ino, SIZE_MAX - 1, b"xy"), Err(Errno::EFBIG));
         assert_eq!(inodes.write(ino, u64::MAX, b"xy"), Err(Errno::EFBIG));
-        inodes
-            .open_with(ino, OpenFlags::TRUNC, Caller::default())
-            .unwrap();
+        inodes.truncate(ino, 0).unwrap();
         assert_eq!(inodes.statfs().bfree, 2);
         assert_eq!(inodes.check(), Vec::<String>::new());
     }

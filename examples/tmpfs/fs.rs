@@ -50,8 +50,9 @@ impl Filesystem for Tmpfs {
         connection
             .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
-        // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr.
-        connection.unwant(Capabilities::HANDLE_KILLPRIV);
+        // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
+        // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
+        connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
 
         let lock = Arc::clone(&self.lock);
         let thread = thread::Builder::new().name("reclaimer".to_owned());
@@ -189,9 +190,8 @@ impl Filesystem for Tmpfs {
         Ok(cx.entry(ino)?)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        let caller = cx.caller();
-        cx.open_with(ino, flags, caller)?;
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+        cx.open(ino)?;
         Ok(Opened::new(Fh(ino.0)).keep_cache(true))
     }
 

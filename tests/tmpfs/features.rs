@@ -263,6 +263,29 @@ fn set_user_id_bits() {
     });
 }
 
+/// Nobody truncates a program that runs, not even with the flag of open(2) that does it while opening.
+#[test]
+fn running_programs() {
+    on_tmpfs(&[], |root| {
+        let path = root.join("sleep");
+        fs::copy("/bin/sleep", &path).unwrap();
+        let size = path.metadata().unwrap().len();
+        let mut program = Command::new(&path).arg("100").spawn().unwrap();
+        let open = |writes, flags| {
+            let mut options = OpenOptions::new();
+            options.read(true).write(writes).custom_flags(flags);
+            options.open(&path).map(drop)
+        };
+        let results = [open(false, libc::O_TRUNC), open(true, 0)];
+        let alive = program.try_wait().unwrap().is_none();
+        program.kill().unwrap();
+        program.wait().unwrap();
+        assert_eq!(results.map(errno), [libc::ETXTBSY; 2]);
+        assert!(alive);
+        assert_eq!(path.metadata().unwrap().len(), size);
+    });
+}
+
 /// As with relatime: reading moves it on once after a change, and not with O_NOATIME.
 #[test]
 fn times_of_access() {
