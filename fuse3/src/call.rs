@@ -20,6 +20,7 @@ unsafe extern "C" {
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
 
 impl Uncancelled {
+    #[inline]
     pub(crate) fn new() -> Self {
         let mut before = 0;
         // SAFETY: `before` lives; the call changes this thread only.
@@ -29,7 +30,12 @@ impl Uncancelled {
 }
 
 impl Drop for Uncancelled {
+    #[inline]
     fn drop(&mut self) {
+        // As it is on the workers of /dev/fuse: there it stays so.
+        if self.0 == PTHREAD_CANCEL_DISABLE {
+            return;
+        }
         // SAFETY: `self.0` is what the call returned before; null is allowed where the state is not wanted.
         unsafe { pthread_setcancelstate(self.0, ptr::null_mut()) };
     }

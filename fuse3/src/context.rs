@@ -38,6 +38,7 @@ pub struct Caller {
 }
 
 impl Caller {
+    #[inline]
     pub(crate) fn of(request: &Request) -> Self {
         // SAFETY: the request is unanswered.
         let ctx = unsafe { sys::fuse_req_ctx(request.as_ptr()) };

@@ -42,6 +42,7 @@ impl Requests {
 }
 
 /// The processor that the calling thread is on, or just was.
+#[inline]
 fn processor() -> usize {
     // SAFETY: no precondition; -1 where the kernel does not tell.
     let processor = unsafe { libc::sched_getcpu() };
@@ -57,6 +58,7 @@ impl Counters {
         }
     }
 
+    #[inline]
     pub(crate) fn request(&self, operation: Operation) {
         let Requests(here) = &self.requests[processor() % self.requests.len()];
         here[operation as usize].fetch_add(1, Ordering::Relaxed);
