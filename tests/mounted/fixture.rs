@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,15 +21,26 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 /// What [`Session::run`] did: returned, or panicked.
 pub(crate) type Outcome<F> = thread::Result<io::Result<End<F>>>;
 
-/// Returns from the test, loudly, where mounting is not possible.
+/// Returns from the test, loudly, where mounting is not possible; and keeps it from running beside another.
 macro_rules! require_mount {
     () => {
         if !crate::fixture::can_mount(module_path!()) {
             return;
         }
+        let _alone = crate::fixture::alone();
     };
 }
 pub(crate) use require_mount;
+
+/// These tests are servers and clients in one process, and some start others. A process that is just being started has
+/// copies of all descriptors until it calls execve(2), which closes them one by one, flushing the files: when it flushes a
+/// file of a session that ends meanwhile, and has that session's descriptor too, it waits for itself, for ever. So they run
+/// one at a time.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    // A test that failed says nothing about the next one.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Whether this process may mount FUSE file systems, found out without the code under test.
 pub(crate) fn can_mount(test: &str) -> bool {
