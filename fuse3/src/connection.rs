@@ -14,7 +14,8 @@ bitflags::bitflags! {
         const ASYNC_READ = 1 << 0;
         /// fcntl(2) locks come to `getlk` and `setlk`.
         const POSIX_LOCKS = 1 << 1;
-        /// O_TRUNC comes with `open`, no `setattr` follows. Libfuse asks for it.
+        /// O_TRUNC comes with `open`, no `setattr` follows. Libfuse asks for it. It comes even where the kernel then fails the
+        /// open with ETXTBSY: a running program loses its text. Without it, that is checked before the `setattr`.
         const ATOMIC_O_TRUNC = 1 << 3;
         /// `lookup` knows "." and "..", so that the mount can be exported over NFS.
         const EXPORT_SUPPORT = 1 << 4;
