@@ -51,9 +51,12 @@ fn assert_soon(what: &str, mut times: Vec<Duration>) {
         "{what}: run returned after {median:.2?} (median), {longest:.2?} (longest of {})",
         times.len()
     );
-    // One in a hundred, or one of a few, may meet a machine that is busy; a wake-up that got lost takes for ever.
-    let most = times[times.len() - 1 - times.len().div_ceil(100)];
-    assert!(most < SOON, "{what}: run returned after {most:?}");
+    assert!(median < SOON, "{what}: run returned after {median:?}");
+    // On a busy machine a thread may have to wait for a processor; a wake-up that is lost is never made up for.
+    assert!(
+        longest < 20 * SOON,
+        "{what}: run returned after {longest:?}"
+    );
 }
 
 #[test]
