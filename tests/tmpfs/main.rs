@@ -1,6 +1,7 @@
 //! The tmpfs example, through the kernel.
 
 mod calls;
+mod ending;
 mod features;
 mod llfuse;
 #[path = "../common/mount.rs"]
