@@ -92,7 +92,7 @@ impl ReadBuf {
 
     /// Appends what `read` writes into `count` bytes, as many as it says; for read(2) and its like.
     ///
-    /// What is in the bytes before is not specified: `read` may only say what it has written.
+    /// They are zeros before, so that a `read` which says more than it has written shows nobody what others read.
     ///
     /// # Errors
     ///
@@ -103,7 +103,9 @@ impl ReadBuf {
         read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
     ) -> Result<usize, E> {
         let count = count.min(self.remaining());
-        let result = read(self.room(count));
+        let room = self.room(count);
+        room.fill(0);
+        let result = read(room);
         let got = result.as_ref().map_or(0, |&got| got);
         self.filled += got.min(count);
         self.overflow = self.overflow.saturating_add(got.saturating_sub(count));

@@ -69,7 +69,7 @@ impl ThreadId {
         let tid = u64::from(tid.unsigned_abs()) & ((1 << TID_BITS) - 1);
         // 2^42 threads take 139 years at a thousand each second, so `count`
         // keeps its bits and what is shifted is not zero.
-        let id = NonZeroU64::new(count << TID_BITS | tid);
+        let id = NonZeroU64::new((count << TID_BITS) | tid);
         ThreadId(id.unwrap_or(NonZeroU64::MAX))
     }
 
