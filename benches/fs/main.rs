@@ -172,8 +172,8 @@ const STARTS: usize = 3;
 const MOST_STARTS: usize = 9;
 
 fn measure(c_server: &OsStr) -> Result<Vec<Cell>, Failure> {
-    let rounds = setting("FUSE3_BENCH_ROUNDS", 7)?;
-    let requests = setting("FUSE3_BENCH_REQUESTS", 6000)?;
+    let rounds = setting("FUSE3_BENCH_ROUNDS", 20)?;
+    let requests = setting("FUSE3_BENCH_REQUESTS", 2000)?;
     let each = |work| CLIENTS.map(|clients| Cell::new(work, clients));
     let mut cells: Vec<_> = Work::ALL.into_iter().flat_map(each).collect();
     if let Ok(part) = env::var("FUSE3_BENCH_ONLY") {
