@@ -53,6 +53,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
     /// # Safety
     ///
     /// libfuse passed `req` to a slot of the table of `F`, and nobody else answers it.
+    #[inline]
     pub(crate) unsafe fn take(req: sys::fuse_req_t, asked: Asked) -> Self {
         let uncancelled = Uncancelled::new();
         // SAFETY: the caller promises that libfuse passed `req` to a handler.
@@ -73,6 +74,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
     ///
     /// When the handler panics, unwinding drops the context and with it the guard. The panic is recorded
     /// before the caller gets its EIO.
+    #[inline]
     pub(crate) fn answer<T: Payload>(
         self,
         operation: Operation,
@@ -125,6 +127,9 @@ impl<'c, F: Filesystem> Call<'c, F> {
 }
 
 /// Sends the answer, and takes back what it gave out when the kernel does not take it.
+///
+/// Inlined, since the answer would be copied twice on the way here.
+#[inline(always)]
 fn settle<F: Filesystem, T: Payload>(
     core: &Core<F>,
     operation: Operation,

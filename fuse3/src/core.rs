@@ -60,12 +60,14 @@ impl<F: Filesystem> Core<F> {
     }
 
     /// Runs code of the file system. A panic ends here: it is counted, and by policy ends the session.
+    #[inline]
     pub(crate) fn guarded<R>(&self, operation: Operation, run: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(run))
             .map_err(|payload| self.panicked(operation, payload))
             .ok()
     }
 
+    #[cold]
     fn panicked(&self, operation: Operation, payload: Box<dyn Any + Send>) {
         self.counters.panic();
         let what = payload.downcast_ref::<&str>().copied();

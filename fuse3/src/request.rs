@@ -27,6 +27,7 @@ pub(crate) type Sent = Result<(), NotTaken>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotTaken(pub(crate) c_int);
 
+#[inline]
 fn sent(result: c_int) -> Sent {
     if result == 0 {
         Ok(())
@@ -39,21 +40,25 @@ impl Request {
     /// # Safety
     ///
     /// `req` came from libfuse as argument of a handler, and nobody else answers it.
+    #[inline]
     pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
         // SAFETY: libfuse passes the request that it has just allocated, never null.
         Self(unsafe { NonNull::new_unchecked(req) })
     }
 
     /// The request itself, for what does not answer it.
+    #[inline]
     pub(crate) fn as_ptr(&self) -> sys::fuse_req_t {
         self.0.as_ptr()
     }
 
     /// Gives up the duty to answer.
+    #[inline]
     fn spend(self) -> sys::fuse_req_t {
         ManuallyDrop::new(self).0.as_ptr()
     }
 
+    #[inline]
     pub(crate) fn err(self, errno: Errno) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent.
@@ -61,6 +66,7 @@ impl Request {
     }
 
     /// `fuse_reply_err(req, 0)`: done, with nothing to say.
+    #[inline]
     pub(crate) fn ok(self) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent.
@@ -74,6 +80,7 @@ impl Request {
         unsafe { sys::fuse_reply_none(req) };
     }
 
+    #[inline]
     pub(crate) fn entry(self, entry: &sys::fuse_entry_param) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `entry` lives.
@@ -87,6 +94,7 @@ impl Request {
         sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
     }
 
+    #[inline]
     pub(crate) fn attr(self, attr: &libc::stat, timeout: f64) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `attr` lives.
@@ -99,6 +107,7 @@ impl Request {
         sent(unsafe { sys::fuse_reply_readlink(req, target.as_ptr()) })
     }
 
+    #[inline]
     pub(crate) fn open(self, opened: Opened) -> Sent {
         let fi = opened.to_file_info(OpenFlags::empty());
         let req = self.spend();
@@ -106,12 +115,14 @@ impl Request {
         sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
     }
 
+    #[inline]
     pub(crate) fn write(self, count: usize) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent.
         sent(unsafe { sys::fuse_reply_write(req, count) })
     }
 
+    #[inline]
     pub(crate) fn buf(self, data: &[u8]) -> Sent {
         let start = if data.is_empty() {
             ptr::null()
