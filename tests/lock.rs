@@ -419,20 +419,23 @@ mod hand_over {
                         *count += 1;
                         *count
                     });
-                    let mut seen = None;
+                    let mut seen: Option<(u64, usize)> = None;
                     while seen.is_none() && !waiter.is_finished() {
                         let stats = lock.stats();
                         let mut waiters = stats.waiters.iter();
                         // The acquisitions are read after the waiters.
                         seen = waiters
-                            .find(|waiter| waiter.thread.as_raw() != hog)
-                            .map(|_| stats.acquisitions);
+                            .position(|waiter| waiter.thread.as_raw() != hog)
+                            .map(|ahead| (stats.acquisitions, ahead));
                     }
                     let at = waiter.join().unwrap();
-                    // Some get in before they are seen in the queue.
-                    if let Some(seen) = seen {
+                    // Some get in before they are seen in the queue. If the hog was
+                    // queued ahead of it, that is one place more and one turn more.
+                    // And the thread that had the lock may not have counted that yet.
+                    if let Some((seen, ahead)) = seen {
                         rounds += 1;
-                        worst = worst.max(at.saturating_sub(seen + 1));
+                        let turns = (BOUND + 1) * ahead as u64 + 2;
+                        worst = worst.max(at.saturating_sub(seen + turns));
                     }
                 }
                 stop.store(true, Ordering::Relaxed);

@@ -28,9 +28,9 @@ use crate::Operation;
 /// # Order and fairness
 ///
 /// Threads queue first come, first served. [`Locked::yield_`] hands the lock to
-/// the first of them. A plain release leaves the lock free and wakes the first,
-/// and a running thread may take it before that one runs, but never more than 16
-/// times; then the release hands it over.
+/// the first of them. A plain release leaves the lock free and wakes the first;
+/// running threads may take it before that one runs, but no more than 16 times
+/// while it is the first. Then a release hands it over.
 ///
 /// # A panic
 ///

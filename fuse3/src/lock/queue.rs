@@ -80,8 +80,8 @@ pub(super) struct Entry {
     pub(super) operation: Option<Operation>,
     /// The clock, in nanoseconds, when it queued.
     pub(super) since: u64,
-    /// The lock's count of acquisitions when it queued.
-    pub(super) arrival: u64,
+    /// How often the lock was left free for it, the first, to take.
+    pub(super) offers: u32,
     /// It has been woken to take the lock and has not run since.
     pub(super) woken: bool,
 }

@@ -11,13 +11,12 @@
 //!    the queue's mutex.
 //! 2. While `QUEUED` is set, only a thread that has the queue's mutex releases.
 //! 3. While the lock is free and somebody is queued, the first in the queue has
-//!    been woken and has yet to run, and fewer than [`PASSED_AT_MOST`]
-//!    acquisitions were made since it queued.
+//!    been woken and has yet to run.
 //! 4. The owner, the operation, the time and the counters are written by the
 //!    holder alone, or for the next holder by the one that hands the lock over.
 //!
-//! From 3 follows that a thread that finds the lock free may take it, whoever is
-//! queued; all of the fairness is in the release.
+//! A thread that finds the lock free may take it, whoever is queued. All of the
+//! fairness is in the release, which need not leave it free.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -32,17 +31,17 @@ use super::queue::{Entry, Queue, Waiter};
 use super::thread::{Owner, ThreadId};
 use crate::Operation;
 
-/// How often a thread that waits can be passed by threads that came later.
+/// How often the first in the queue can be passed by threads that came later.
 ///
 /// A release with somebody waiting leaves the lock free and wakes the first, so
-/// that running threads get on with it until that one runs. Once this many
-/// acquisitions were made since the first one queued, a release hands the lock
-/// to it instead.
+/// that running threads get on with it until that one runs. After it was left
+/// free for the same thread this many times, a release hands it over instead.
 ///
-/// That makes the bound exact: an acquisition that passes a waiting thread is
-/// counted before the next release, and every thread ahead of it in the queue
-/// came earlier and reaches the bound no later.
-pub(super) const PASSED_AT_MOST: u64 = 16;
+/// The bound is exact, since a thread can pass the first only after a release
+/// left the lock free for it. It is for each place in the queue: were it for the
+/// whole way, a long queue would have nothing but hand-overs, and each of those
+/// leaves the lock idle until a thread has been scheduled.
+pub(super) const PASSED_AT_MOST: u32 = 16;
 
 const LOCKED: u32 = 1;
 const QUEUED: u32 = 2;
@@ -308,7 +307,7 @@ impl RawLock {
             thread: me,
             operation,
             since,
-            arrival: self.acquisitions(),
+            offers: 0,
             woken: false,
         });
         waiter
@@ -385,10 +384,9 @@ impl RawLock {
                 self.word.store(0, Ordering::Release);
                 None
             }
-            Some(head) if self.acquisitions() - head.arrival >= PASSED_AT_MOST => {
-                self.grant_to_head(&mut queue)
-            }
+            Some(head) if head.offers >= PASSED_AT_MOST => self.grant_to_head(&mut queue),
             Some(head) => {
+                head.offers += 1;
                 let asleep = !std::mem::replace(&mut head.woken, true);
                 let next = asleep.then(|| Arc::clone(&head.waiter));
                 self.word.store(QUEUED, Ordering::Release);
