@@ -223,8 +223,14 @@ impl Entry {
 /// A time-out as libfuse takes it: a double, that it casts to an integer of 64 bits, which [`Duration::MAX`] would not fit.
 ///
 /// 2^62 seconds are for ever; the kernel takes far less for that.
+#[inline]
 pub(crate) fn seconds(timeout: Duration) -> f64 {
-    timeout.min(Duration::from_secs(1 << 62)).as_secs_f64()
+    let whole = timeout.as_secs().min(1 << 62).cast_signed() as f64;
+    match timeout.subsec_nanos() {
+        // The usual case, without a division.
+        0 => whole,
+        nanos => whole + f64::from(nanos) / 1e9,
+    }
 }
 
 /// What `utimensat(2)` asks a time to be.

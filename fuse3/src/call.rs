@@ -87,23 +87,26 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.counters.request(operation);
-        let caller = Caller::of(&request);
         let mut request = Some(request);
-        let answer = core.guarded(operation, || {
+        let mut answer = core.guarded(operation, || {
             let guard = core.lock.enter(operation).map_err(|error| {
                 // A handler leaked its guard on this worker.
                 crate::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
                 Errno::EDEADLK
             })?;
-            let mut cx = Context::new(guard, caller, &mut request, asked, Some(core));
+            let mut cx = Context::new(guard, Caller::default(), &mut request, asked, Some(core));
             handler(&core.fs, &mut cx)
         });
-        core.guarded(operation, || match (answer, request) {
-            (Some(answer), request) => settle(core, operation, asked, request, answer),
-            // Whether the caller takes the EIO or is gone makes no difference.
-            (None, Some(request)) => drop(request.err(Errno::EIO)),
-            // The handler deferred its answer and then panicked: the deferred one counts.
-            (None, None) => {}
+        core.guarded(operation, || {
+            match (&answer, request) {
+                (Some(answer), request) => settle(core, operation, asked, request, answer),
+                // Whether the caller takes the EIO or is gone makes no difference.
+                (None, Some(request)) => drop(request.err(Errno::EIO)),
+                // The handler deferred its answer and then panicked: the deferred one counts.
+                (None, None) => {}
+            }
+            // What the file system answered with is dropped here, where a panic of it is caught.
+            answer = None;
         });
     }
 
@@ -127,15 +130,13 @@ impl<'c, F: Filesystem> Call<'c, F> {
 }
 
 /// Sends the answer, and takes back what it gave out when the kernel does not take it.
-///
-/// Inlined, since the answer would be copied twice on the way here.
 #[inline(always)]
 fn settle<F: Filesystem, T: Payload>(
     core: &Core<F>,
     operation: Operation,
     asked: Asked,
     request: Option<Request>,
-    answer: Answer<T>,
+    answer: &Answer<T>,
 ) {
     match (answer, request) {
         (Ok(payload), Some(request)) => {
@@ -144,7 +145,7 @@ fn settle<F: Filesystem, T: Payload>(
             }
         }
         // An error that is not taken leaves nothing to undo.
-        (Err(Unanswered::Errno(errno)), Some(request)) => drop(request.err(errno)),
+        (Err(Unanswered::Errno(errno)), Some(request)) => drop(request.err(*errno)),
         (Err(Unanswered::Deferred(_)), None) => {}
         (Err(Unanswered::Deferred(_)), Some(_)) => {
             crate::log::error!("{operation} returned the deferred answer of another request");

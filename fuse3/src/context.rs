@@ -15,6 +15,7 @@ pub type Guard<'a, F> = <<F as Filesystem>::Lock as Locking>::Guard<'a>;
 /// It derefs to the [guard](Guard), and through it to the state under the global lock.
 pub struct Context<'a, F: Filesystem> {
     guard: Guard<'a, F>,
+    /// Who asked, once the request is gone.
     caller: Caller,
     /// `None` once the answer was taken away, and where there is none to give. It is the caller's, so
     /// that a handler that panics does not take it along.
@@ -72,27 +73,27 @@ impl<'a, F: Filesystem> Context<'a, F> {
 
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
     pub fn caller(&self) -> Caller {
-        self.caller
+        self.request.as_ref().map_or(self.caller, Caller::of)
     }
 
     /// `fuse_ctx::uid`.
     pub fn uid(&self) -> u32 {
-        self.caller.uid
+        self.caller().uid
     }
 
     /// `fuse_ctx::gid`.
     pub fn gid(&self) -> u32 {
-        self.caller.gid
+        self.caller().gid
     }
 
     /// `fuse_ctx::pid`.
     pub fn pid(&self) -> i32 {
-        self.caller.pid
+        self.caller().pid
     }
 
     /// `fuse_ctx::umask`.
     pub fn umask(&self) -> u32 {
-        self.caller.umask
+        self.caller().umask
     }
 
     /// `fuse_req_getgroups()`, llfuse's `get_sup_groups`: the supplementary groups of the caller.
@@ -162,6 +163,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
             .request
             .take()
             .expect("Context::defer: there is no answer to take away, or it was taken away before");
+        self.caller = Caller::of(&request);
         let session = self
             .core
             .and_then(Core::outlived)
@@ -187,7 +189,7 @@ impl<F: Filesystem> DerefMut for Context<'_, F> {
 impl<F: Filesystem> fmt::Debug for Context<'_, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
-            .field("caller", &self.caller)
+            .field("caller", &self.caller())
             .finish_non_exhaustive()
     }
 }

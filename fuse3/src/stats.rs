@@ -1,6 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Operation;
+use crate::lock::ThreadId;
 
 /// What a session has done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ impl SessionStats {
 /// Counts for [`SessionStats`].
 #[derive(Debug)]
 pub(crate) struct Counters {
-    /// One for each processor, or for a few: a counter that all of them write to costs each request a cache miss.
+    /// One for each worker, or for a few: a counter that all of them write to costs each request a cache miss.
     requests: [Requests; 16],
     not_taken: AtomicU64,
     panics: AtomicU64,
@@ -41,14 +42,6 @@ impl Requests {
     }
 }
 
-/// The processor that the calling thread is on, or just was.
-#[inline]
-fn processor() -> usize {
-    // SAFETY: no precondition; -1 where the kernel does not tell.
-    let processor = unsafe { libc::sched_getcpu() };
-    usize::try_from(processor).unwrap_or(0)
-}
-
 impl Counters {
     pub(crate) const fn new() -> Self {
         Self {
@@ -60,7 +53,7 @@ impl Counters {
 
     #[inline]
     pub(crate) fn request(&self, operation: Operation) {
-        let Requests(here) = &self.requests[processor() % self.requests.len()];
+        let Requests(here) = &self.requests[ThreadId::current().count() % self.requests.len()];
         here[operation as usize].fetch_add(1, Ordering::Relaxed);
     }
 

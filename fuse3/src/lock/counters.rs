@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The figures of one operation, in nanoseconds.
+/// The figures of one operation: what waits took in ticks, what sections took by their [clock](super::clock).
 ///
 /// # Invariants
 ///
@@ -47,7 +47,7 @@ impl Counters {
     #[inline]
     pub(super) fn add_section(&self, held: u64) {
         add(&self.count, 1);
-        // A section of no time, by a coarse clock, is the usual case.
+        // A section of no time, by a coarse clock, is usual.
         if held > 0 {
             add(&self.held, held);
             raise(&self.held_max, held);

@@ -35,5 +35,6 @@ pub use global::GlobalLock;
 pub use guard::Locked;
 pub use stats::{LockHolder, LockStats, LockUse, LockWaiter};
 pub use sub::{SubGuard, SubLock};
+pub(crate) use thread::ThreadId;
 pub use thread::Tid;
 pub use unlocked::Unlocked;

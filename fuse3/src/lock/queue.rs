@@ -78,7 +78,7 @@ pub(super) struct Entry {
     pub(super) waiter: Arc<Waiter>,
     pub(super) thread: ThreadId,
     pub(super) operation: Option<Operation>,
-    /// The clock, in nanoseconds, when it queued.
+    /// The clock when it queued.
     pub(super) since: u64,
     /// How often the lock was left free for it, the first, to take.
     pub(super) offers: u32,

@@ -61,7 +61,7 @@ pub(super) struct RawLock {
     owner: Owner,
     /// The holder's place in `sections`.
     slot: AtomicUsize,
-    /// The clock, in nanoseconds, when the holder got the lock.
+    /// The clock of its section when the holder got the lock.
     since: AtomicU64,
     acquisitions: AtomicU64,
     sections: [Counters; OTHER + 1],
@@ -187,20 +187,14 @@ impl RawLock {
 
     fn begin_after_waiting(&self, me: ThreadId, operation: Option<Operation>, since: u64) {
         self.begin(me, operation);
-        let waited = clock::precise().saturating_sub(since);
+        let waited = clock::ticks().saturating_sub(since);
         self.sections[slot(operation)].add_waited(waited);
     }
 
     #[inline]
     fn note_holder(&self, thread: ThreadId, operation: Option<Operation>) {
-        // A request comes with a system call or two, beside which a precise
-        // clock is cheap. Application threads take the lock for a few
-        // nanoseconds at times.
-        let now = match operation {
-            Some(_) => clock::precise(),
-            None => clock::coarse(),
-        };
-        self.since.store(now, Ordering::Relaxed);
+        self.since
+            .store(clock::of_section(operation), Ordering::Relaxed);
         self.slot.store(slot(operation), Ordering::Relaxed);
         self.owner.set(thread);
     }
@@ -209,11 +203,7 @@ impl RawLock {
     #[inline]
     fn end(&self) {
         let slot = self.slot.load(Ordering::Relaxed);
-        let now = if slot == OTHER {
-            clock::coarse()
-        } else {
-            clock::precise()
-        };
+        let now = clock::of_section(Operation::ALL.get(slot).copied());
         let held = now.saturating_sub(self.since.load(Ordering::Relaxed));
         self.sections[slot].add_section(held);
         self.owner.clear();
@@ -254,7 +244,7 @@ impl RawLock {
             return Err(LockError::TimedOut);
         }
         let deadline = Deadline::after(timeout);
-        let since = clock::precise();
+        let since = clock::ticks();
         if !self.spin() && !self.wait_in_queue(me, operation, since, deadline) {
             return Err(LockError::TimedOut);
         }
@@ -421,7 +411,7 @@ impl RawLock {
         }
         let me = ThreadId::current();
         let operation = self.operation();
-        let since = clock::precise();
+        let since = clock::ticks();
         self.end();
         let waiter = self.enter(&mut queue, me, operation, since);
         if let Some(next) = self.grant_to_head(&mut queue) {

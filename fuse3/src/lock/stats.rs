@@ -94,14 +94,15 @@ pub struct LockUse {
 impl LockStats {
     pub(super) fn of(raw: &RawLock) -> LockStats {
         let queue = raw.queue();
-        let now = clock::precise();
+        let scale = clock::Scale::now();
+        let now = clock::ticks();
         let waiters = queue
             .entries
             .iter()
             .map(|entry| LockWaiter {
                 thread: entry.thread.tid(),
                 operation: entry.operation,
-                waited: Duration::from_nanos(now.saturating_sub(entry.since)),
+                waited: scale.duration(now.saturating_sub(entry.since)),
             })
             .collect();
         let (hand_overs, time_outs) = (queue.hand_overs, queue.time_outs);
@@ -109,7 +110,10 @@ impl LockStats {
         let holder = raw.holder().map(|(thread, operation, since)| LockHolder {
             thread: thread.tid(),
             operation,
-            held: Duration::from_nanos(clock::precise().saturating_sub(since)),
+            held: scale.section(
+                operation,
+                clock::of_section(operation).saturating_sub(since),
+            ),
         });
         let operations = raw
             .sections()
@@ -118,10 +122,10 @@ impl LockStats {
             .map(|(operation, figures)| LockUse {
                 operation,
                 count: figures.count,
-                waited: Duration::from_nanos(figures.waited),
-                waited_max: Duration::from_nanos(figures.waited_max),
-                held: Duration::from_nanos(figures.held),
-                held_max: Duration::from_nanos(figures.held_max),
+                waited: scale.duration(figures.waited),
+                waited_max: scale.duration(figures.waited_max),
+                held: scale.section(operation, figures.held),
+                held_max: scale.section(operation, figures.held_max),
             })
             .collect();
         LockStats {
