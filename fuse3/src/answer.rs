@@ -144,6 +144,7 @@ mod sealed {
 /// The answer is a mistake of the file system: EIO to the caller, the mistake to the log.
 ///
 /// Reported as not taken, so that what the answer gave out is taken back.
+#[cold]
 fn mistake(request: Request, what: impl fmt::Display) -> Sent {
     crate::log::error!("{what}; the caller gets EIO");
     // Whether the caller takes the EIO or is gone makes no difference.
@@ -153,6 +154,7 @@ fn mistake(request: Request, what: impl fmt::Display) -> Sent {
 
 impl sealed::Sealed for () {}
 impl Payload for () {
+    #[inline]
     fn send(&self, request: Request, _asked: Asked) -> Sent {
         request.ok()
     }
@@ -160,6 +162,7 @@ impl Payload for () {
 
 impl sealed::Sealed for Entry {}
 impl Payload for Entry {
+    #[inline]
     fn send(&self, request: Request, asked: Asked) -> Sent {
         match self.check(asked.made) {
             Ok(()) => request.entry(&self.to_param()),
@@ -178,6 +181,7 @@ impl Payload for Entry {
 
 impl sealed::Sealed for (Attr, Duration) {}
 impl Payload for (Attr, Duration) {
+    #[inline]
     fn send(&self, request: Request, _asked: Asked) -> Sent {
         match self.0.check() {
             Ok(()) => request.attr(&self.0.to_stat(), seconds(self.1)),
@@ -188,6 +192,7 @@ impl Payload for (Attr, Duration) {
 
 impl sealed::Sealed for Opened {}
 impl Payload for Opened {
+    #[inline]
     fn send(&self, request: Request, _asked: Asked) -> Sent {
         request.open(*self)
     }
@@ -245,6 +250,7 @@ impl Payload for PathBuf {
 
 impl sealed::Sealed for Data<'_> {}
 impl Payload for Data<'_> {
+    #[inline]
     fn send(&self, request: Request, asked: Asked) -> Sent {
         match self.bytes(asked.size) {
             Ok(bytes) => request.buf(bytes),
@@ -269,6 +275,7 @@ impl Payload for Listing {
 
 impl sealed::Sealed for usize {}
 impl Payload for usize {
+    #[inline]
     fn send(&self, request: Request, asked: Asked) -> Sent {
         if *self > asked.size {
             return mistake(

@@ -127,6 +127,7 @@ impl Attr {
     }
 
     /// Has one of the seven types. The kernel takes an inode without one for broken, for good and without a word.
+    #[inline]
     pub(crate) fn check(&self) -> Result<(), String> {
         use libc::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
         match self.mode & S_IFMT {
@@ -138,6 +139,7 @@ impl Attr {
         }
     }
 
+    #[inline]
     pub(crate) fn to_stat(self) -> libc::stat {
         // SAFETY: `struct stat` is integers, for which zero is a value.
         let mut stat: libc::stat = unsafe { mem::zeroed() };
@@ -195,6 +197,7 @@ impl Entry {
     /// it.
     ///
     /// `made` is the type of the inode of a new name, 0 for any.
+    #[inline]
     pub(crate) fn check(&self, made: Option<u32>) -> Result<(), String> {
         let Attr { ino, mode, .. } = self.attr;
         match made {
@@ -209,6 +212,7 @@ impl Entry {
         }
     }
 
+    #[inline]
     pub(crate) fn to_param(self) -> sys::fuse_entry_param {
         sys::fuse_entry_param {
             ino: self.attr.ino.0,
@@ -225,7 +229,7 @@ impl Entry {
 /// 2^62 seconds are for ever; the kernel takes far less for that.
 #[inline]
 pub(crate) fn seconds(timeout: Duration) -> f64 {
-    let whole = timeout.as_secs().min(1 << 62).cast_signed() as f64;
+    let whole = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX).min(1 << 62) as f64;
     match timeout.subsec_nanos() {
         // The usual case, without a division.
         0 => whole,
