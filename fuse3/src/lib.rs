@@ -82,6 +82,7 @@ mod filesystem;
 mod flags;
 mod handle;
 mod ino;
+mod interrupt;
 mod lock;
 mod locking;
 mod log;

@@ -10,6 +10,7 @@ mod directories;
 mod every;
 mod files;
 mod harness;
+mod interrupts;
 mod locking;
 mod logger;
 mod mistakes;
