@@ -88,6 +88,7 @@ mod log;
 #[cfg(doctest)]
 mod misuse;
 mod mount;
+mod notify;
 mod operation;
 mod options;
 mod readbuf;
@@ -121,6 +122,7 @@ pub use lock::{
 };
 pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
+pub use notify::{Blocking, NotHolding, Notification, Notifier, NotifyError, Retrieval, Retrieved};
 pub use operation::Operation;
 pub use options::OptionError;
 pub use readbuf::{Data, ReadBuf};
