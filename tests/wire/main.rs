@@ -14,6 +14,7 @@ mod locking;
 mod logger;
 mod mistakes;
 mod names;
+mod notify;
 mod probe;
 mod proto;
 mod recorder;

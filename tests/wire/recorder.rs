@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use fuse3::{
-    AccessMode, Added, Answer, Attr, Caller, Concurrent, Connection, Context, Create, Created,
-    Data, DirBuf, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, Locking,
-    OpenFlags, Opened, Payload, ReadBuf, RenameFlags, SetAttr, StatVfs, Timestamp, XattrFlags,
-    XattrNames,
+    AccessMode, Added, Answer, Attr, Blocking, Caller, Concurrent, Connection, Context, Create,
+    Created, Data, DirBuf, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing,
+    Locking, Notifier, OpenFlags, Opened, Payload, ReadBuf, RenameFlags, SetAttr, StatVfs,
+    Timestamp, XattrFlags, XattrNames,
 };
 
 use crate::harness::DEADLINE;
@@ -31,6 +31,9 @@ pub(crate) trait Style: Locking {
     const LOCKED: bool;
 
     fn lock() -> Self;
+
+    /// Sends notifications that wait, on a thread that does not hold the lock.
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R;
 }
 
 /// llfuse's style.
@@ -42,6 +45,11 @@ impl Style for Locked {
     fn lock() -> Self {
         Arc::new(GlobalLock::new(()))
     }
+
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
+        self.unlocked(|proof| send(&notifier.blocking(proof)))
+            .unwrap()
+    }
 }
 
 impl Style for Concurrent {
@@ -49,6 +57,10 @@ impl Style for Concurrent {
 
     fn lock() -> Self {
         Concurrent
+    }
+
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
+        self.unlocked(|proof| send(&notifier.blocking(proof)))
     }
 }
 
