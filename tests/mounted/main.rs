@@ -12,6 +12,7 @@ mod input;
 mod interrupted;
 mod life;
 mod lock;
+mod notify;
 mod panics;
 mod probe;
 mod signals;
