@@ -87,7 +87,7 @@ impl Notifier {
     }
 
     /// `fuse_lowlevel_notify_delete()`, pyfuse3's `invalidate_entry(deleted=)`: a name is gone; who watches it by inotify is
-    /// told. The kernel drops the name only if it is that of `child`.
+    /// told. ENOENT when the name is another inode's than `child`; it is to be looked up anew all the same.
     ///
     /// It fails with ENOTEMPTY for a directory that has names in the cache, and EBUSY for one that something is mounted on.
     pub fn delete(&self, parent: Ino, child: Ino, name: impl AsRef<OsStr>) {
@@ -100,7 +100,8 @@ impl Notifier {
     }
 
     /// `fuse_lowlevel_notify_store()`, llfuse's `notify_store`: these bytes of a file are put into the page cache, where
-    /// reads find them. The file becomes longer if they end beyond.
+    /// reads find them. The file becomes longer if they end beyond; the file system has to say so in
+    /// [`getattr`](crate::Filesystem::getattr), which the kernel asks next, or it drops what was stored.
     ///
     /// Pages are up to date only as a whole: one that `data` has a part of is taken for read if it was read before, or if
     /// the part goes to the end of the file.
