@@ -129,7 +129,7 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
         keep_cache: !options.nocache,
         direct_io: options.direct_io,
         cache_readdir: !options.nocache,
-        writeback: !options.nocache,
+        writeback: !options.nocache && !options.direct_io,
         xattr: true,
         hide_mounts: true,
         debug: options.debug,
