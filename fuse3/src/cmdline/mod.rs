@@ -205,7 +205,7 @@ impl<T> CommandLine<T> {
 
     /// The `main` of a file system: parses the process's arguments, and calls `run` with what they say.
     ///
-    /// Help and version go to stdout, errors to stderr with the program's name before them. What `run` returns becomes the
+    /// Help, version and, without a mount point, the usage go to stdout; errors to stderr with the program's name before them. What `run` returns becomes the
     /// exit status: a [`Reason`](crate::Reason) does as in libfuse's examples, 0 after an unmount and 1 after a signal. The
     /// status is 1 for every error.
     pub fn main<R: Termination>(
@@ -228,9 +228,10 @@ impl<T> CommandLine<T> {
                 return print_version().map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
             }
             Err(error) => {
-                let status = failed(&error);
-                eprint!("{}", self.usage(&program));
-                return status;
+                if error == CommandLineError::NoMountPoint {
+                    print!("{}", self.usage(&program));
+                }
+                return failed(&error);
             }
         };
         match run(command) {
