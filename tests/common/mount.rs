@@ -243,7 +243,7 @@ fn can_mount() -> Result<(), String> {
 
 /// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
 /// example that has tests of its own as a program, too.
-fn program(example: &str) -> PathBuf {
+pub(crate) fn program(example: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
     let [profile, target] = [2, 3].map(|above| {
         this.ancestors()
