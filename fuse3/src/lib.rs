@@ -83,6 +83,7 @@ mod filesystem;
 mod flags;
 mod handle;
 mod ino;
+mod interrupt;
 mod ioctl;
 mod lock;
 mod locking;
@@ -90,6 +91,7 @@ mod log;
 #[cfg(doctest)]
 mod misuse;
 mod mount;
+mod notify;
 mod operation;
 mod options;
 mod poll;
@@ -129,6 +131,7 @@ pub use lock::{
 };
 pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
+pub use notify::{Blocking, NotHolding, Notification, Notifier, NotifyError, Retrieval, Retrieved};
 pub use operation::Operation;
 pub use options::OptionError;
 pub use poll::{PollEvents, PollHandle};

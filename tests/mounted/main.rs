@@ -14,6 +14,7 @@ mod input;
 mod interrupted;
 mod life;
 mod lock;
+mod notify;
 mod operations;
 mod panics;
 mod probe;
