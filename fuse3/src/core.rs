@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,7 +42,7 @@ pub(crate) enum Trouble {
 }
 
 /// Drops what the application threw or returned: its destructor might panic in its turn.
-fn discard<T>(value: T) {
+pub(crate) fn discard<T>(value: T) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         mem::forget(again);
     }
@@ -73,12 +74,12 @@ impl<F: Filesystem> Core<F> {
     #[inline]
     pub(crate) fn guarded<R>(&self, operation: Operation, run: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(run))
-            .map_err(|payload| self.panicked(operation, payload))
+            .map_err(|payload| self.panicked(&operation, payload))
             .ok()
     }
 
     #[cold]
-    fn panicked(&self, operation: Operation, payload: Box<dyn Any + Send>) {
+    fn panicked(&self, operation: &dyn fmt::Display, payload: Box<dyn Any + Send>) {
         self.counters.panic();
         let what = payload.downcast_ref::<&str>().copied();
         let what = what
@@ -289,6 +290,12 @@ impl<F: Filesystem> Outlived for Live<F> {
             send();
         }
         *open
+    }
+
+    fn run(&self, callback: Box<dyn FnOnce() + Send>) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+            self.core.panicked(&"an interrupt callback", payload);
+        }
     }
 
     fn undo(self: Arc<Self>, undo: Undo) {

@@ -83,6 +83,7 @@ mod filesystem;
 mod flags;
 mod handle;
 mod ino;
+mod interrupt;
 mod ioctl;
 mod lock;
 mod locking;

@@ -12,6 +12,7 @@ mod every;
 mod filelocks;
 mod files;
 mod harness;
+mod interrupts;
 mod locker;
 mod locking;
 mod logger;
