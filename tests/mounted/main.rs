@@ -10,6 +10,7 @@ mod ending;
 mod fixture;
 mod input;
 mod interrupted;
+mod killed;
 mod life;
 mod lock;
 mod panics;
