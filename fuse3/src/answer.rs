@@ -58,7 +58,7 @@ impl<T> fmt::Display for Unanswered<T> {
 pub struct Asked {
     /// The inode the request is about, or the parent of the name.
     pub(crate) ino: Ino,
-    /// Bytes asked for or given, of `read`, `write`, `readdir` and extended attributes.
+    /// Bytes asked for or given, of `read`, `write`, `readdir`, `copy_file_range`, `ioctl` and extended attributes.
     pub(crate) size: usize,
     /// `O_*` of `open` and `create`.
     pub(crate) flags: c_int,
@@ -137,7 +137,7 @@ pub trait Payload: sealed::Sealed {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
@@ -145,7 +145,7 @@ mod sealed {
 ///
 /// Reported as not taken, so that what the answer gave out is taken back.
 #[cold]
-fn mistake(request: Request, what: impl fmt::Display) -> Sent {
+pub(crate) fn mistake(request: Request, what: impl fmt::Display) -> Sent {
     crate::log::error!("{what}; the caller gets EIO");
     // Whether the caller takes the EIO or is gone makes no difference.
     let _ = request.err(Errno::EIO);

@@ -240,7 +240,7 @@ fn new_session<F: Filesystem>(
             return Err(refused("out of memory".to_owned()));
         }
     }
-    let ops = Table::<F>::OPS;
+    let ops = Table::<F>::ops();
     let userdata = Arc::as_ptr(core).cast_mut().cast();
     // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
     let new = || unsafe {

@@ -1,9 +1,11 @@
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::Weak;
 
 use crate::answer::{Asked, Payload};
 use crate::context::Caller;
 use crate::core::Core;
+use crate::deferred::Outlived;
 use crate::request::Request;
 use crate::{Answer, Context, Errno, Filesystem, Locking, Operation, Unanswered, sys};
 
@@ -68,6 +70,11 @@ impl<'c, F: Filesystem> Call<'c, F> {
             asked,
             _uncancelled: uncancelled,
         }
+    }
+
+    /// The session, for what may outlive it.
+    pub(crate) fn session(&self) -> Weak<dyn Outlived> {
+        self.core.session()
     }
 
     /// Runs the handler with the lock held, and sends what it returns with the lock released.

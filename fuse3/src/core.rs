@@ -194,6 +194,14 @@ impl<F: Filesystem> Core<F> {
         let _ = self.live.set(Arc::downgrade(live));
     }
 
+    /// The session, for what may outlive it.
+    pub(crate) fn session(&self) -> Weak<dyn Outlived> {
+        match self.live.get() {
+            Some(live) => live.clone(),
+            None => Weak::<Live<F>>::new(),
+        }
+    }
+
     /// The session, for a reply that outlives its handler.
     pub(crate) fn outlived(&self) -> Option<Arc<dyn Outlived>> {
         let live = self.live.get()?.upgrade()?;

@@ -78,11 +78,16 @@ mod deferred;
 mod dirbuf;
 mod errno;
 mod file;
+mod filelock;
 mod filesystem;
 mod flags;
 mod handle;
 mod ino;
+<<<<<<< HEAD
 mod interrupt;
+=======
+mod ioctl;
+>>>>>>> main
 mod lock;
 mod locking;
 mod log;
@@ -91,12 +96,16 @@ mod misuse;
 mod mount;
 mod operation;
 mod options;
+mod poll;
+mod range;
 mod readbuf;
 mod request;
 mod session;
 mod signals;
 mod statfs;
 mod stats;
+mod statx;
+mod support;
 mod table;
 mod wake;
 mod xattr;
@@ -112,10 +121,12 @@ pub use deferred::{Deferred, Reply};
 pub use dirbuf::{Added, DirBuf, Listing};
 pub use errno::Errno;
 pub use file::{Create, Created, FileInfo, Opened};
+pub use filelock::{FileLock, Flock, LockKind, LockOwner, SetLock};
 pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
+pub use ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
     SubLock, Tid, Unlocked, Woken, sync,
@@ -124,8 +135,14 @@ pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
 pub use operation::Operation;
 pub use options::OptionError;
+pub use poll::{PollEvents, PollHandle};
+pub use range::{
+    Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
+};
 pub use readbuf::{Data, ReadBuf};
 pub use session::{End, Reason, Session};
 pub use statfs::StatVfs;
 pub use stats::SessionStats;
+pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
+pub use support::{Needs, UnsupportedOperation};
 pub use xattr::XattrNames;

@@ -178,6 +178,43 @@ impl Request {
         sent(unsafe { sys::fuse_reply_statfs(req, stat) })
     }
 
+    pub(crate) fn lock(self, lock: &libc::flock) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `lock` lives.
+        sent(unsafe { sys::fuse_reply_lock(req, lock) })
+    }
+
+    pub(crate) fn bmap(self, block: u64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_bmap(req, block) })
+    }
+
+    pub(crate) fn ioctl(self, result: c_int, data: &[u8]) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is not read when it is empty.
+        sent(unsafe { sys::fuse_reply_ioctl(req, result, data.as_ptr().cast(), data.len()) })
+    }
+
+    pub(crate) fn poll(self, events: u32) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_poll(req, events) })
+    }
+
+    pub(crate) fn lseek(self, offset: i64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_lseek(req, offset) })
+    }
+
+    pub(crate) fn statx(self, statx: &mut libc::statx, timeout: f64) -> Sent {
+        let statx: *mut libc::statx = statx;
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `statx` lives, and is what the shim expects.
+        sent(unsafe { sys::fuse3_reply_statx(req, 0, statx.cast(), timeout) })
+    }
+
     /// How long an extended attribute or the list of them is.
     pub(crate) fn xattr(self, length: usize) -> Sent {
         let req = self.spend();

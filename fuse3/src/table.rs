@@ -1,5 +1,10 @@
 //! The table of callbacks that libfuse is given. Each trampoline takes the call, borrows the arguments and answers.
 
+mod devices;
+mod locks;
+mod newer;
+mod ranges;
+
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem;
@@ -22,7 +27,15 @@ use crate::{
 pub(crate) struct Table<F>(PhantomData<F>);
 
 impl<F: Filesystem> Table<F> {
-    pub(crate) const OPS: fuse_lowlevel_ops = {
+    /// The table, as far as this libfuse has slots.
+    pub(crate) fn ops() -> fuse_lowlevel_ops {
+        let mut ops = Self::OPS;
+        newer::fill::<F>(&mut ops);
+        ops
+    }
+
+    /// What every libfuse has.
+    const OPS: fuse_lowlevel_ops = {
         // SAFETY: every member is a nullable function pointer. Which there are depends on the headers, so that they
         // cannot all be named.
         let mut ops: fuse_lowlevel_ops = unsafe { mem::zeroed() };
@@ -57,8 +70,17 @@ impl<F: Filesystem> Table<F> {
         ops.removexattr = Some(removexattr::<F>);
         ops.access = Some(access::<F>);
         ops.create = Some(create::<F>);
+        ops.getlk = Some(locks::getlk::<F>);
+        ops.setlk = Some(locks::setlk::<F>);
+        ops.bmap = Some(ranges::bmap::<F>);
+        ops.ioctl = Some(devices::ioctl::<F>);
+        ops.poll = Some(devices::poll::<F>);
         ops.forget_multi = Some(forget_multi::<F>);
+        ops.flock = Some(locks::flock::<F>);
+        ops.fallocate = Some(ranges::fallocate::<F>);
         ops.readdirplus = Some(readdirplus::<F>);
+        ops.copy_file_range = Some(ranges::copy_file_range::<F>);
+        ops.lseek = Some(ranges::lseek::<F>);
         ops
     };
 }

@@ -5,14 +5,18 @@
 //! stderr, loudly, and do nothing.
 
 mod child;
+mod client;
 mod deferring;
 mod ending;
+mod filelocks;
 mod fixture;
 mod input;
 mod interrupted;
 mod killed;
 mod life;
 mod lock;
+mod operations;
 mod panics;
 mod probe;
 mod signals;
+mod tools;
