@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +15,9 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use fuse3::{
-    Answer, Attr, Concurrent, Condvar, Context, Create, Created, Data, Entry, Errno, Fh, FileInfo,
-    Filesystem, Ino, OpenFlags, Opened, Operation, Payload, ReadBuf, Reply, Session,
+    Answer, Attr, Capabilities, Concurrent, Condvar, Connection, Context, Create, Created, Data,
+    Entry, Errno, Fh, FileInfo, Filesystem, Flock, Guard, Ino, Ioctl, IoctlReply, OpenFlags,
+    Opened, Operation, Payload, ReadBuf, Reply, Session, SetLock,
 };
 
 use crate::child::finish_within;
@@ -144,6 +146,12 @@ fn opened(books: &mut Books) -> Opened {
 impl Filesystem for Patient {
     type Lock = Concurrent;
 
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        let locks = Capabilities::POSIX_LOCKS | Capabilities::FLOCK_LOCKS;
+        connection.want(locks).map_err(io::Error::other)?;
+        Ok(())
+    }
+
     fn lookup(&self, cx: &mut Context<'_, Self>, _: Ino, name: &OsStr) -> Answer<Entry> {
         if name != "file" {
             return Err(Errno::ENOENT.into());
@@ -211,6 +219,30 @@ impl Filesystem for Patient {
         let size = data.len();
         self.answer(cx, Operation::Write, move |_| size)
     }
+
+    fn setlk(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
+        if !set.wait {
+            return Ok(());
+        }
+        self.answer(cx, Operation::Setlk, |_| ())
+    }
+
+    fn flock(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: Flock) -> Answer<()> {
+        if !set.wait {
+            return Ok(());
+        }
+        self.answer(cx, Operation::Flock, |_| ())
+    }
+
+    fn ioctl(
+        &self,
+        cx: &mut Context<'_, Self>,
+        _: Ino,
+        _: &FileInfo,
+        _: &Ioctl<'_>,
+    ) -> Answer<IoctlReply> {
+        self.answer(cx, Operation::Ioctl, |_| IoctlReply::new(0))
+    }
 }
 
 /// Set in a client, to what it is to do, and where.
@@ -235,6 +267,24 @@ fn client() {
         "write" => {
             let file = OpenOptions::new().write(true).open(existing);
             drop(file.unwrap().write(&[0; 100]));
+        }
+        "setlk" => {
+            let file = OpenOptions::new().write(true).open(existing).unwrap();
+            // SAFETY: `struct flock` is integers, for which zero is a value: all of the file.
+            let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+            lock.l_type = libc::F_WRLCK.try_into().unwrap();
+            // SAFETY: `lock` lives.
+            unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLKW, &raw const lock) };
+        }
+        "flock" => {
+            let file = File::open(existing).unwrap();
+            // SAFETY: no memory is involved.
+            unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX) };
+        }
+        "ioctl" => {
+            let file = File::open(existing).unwrap();
+            // SAFETY: the command is one without an argument, `_IO('E', 7)`.
+            unsafe { libc::ioctl(file.as_raw_fd(), 0x4507) };
         }
         other => panic!("{other}"),
     }
@@ -337,4 +387,22 @@ fn in_read() {
 fn in_write() {
     require_mount!();
     killed_in(Operation::Write);
+}
+
+#[test]
+fn in_setlk() {
+    require_mount!();
+    killed_in(Operation::Setlk);
+}
+
+#[test]
+fn in_flock() {
+    require_mount!();
+    killed_in(Operation::Flock);
+}
+
+#[test]
+fn in_ioctl() {
+    require_mount!();
+    killed_in(Operation::Ioctl);
 }
