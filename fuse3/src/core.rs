@@ -14,6 +14,8 @@ use crate::answer::{Asked, Undo};
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::deferred::Outlived;
+use crate::notify::Hub;
+use crate::notify::current::Current;
 use crate::stats::Counters;
 use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
 
@@ -22,6 +24,7 @@ pub(crate) struct Core<F: Filesystem> {
     pub(crate) fs: Arc<F>,
     pub(crate) lock: F::Lock,
     pub(crate) control: Arc<Control>,
+    pub(crate) notifications: Arc<Hub>,
     on_panic: OnPanic,
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
@@ -46,11 +49,18 @@ pub(crate) fn discard<T>(value: T) {
 }
 
 impl<F: Filesystem> Core<F> {
-    pub(crate) fn new(fs: Arc<F>, lock: F::Lock, control: Arc<Control>, on_panic: OnPanic) -> Self {
+    pub(crate) fn new(
+        fs: Arc<F>,
+        lock: F::Lock,
+        control: Arc<Control>,
+        notifications: Arc<Hub>,
+        on_panic: OnPanic,
+    ) -> Self {
         Self {
             fs,
             lock,
             control,
+            notifications,
             on_panic,
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
@@ -113,6 +123,7 @@ impl<F: Filesystem> Core<F> {
             crate::log::error!("init failed: {error}");
             self.trouble(Trouble::Init(error));
         }
+        self.notifications.ready(connection.protocol().1);
     }
 
     /// Calls `destroy`, once, and only after `init`.
@@ -181,6 +192,7 @@ impl<F: Filesystem> Core<F> {
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
                 let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
+                let _current = Current::enter(self.notifications.id(), operation, asked.ino);
                 call(&self.fs, &mut cx);
             }
             Err(error) => {
@@ -241,6 +253,15 @@ impl<F: Filesystem> Live<F> {
         live
     }
 
+    /// From now on, notifications can be queued, and sent once the session runs, until [`close`](Self::close).
+    pub(crate) fn open_notifications(&self) {
+        let lock = self.core.lock.clone();
+        let is_held = Box::new(move || lock.is_held());
+        // SAFETY: the session is ours (invariant). It is destroyed with this value, and its descriptor closed by
+        // `Session::end`, both of which come after `close`.
+        unsafe { self.core.notifications.open(self.session, is_held) };
+    }
+
     pub(crate) fn session(&self) -> *mut sys::fuse_session {
         self.session.as_ptr()
     }
@@ -248,6 +269,7 @@ impl<F: Filesystem> Live<F> {
     /// From now on no deferred reply touches the descriptor; those that were doing it are done.
     pub(crate) fn close(&self) {
         self.core.control.close();
+        self.core.notifications.close();
         *self.open.write() = false;
     }
 }

@@ -94,6 +94,7 @@ mod log;
 #[cfg(doctest)]
 mod misuse;
 mod mount;
+mod notify;
 mod operation;
 mod options;
 mod poll;
@@ -133,6 +134,7 @@ pub use lock::{
 };
 pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
+pub use notify::{Blocking, NotHolding, Notification, Notifier, NotifyError, Retrieval, Retrieved};
 pub use operation::Operation;
 pub use options::OptionError;
 pub use poll::{PollEvents, PollHandle};

@@ -82,6 +82,21 @@ pub struct Concurrent;
 #[derive(Debug)]
 pub struct NoLock(());
 
+impl NoLock {
+    /// [`Locked::released`], of a lock that there is not: for notifications that wait, and code that is the same with both.
+    pub fn released<R>(&mut self, f: impl FnOnce(&mut NoLock) -> R) -> R {
+        f(self)
+    }
+}
+
+impl Concurrent {
+    /// [`GlobalLock::unlocked`], of a lock that there is not: what a thread of a file system needs for notifications that
+    /// wait.
+    pub fn unlocked<R>(&self, f: impl FnOnce(&mut NoLock) -> R) -> R {
+        f(&mut NoLock(()))
+    }
+}
+
 impl Locking for Concurrent {
     type Guard<'a> = NoLock;
 

@@ -15,8 +15,10 @@ use std::slice;
 use crate::answer::Asked;
 use crate::call::{Call, Uncancelled};
 use crate::core::Core;
+use crate::notify::{current, read_retrieved};
 use crate::sys::{
-    fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops, fuse_req_t,
+    fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
+    fuse_req_t,
 };
 use crate::{
     AccessMode, Connection, Create, DirBuf, FileInfo, Filesystem, Ino, Operation, ReadBuf,
@@ -70,6 +72,7 @@ impl<F: Filesystem> Table<F> {
         ops.removexattr = Some(removexattr::<F>);
         ops.access = Some(access::<F>);
         ops.create = Some(create::<F>);
+        ops.retrieve_reply = Some(retrieve_reply::<F>);
         ops.getlk = Some(locks::getlk::<F>);
         ops.setlk = Some(locks::setlk::<F>);
         ops.bmap = Some(ranges::bmap::<F>);
@@ -309,6 +312,7 @@ unsafe extern "C" fn rename<F: Filesystem>(
     let newname = unsafe { os_str(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
+        current::related(newparent);
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
@@ -325,6 +329,7 @@ unsafe extern "C" fn link<F: Filesystem>(
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
+        current::related(newparent);
         fs.link(cx, ino, newparent, newname)
     });
 }
@@ -452,6 +457,20 @@ unsafe extern "C" fn opendir<F: Filesystem>(
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits()).directory()) };
     call.answer(Operation::Opendir, |fs, cx| fs.opendir(cx, ino, flags));
+}
+
+unsafe extern "C" fn retrieve_reply<F: Filesystem>(
+    req: fuse_req_t,
+    cookie: *mut c_void,
+    ino: fuse_ino_t,
+    offset: libc::off_t,
+    bufv: *mut fuse_bufvec,
+) {
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino))) };
+    // SAFETY: libfuse's data, until this returns.
+    let data = unsafe { read_retrieved(bufv) };
+    call.retrieved(cookie.addr(), bits(offset), data);
 }
 
 /// READDIR and READDIRPLUS differ in the form of the listing.

@@ -15,6 +15,7 @@ mod interrupted;
 mod killed;
 mod life;
 mod lock;
+mod notify;
 mod operations;
 mod panics;
 mod probe;

@@ -19,6 +19,7 @@ mod logger;
 mod mistakes;
 mod names;
 mod newer;
+mod notify;
 mod probe;
 mod proto;
 mod ranges;

@@ -44,6 +44,7 @@ pub(crate) mod opcode {
     pub(crate) const DESTROY: u32 = 38;
     pub(crate) const IOCTL: u32 = 39;
     pub(crate) const POLL: u32 = 40;
+    pub(crate) const NOTIFY_REPLY: u32 = 41;
     pub(crate) const BATCH_FORGET: u32 = 42;
     pub(crate) const FALLOCATE: u32 = 43;
     pub(crate) const READDIRPLUS: u32 = 44;
@@ -72,7 +73,7 @@ pub(crate) mod init {
     pub(crate) const MAX_PAGES: u32 = 1 << 22;
     pub(crate) const INIT_EXT: u32 = 1 << 30;
     /// What Linux 6.18 offers: all but FILE_OPS, MAP_ALIGNMENT and the reserved bit, which it never did.
-    pub(crate) const LINUX: u32 = !(1 << 2 | 1 << 26 | 1 << 31);
+    pub(crate) const LINUX: u32 = !((1 << 2) | (1 << 26) | (1 << 31));
     /// The same for the second half, bits 32 to 42: SECURITY_CTX to REQUEST_TIMEOUT.
     pub(crate) const LINUX_EXT: u32 = 0x7ff;
 }
@@ -278,6 +279,24 @@ pub(crate) fn destroy() -> Request {
 
 pub(crate) fn interrupt(unique: u64) -> Request {
     Request::new(opcode::INTERRUPT, 0, Bytes::new().u64(unique))
+}
+
+/// What the kernel sends, unasked, with the number that RETRIEVE had, and no answer.
+pub(crate) fn notify_reply(ino: u64, offset: u64, data: &[u8]) -> Request {
+    let body = Bytes::new()
+        .u64(0)
+        .u64(offset)
+        .u32(u32::try_from(data.len()).unwrap())
+        .u32(0)
+        .zeros(16)
+        .raw(data);
+    Request::new(opcode::NOTIFY_REPLY, ino, body)
+}
+
+/// `struct fuse_out_header` with a code in place of the error, and what follows.
+pub(crate) fn notification(code: i32, body: &Bytes) -> Vec<u8> {
+    let length = u32::try_from(16 + body.0.len()).unwrap();
+    Bytes::new().u32(length).i32(code).u64(0).raw(&body.0).0
 }
 
 pub(crate) fn lookup(parent: u64, name: &[u8]) -> Request {

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use fuse3::{
-    AccessMode, Added, Answer, Attr, Block, Caller, Concurrent, Connection, Context, Copied,
-    CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh, FileInfo, FileLock,
-    Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl, IoctlReply, Listing, LockKind, LockOwner,
-    Locking, Offset, OpenFlags, Opened, Payload, PollEvents, PollHandle, ReadBuf, RenameFlags,
-    SetAttr, SetLock, StatVfs, Statx, StatxAttributes, StatxFlags, StatxMask, Timestamp, Whence,
-    XattrFlags, XattrNames,
+    AccessMode, Added, Answer, Attr, Block, Blocking, Caller, Concurrent, Connection, Context,
+    Copied, CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh, FileInfo,
+    FileLock, Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl, IoctlReply, Listing, LockKind,
+    LockOwner, Locking, Notifier, Offset, OpenFlags, Opened, Payload, PollEvents, PollHandle,
+    ReadBuf, RenameFlags, SetAttr, SetLock, StatVfs, Statx, StatxAttributes, StatxFlags, StatxMask,
+    Timestamp, Whence, XattrFlags, XattrNames,
 };
 
 use crate::harness::DEADLINE;
@@ -33,6 +33,9 @@ pub(crate) trait Style: Locking {
     const LOCKED: bool;
 
     fn lock() -> Self;
+
+    /// Sends notifications that wait, on a thread that does not hold the lock.
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R;
 }
 
 /// llfuse's style.
@@ -44,6 +47,11 @@ impl Style for Locked {
     fn lock() -> Self {
         Arc::new(GlobalLock::new(()))
     }
+
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
+        self.unlocked(|proof| send(&notifier.blocking(proof)))
+            .unwrap()
+    }
 }
 
 impl Style for Concurrent {
@@ -51,6 +59,10 @@ impl Style for Concurrent {
 
     fn lock() -> Self {
         Concurrent
+    }
+
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
+        self.unlocked(|proof| send(&notifier.blocking(proof)))
     }
 }
 

@@ -369,7 +369,7 @@ fn the_connection_is_lost() {
 /// A request that is shorter than its header.
 #[test]
 fn a_message_that_is_no_request() {
-    let (fs, mut wire) = recorded::<Concurrent>();
+    let (fs, wire) = recorded::<Concurrent>();
     wire.send_raw(b"short");
     let error = wire.wait().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::EIO));
