@@ -152,7 +152,7 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
     if options.single {
         builder = builder.workers(1);
     }
-        let session = builder.mount(mount_point)?;
+    let session = builder.mount(mount_point)?;
     let foreground = options.foreground || options.debug || options.debug_fuse;
     Ok(session.daemonize(foreground)?.run()?.reason)
 }
