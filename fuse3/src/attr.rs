@@ -229,7 +229,9 @@ impl Entry {
 /// 2^62 seconds are for ever; the kernel takes far less for that.
 #[inline]
 pub(crate) fn seconds(timeout: Duration) -> f64 {
-    let whole = i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX).min(1 << 62) as f64;
+    let whole = i64::try_from(timeout.as_secs())
+        .unwrap_or(i64::MAX)
+        .min(1 << 62) as f64;
     match timeout.subsec_nanos() {
         // The usual case, without a division.
         0 => whole,

@@ -1,3 +1,4 @@
+use std::ffi::c_int;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -10,6 +11,9 @@ use crate::{Answer, Errno, Unanswered};
 pub(crate) trait Outlived: Send + Sync {
     /// Runs `send` with the session's descriptor open, or returns false when the session has ended.
     fn while_open(&self, send: &mut dyn FnMut()) -> bool;
+
+    /// The session's descriptor, to be used while it is open.
+    fn descriptor(&self) -> c_int;
 
     /// Takes back what an answer gave out that was not taken.
     fn undo(self: Arc<Self>, undo: Undo);

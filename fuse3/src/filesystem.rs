@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     AccessMode, Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
     FileInfo, Guard, Ino, Listing, Locking, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
-    StatVfs, XattrFlags, XattrNames,
+    StatVfs, WriteData, XattrFlags, XattrNames,
 };
 
 /// `struct fuse_lowlevel_ops`, llfuse's `Operations`: a file system.
@@ -237,7 +237,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     }
 
     /// `write`: writes `data` at `offset`, and returns how much: all of it, or the rest is an error to the caller unless
-    /// the file is `direct_io`. The default is ENOSYS.
+    /// the file is `direct_io`. Called by the default of [`write_buf`](Self::write_buf). The default is ENOSYS.
     fn write(
         &self,
         cx: &mut Context<'_, Self>,
@@ -248,6 +248,22 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ) -> Answer<usize> {
         let _ = (cx, ino, file, offset, data);
         Err(Errno::ENOSYS.into())
+    }
+
+    /// `write_buf`: as [`write`](Self::write), with data that may be in a pipe and can be spliced into a file.
+    ///
+    /// They are in a pipe where [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) was asked for, and in memory otherwise, and when
+    /// they are little. The default calls `write`, with what was read out of the pipe.
+    fn write_buf(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut data: WriteData<'_>,
+    ) -> Answer<usize> {
+        let bytes = data.bytes()?;
+        self.write(cx, ino, file, offset, bytes)
     }
 
     /// `flush`: close(2), of each duplicate of the descriptor. Its error is that of close.
