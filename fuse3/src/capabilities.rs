@@ -124,9 +124,28 @@ impl Capabilities {
         Self::from_bits_retain(unsafe { sys::fuse3_known_capabilities() })
     }
 
+    /// Those that this libfuse sets by itself and never tells the kernel.
+    pub(crate) fn unheeded() -> Self {
+        SINCE
+            .iter()
+            .map(|(capability, ..)| *capability)
+            .collect::<Self>()
+            - Self::known()
+    }
+
+    /// Their names.
+    pub(crate) fn names(self) -> Vec<String> {
+        self.iter()
+            .map(|capability| match capability.iter_names().next() {
+                Some((name, _)) => name.to_owned(),
+                None => format!("{:#x}", capability.bits()),
+            })
+            .collect()
+    }
+
     /// Writes, for each, who does not offer it, and since when they do.
     pub(crate) fn explain(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, capability) in self.iter().enumerate() {
+        for (position, (capability, name)) in self.iter().zip(self.names()).enumerate() {
             if position > 0 {
                 f.write_str("; ")?;
             }
@@ -135,17 +154,14 @@ impl Capabilities {
             match since {
                 Some((_, linux, libfuse)) if !known => write!(
                     f,
-                    "this libfuse does not know {capability:?}, which needs libfuse {} and Linux {linux}",
+                    "this libfuse does not know {name}, which needs libfuse {} and Linux {linux}",
                     libfuse.unwrap_or("3.10"),
                 )?,
                 Some((_, linux, _)) => write!(
                     f,
-                    "the kernel does not offer {capability:?}, which needs Linux {linux}"
+                    "the kernel does not offer {name}, which needs Linux {linux}"
                 )?,
-                None => write!(
-                    f,
-                    "neither kernel nor libfuse are known to offer {capability:?}"
-                )?,
+                None => write!(f, "neither kernel nor libfuse are known to offer {name}")?,
             }
         }
         Ok(())

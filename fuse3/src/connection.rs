@@ -84,7 +84,8 @@ impl Connection<'_> {
     /// `want`: what is asked for so far.
     pub fn wanted(&self) -> Capabilities {
         // SAFETY: the connection lives (`new`).
-        Capabilities::from_bits_retain(unsafe { sys::fuse3_conn_want(self.conn.as_ptr()) })
+        let wanted = unsafe { sys::fuse3_conn_want(self.conn.as_ptr()) };
+        Capabilities::from_bits_retain(wanted) - Capabilities::unheeded()
     }
 
     /// `fuse_set_feature_flag()`: asks for each of these.

@@ -182,3 +182,51 @@ impl FileRange<'_> {
         buf
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReadBuf;
+
+    #[test]
+    fn what_is_shared_is_not_copied() {
+        let slice: Arc<[u8]> = Arc::from(&b"0123456789"[..]);
+        let whole = Arc::new(b"0123456789".to_vec());
+        let starts = [slice.as_ptr(), whole.as_ptr()];
+        for (bytes, start) in [SharedBytes::from(slice), whole.into()].iter().zip(starts) {
+            let data = ReadBuf::new(10).share(bytes.clone(), 2..5);
+            assert_eq!(data.bytes(10), Ok(&b"234"[..]));
+            assert_eq!(data.bytes(10).unwrap().as_ptr(), start.wrapping_add(2));
+            assert!(bytes.slice(&(5..11)).unwrap_err().contains("5..11 of 10"));
+        }
+    }
+
+    #[cfg(feature = "bytes")]
+    #[test]
+    fn neither_are_bytes() {
+        let bytes = bytes::Bytes::from(b"0123456789".to_vec());
+        let start = bytes.as_ptr();
+        let data = ReadBuf::new(10).share(bytes.slice(2..), 0..3);
+        assert_eq!(data.bytes(10), Ok(&b"234"[..]));
+        assert_eq!(data.bytes(10).unwrap().as_ptr(), start.wrapping_add(2));
+    }
+
+    #[test]
+    fn what_a_client_gets() {
+        let file = File::open("/dev/zero").unwrap();
+        let pieces = [
+            Piece::lent(b"ab"),
+            Piece::file(&file, 0, 3),
+            Piece::copied(*b"c"),
+        ];
+        let data = ReadBuf::new(10).pieces(pieces);
+        assert_eq!(data.to_vec(10).unwrap(), b"ab\0\0\0c");
+        assert!(data.bytes(10).is_err());
+        assert!(data.to_vec(5).is_err());
+        let none = File::open("/dev/null").unwrap();
+        let pieces = [Piece::file(none, 0, 3), Piece::lent(b"ab")];
+        assert_eq!(ReadBuf::new(10).pieces(pieces).to_vec(10).unwrap(), b"");
+        let later = ReadBuf::new(10).later(|room| Ok(room.len() / 2));
+        assert_eq!(later.to_vec(10).unwrap(), [0; 5]);
+    }
+}

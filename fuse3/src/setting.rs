@@ -37,7 +37,9 @@ impl fmt::Display for SettingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOffered(missing) => missing.explain(f),
-            Self::Exclusive(both) => write!(f, "{both:?} cannot be had together"),
+            Self::Exclusive(both) => {
+                write!(f, "{} cannot be had together", both.names().join(" and "))
+            }
             Self::Missing { setting, needs } => write!(f, "{setting} needs {needs}"),
             Self::OutOfRange {
                 setting,

@@ -4,7 +4,9 @@
 //! kernel at the other end.
 
 mod attributes;
+mod connection;
 mod context;
+mod data;
 mod deferred;
 mod directories;
 mod every;
@@ -18,4 +20,5 @@ mod probe;
 mod proto;
 mod recorder;
 mod session;
+mod transfer;
 mod xattrs;
