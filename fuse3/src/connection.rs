@@ -2,6 +2,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
+use crate::pipe::most_spliced;
 use crate::setting::{in_range, out_of_range};
 use crate::{Capabilities, SettingError, sys};
 
@@ -90,6 +91,10 @@ impl Connection<'_> {
 
     /// `fuse_set_feature_flag()`: asks for each of these.
     ///
+    /// With [`SPLICE_READ`](Capabilities::SPLICE_READ), a [`max_write`](Self::max_write) whose requests no pipe holds is taken down
+    /// to one that fits, since libfuse would splice nothing: without CAP_SYS_RESOURCE to 4 KiB less than
+    /// /proc/sys/fs/pipe-max-size.
+    ///
     /// # Errors
     ///
     /// [`SettingError::NotOffered`] has those that kernel or libfuse do not offer; the others are asked for all the same.
@@ -104,6 +109,16 @@ impl Connection<'_> {
         for capability in possible.iter() {
             // SAFETY: the connection is the one `init` was given (`new`).
             unsafe { sys::fuse_set_feature_flag(self.conn.as_ptr(), capability.bits()) };
+        }
+        if possible.contains(Capabilities::SPLICE_READ) {
+            let max_write = most_spliced(self.max_write());
+            set_member!(
+                self,
+                fuse3_conn_set_max_write,
+                max_write,
+                "max_write",
+                "any"
+            )?;
         }
         if missing.is_empty() {
             Ok(())

@@ -95,6 +95,7 @@ mod opened;
 mod operation;
 mod options;
 mod piece;
+mod pipe;
 mod readbuf;
 mod request;
 mod session;

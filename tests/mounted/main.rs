@@ -13,5 +13,8 @@ mod interrupted;
 mod life;
 mod lock;
 mod panics;
+mod passthrough;
 mod probe;
+mod real;
 mod signals;
+mod splice;

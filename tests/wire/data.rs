@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
 use fuse3::{Capabilities, Errno, Piece, WriteData};
@@ -135,14 +136,14 @@ fn files_that_cannot_be_read() {
     for splice in SPLICES {
         let write_only = Arc::new(File::options().write(true).open("/dev/null").unwrap());
         let directory = Arc::new(File::open("/").unwrap());
-        let (pipe, _keep) = io::pipe().unwrap();
-        let pipe = Arc::new(OwnedFd::from(pipe));
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let socket = Arc::new(OwnedFd::from(socket));
         let fs = Transfer::default()
             .init(move |connection| Ok(connection.want(splice)?))
             .read(move |out, offset| match offset {
                 0 => out.splice(Arc::clone(&write_only), 0, usize::MAX),
                 1 => out.splice(Arc::clone(&directory), 0, usize::MAX),
-                _ => out.splice(Arc::clone(&pipe), 0, usize::MAX),
+                _ => out.splice(Arc::clone(&socket), 0, usize::MAX),
             });
         let mut wire = fs.wire();
         for size in [100, 131_072] {
