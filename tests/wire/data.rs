@@ -15,7 +15,8 @@ use crate::transfer::Transfer;
 
 /// 128 KiB in which no two pages are the same.
 fn contents(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at / 251 + at) as u8).collect()
+    let byte = |at| u8::try_from((at / 251 + at) % 256).unwrap();
+    (0..size).map(byte).collect()
 }
 
 /// A file without a name, with these contents.

@@ -14,6 +14,7 @@ use crate::harness::Wire;
 type Init = Box<dyn Fn(&mut Connection<'_>) -> io::Result<()> + Send + Sync>;
 type Read = Box<dyn Fn(ReadBuf, u64) -> Data<'static> + Send + Sync>;
 type WriteBuf = Box<dyn Fn(WriteData<'_>, u64) -> io::Result<usize> + Send + Sync>;
+type Written = Box<dyn Fn(&[u8]) + Send + Sync>;
 type Open = Box<dyn Fn(&mut Context<'_, Transfer>) -> Answer<Opened> + Send + Sync>;
 
 /// See the module.
@@ -21,7 +22,7 @@ pub(crate) struct Transfer {
     init: Init,
     read: Read,
     write: Option<WriteBuf>,
-    written: Box<dyn Fn(&[u8]) + Send + Sync>,
+    written: Written,
     open: Open,
 }
 
