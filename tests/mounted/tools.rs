@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{
-    Answer, Attr, Capabilities, Connection, Context, Copied, CopyFileRange, Create, Created, Entry,
-    Errno, Fallocate, Fh, FileInfo, FileLock, Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl,
-    IoctlCommand, IoctlFlags, IoctlReply, LockKind, LockOwner, Offset, OpenFlags, Opened,
-    PollEvents, PollHandle, Reply, Session, SetLock, Statx, StatxFlags, StatxMask, Timestamp,
-    Whence,
+    Answer, Attr, Block, Builder, Capabilities, Connection, Context, Copied, CopyFileRange, Create,
+    Created, Entry, Errno, Fallocate, Fh, FileInfo, FileLock, Filesystem, Flock, GlobalLock, Guard,
+    Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, LockKind, LockOwner, Offset, OpenFlags,
+    Opened, PollEvents, PollHandle, Reply, Session, SetLock, Statx, StatxFlags, StatxMask,
+    Timestamp, Whence,
 };
 
 use crate::fixture::Mount;
@@ -90,9 +90,14 @@ pub(crate) struct Tools {
 impl Tools {
     /// Mounted, with one worker, that nothing may keep busy.
     pub(crate) fn mount(wants: Capabilities) -> (Mount<Self>, Books) {
+        let (builder, books) = Self::builder(wants);
+        (Mount::new(builder), books)
+    }
+
+    pub(crate) fn builder(wants: Capabilities) -> (Builder<Self>, Books) {
         let books = Books::default();
         let builder = Session::builder(Self { wants }, Arc::clone(&books)).workers(1);
-        (Mount::new(builder), books)
+        (builder, books)
     }
 }
 
@@ -200,6 +205,18 @@ impl Filesystem for Tools {
             return Err(Errno::EAGAIN.into());
         }
         Ok(())
+    }
+
+    fn bmap(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        block_size: usize,
+        block: Block,
+    ) -> Answer<Block> {
+        cx.calls
+            .push(format!("bmap {ino} {} of {block_size}", block.0));
+        Ok(Block(block.0 + 1000))
     }
 
     fn ioctl(
