@@ -1,9 +1,10 @@
 //! A file system that does what else can be done to a file than read and write it, and writes down what it was asked.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fuse3::{
@@ -31,7 +32,9 @@ pub(crate) const REVERSE: IoctlCommand = IoctlCommand::read_write::<[u8; 8]>(b'E
 pub(crate) struct Shop {
     pub(crate) calls: Vec<String>,
     pub(crate) held: Vec<FileLock>,
-    pub(crate) waiting: Vec<(FileLock, Reply<()>)>,
+    /// Locks that are waited for, by the number of the wait.
+    pub(crate) waiting: BTreeMap<u64, (FileLock, Reply<()>)>,
+    waits: u64,
     pub(crate) flocks: Vec<(LockOwner, LockKind)>,
     pub(crate) flock_waiting: Vec<(Flock, Reply<()>)>,
     pub(crate) ready: bool,
@@ -48,12 +51,12 @@ impl Shop {
     /// Gives up what `owner` has, and gives it to who waits.
     fn unlock(&mut self, owner: LockOwner) {
         self.held.retain(|held| held.owner != owner);
-        for (lock, reply) in mem::take(&mut self.waiting) {
+        for (number, (lock, reply)) in mem::take(&mut self.waiting) {
             if self.is_free(&lock) {
                 self.held.push(lock);
                 reply.send(Ok(()));
             } else {
-                self.waiting.push((lock, reply));
+                self.waiting.insert(number, (lock, reply));
             }
         }
     }
@@ -85,6 +88,7 @@ pub(crate) type Books = Arc<GlobalLock<Shop>>;
 /// See the module.
 pub(crate) struct Tools {
     wants: Capabilities,
+    books: Weak<GlobalLock<Shop>>,
 }
 
 impl Tools {
@@ -96,8 +100,11 @@ impl Tools {
 
     pub(crate) fn builder(wants: Capabilities) -> (Builder<Self>, Books) {
         let books = Books::default();
-        let builder = Session::builder(Self { wants }, Arc::clone(&books)).workers(1);
-        (builder, books)
+        let fs = Self {
+            wants,
+            books: Arc::downgrade(&books),
+        };
+        (Session::builder(fs, Arc::clone(&books)).workers(1), books)
     }
 }
 
@@ -185,8 +192,18 @@ impl Filesystem for Tools {
         } else if cx.is_free(&lock) {
             cx.held.push(lock);
         } else if set.wait {
-            let (reply, deferred) = cx.defer();
-            cx.waiting.push((lock, reply));
+            let (mut reply, deferred) = cx.defer();
+            cx.waits += 1;
+            let (number, books) = (cx.waits, self.books.clone());
+            reply.on_interrupt(move || {
+                let waiting = books.upgrade();
+                let given_up =
+                    waiting.and_then(|books| books.lock().unwrap().waiting.remove(&number));
+                if let Some((_, reply)) = given_up {
+                    reply.send(Err(Errno::EINTR.into()));
+                }
+            });
+            cx.waiting.insert(number, (lock, reply));
             return Err(deferred.into());
         } else {
             return Err(Errno::EAGAIN.into());
