@@ -294,6 +294,41 @@ fn by_an_ordinary_user() {
 }
 
 #[test]
+fn in_the_background() {
+    let source = Source::new();
+    let option = format!("source={}", source.str());
+    let programs: [(&str, &[&str]); 3] = [
+        ("passthrough_hp", &[source.str()]),
+        ("passthrough_ll", &["-o", &option]),
+        ("memfs_ll", &[]),
+    ];
+    for (example, arguments) in programs {
+        let Some(mounted) = Mounted::new(example, arguments, DEADLINE) else {
+            return;
+        };
+        round(mounted.path());
+        end(mounted);
+    }
+}
+
+/// As with libfuse's examples: 0 only after an unmount.
+#[test]
+fn a_signal_ends_it_with_1() {
+    let source = Source::new();
+    let programs: [(&str, &[&str]); 2] = [
+        ("passthrough_hp", &["--foreground", source.str()]),
+        ("memfs_ll", &["-f"]),
+    ];
+    for (example, arguments) in programs {
+        let Some(mounted) = Mounted::new(example, arguments, DEADLINE) else {
+            return;
+        };
+        let ended = mounted.signal("TERM");
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    }
+}
+
+#[test]
 fn types_of_mounts() {
     let source = Source::new();
     let option = format!("source={}", source.str());
