@@ -117,7 +117,7 @@ impl<F: Filesystem> Core<F> {
     }
 
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
-        self.counters.request(Operation::Init);
+        self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
             Ok(mut guard) => self.fs.init(&mut guard, connection),
@@ -151,7 +151,7 @@ impl<F: Filesystem> Core<F> {
         if !self.begun.load(Ordering::SeqCst) || self.destroyed.swap(true, Ordering::SeqCst) {
             return;
         }
-        self.counters.request(Operation::Destroy);
+        self.counters.called(Operation::Destroy);
         self.guarded(Operation::Destroy, || {
             match self.lock.enter(Operation::Destroy) {
                 Ok(mut guard) => self.fs.destroy(&mut guard),

@@ -55,6 +55,8 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
+//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//!
 //! # What goes wrong, and what then
 //!
 //! | mistake of the file system | the caller gets | besides |
@@ -75,6 +77,7 @@ mod connection;
 mod context;
 mod control;
 mod core;
+pub mod coverage;
 mod daemon;
 mod deferred;
 mod dirbuf;

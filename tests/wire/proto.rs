@@ -73,7 +73,7 @@ pub(crate) mod init {
     pub(crate) const MAX_PAGES: u32 = 1 << 22;
     pub(crate) const INIT_EXT: u32 = 1 << 30;
     /// What Linux 6.18 offers: all but FILE_OPS, MAP_ALIGNMENT and the reserved bit, which it never did.
-    pub(crate) const LINUX: u32 = !(1 << 2 | 1 << 26 | 1 << 31);
+    pub(crate) const LINUX: u32 = !((1 << 2) | (1 << 26) | (1 << 31));
     /// The same for the second half, bits 32 to 42: SECURITY_CTX to REQUEST_TIMEOUT.
     pub(crate) const LINUX_EXT: u32 = 0x7ff;
 }
