@@ -109,7 +109,7 @@ impl Passthrough {
         // With the writeback cache the kernel reads pages that are written in part, of files that were opened only to be
         // written, too; and it is the kernel that knows where the end of a file is.
         if flags.contains(OFlags::WRONLY) {
-            flags - OFlags::WRONLY - OFlags::APPEND | OFlags::RDWR
+            (flags - OFlags::WRONLY - OFlags::APPEND) | OFlags::RDWR
         } else {
             flags - OFlags::APPEND
         }
