@@ -323,6 +323,8 @@ fn a_signal_ends_it_with_1() {
         let Some(mounted) = Mounted::new(example, arguments, DEADLINE) else {
             return;
         };
+        // Once it answers, it handles signals.
+        fs::metadata(mounted.path()).unwrap();
         let ended = mounted.signal("TERM");
         assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     }
