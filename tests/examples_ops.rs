@@ -1,6 +1,7 @@
 //! The examples `poll` and `ioctl_ll`, through the kernel, with their clients.
 
 #[path = "common/mount.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 
 use std::fs::{self, File};

@@ -8,7 +8,7 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -52,8 +52,14 @@ impl Mounted {
         Self::start(example, arguments, deadline, |_, _| {})
     }
 
-    /// The same, by a user without rights, where the test is root's, through fusermount3.
+    /// The same, by a user without rights, where the test is root's, through fusermount3. Only where all users may open
+    /// /dev/fuse.
     pub(crate) fn by_nobody(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        let mode = fs::metadata("/dev/fuse").map_or(0, |device| device.permissions().mode());
+        if mode & 0o6 != 0o6 {
+            skipped(example, "not every user may open /dev/fuse");
+            return None;
+        }
         Self::start(example, arguments, deadline, |command, dir| {
             if !is_root() {
                 return;
@@ -75,9 +81,7 @@ impl Mounted {
         change: impl FnOnce(&mut Command, &Path),
     ) -> Option<Self> {
         if let Err(why) = can_mount() {
-            // Past libtest's capture, which swallows what a test prints when it passes.
-            let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
-            io::stderr().write_all(line.as_bytes()).unwrap();
+            skipped(example, &why);
             return None;
         }
         let program = program::built(example);
@@ -195,6 +199,12 @@ impl Drop for Mounted {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
+}
+
+fn skipped(example: &str, why: &str) {
+    // Past libtest's capture, which swallows what a test prints when it passes.
+    let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Kills `child` when the time is up.
