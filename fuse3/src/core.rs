@@ -13,6 +13,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::answer::{Asked, Undo};
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
+use crate::daemon::Waiting;
 use crate::deferred::Outlived;
 use crate::notify::Hub;
 use crate::notify::current::Current;
@@ -31,6 +32,8 @@ pub(crate) struct Core<F: Filesystem> {
     begun: AtomicBool,
     destroyed: AtomicBool,
     live: OnceLock<Weak<Live<F>>>,
+    /// The process that went on in the foreground, until the session has begun.
+    waiting: Mutex<Option<Waiting>>,
 }
 
 /// Why a session ended by itself.
@@ -67,6 +70,7 @@ impl<F: Filesystem> Core<F> {
             begun: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
+            waiting: Mutex::new(None),
         }
     }
 
@@ -119,11 +123,27 @@ impl<F: Filesystem> Core<F> {
             Ok(mut guard) => self.fs.init(&mut guard, connection),
             Err(error) => Err(io::Error::other(error)),
         });
-        if let Some(Err(error)) = result {
-            crate::log::error!("init failed: {error}");
-            self.trouble(Trouble::Init(error));
+        match result {
+            Some(Ok(())) => self.release(),
+            Some(Err(error)) => {
+                crate::log::error!("init failed: {error}");
+                self.trouble(Trouble::Init(error));
+            }
+            None => {}
         }
         self.notifications.ready(connection.protocol().1);
+    }
+
+    /// The process that waits in the foreground is to end once the session has begun.
+    pub(crate) fn release_when_begun(&self, waiting: Waiting) {
+        *self.waiting.lock() = Some(waiting);
+    }
+
+    fn release(&self) {
+        let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
+        if let Err(error) = released {
+            crate::log::warn!("the process in the foreground was not told of success: {error}");
+        }
     }
 
     /// Calls `destroy`, once, and only after `init`.

@@ -2,6 +2,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
+use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use crate::builder::Settings;
@@ -9,7 +10,7 @@ use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Live, Trouble};
 use crate::signals::Handling;
 use crate::wake::Wake;
-use crate::{Builder, Filesystem, Handle, Locking, SessionStats, sys};
+use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, sys};
 
 /// The loop's result when the connection ended while a request was being read.
 const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
@@ -47,6 +48,29 @@ impl<F: Filesystem> Session<F> {
     /// The file system.
     pub fn fs(&self) -> &F {
         &self.live.core.fs
+    }
+
+    /// `fuse_daemonize()`: goes to the background, unless `foreground`; the working directory becomes `/` either way, so that
+    /// the process keeps no other file system busy.
+    ///
+    /// The process forks, and the one that returns has a session of its own (setsid(2)). The one in the foreground waits
+    /// until [`init`](Filesystem::init) has succeeded and then ends with status 0. Until then errors go to the same stderr
+    /// as before, and if the process in the background ends, the one in the foreground does so with the same status. (C's
+    /// ends at once, and such errors are lost.) Afterwards standard input, output and error are /dev/null: set a logger
+    /// before, if the file system has something to say.
+    ///
+    /// Start threads after it.
+    ///
+    /// # Errors
+    ///
+    /// Of the system; and when the process has more than one thread, since the others would be gone.
+    pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
+        if !foreground {
+            let waiting = daemon::fork()?;
+            self.live.core.release_when_begun(waiting);
+        }
+        std::env::set_current_dir("/")?;
+        Ok(self)
     }
 
     /// `fuse_session_loop_mt()`, llfuse's `main`: serves requests until the file system is unmounted, the session is
@@ -98,7 +122,12 @@ impl<F: Filesystem> Session<F> {
         unsafe { sys::fuse_loop_cfg_set_max_threads(config, self.settings.workers) };
         // SAFETY: as above.
         unsafe { sys::fuse_loop_cfg_set_clone_fd(config, self.settings.clone_fd.into()) };
-        // libfuse's default for idle workers is kept: they stay. One that it detaches might end after the loop has.
+        // libfuse's default is that idle workers stay. One that it detaches, since there are too many, might end after the
+        // loop has: it uses nothing of the loop or the session any more, and what it drops is `'static`.
+        if let Some(workers) = self.settings.max_idle_workers {
+            // SAFETY: as above.
+            unsafe { sys::fuse_loop_cfg_set_idle_threads(config, workers) };
+        }
         // SAFETY: the session lives, is mounted, and is run once, since `run` takes it.
         let result = unsafe { sys::fuse_session_loop_mt(self.live.session(), config) };
         // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
@@ -195,6 +224,16 @@ pub enum Reason {
     Terminated,
     /// This signal; what llfuse's `main` returns.
     Signal(i32),
+}
+
+/// As libfuse's examples have it: 0 when the file system was unmounted or the session terminated, 1 after a signal.
+impl Termination for Reason {
+    fn report(self) -> ExitCode {
+        match self {
+            Self::Unmounted | Self::Terminated => ExitCode::SUCCESS,
+            Self::Signal(_) => ExitCode::FAILURE,
+        }
+    }
 }
 
 /// What is left of a session.
