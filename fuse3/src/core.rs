@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::cell::Cell;
+use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -317,6 +318,11 @@ impl<F: Filesystem> Drop for Live<F> {
 }
 
 impl<F: Filesystem> Outlived for Live<F> {
+    fn descriptor(&self) -> c_int {
+        // SAFETY: the session lives (invariant).
+        unsafe { sys::fuse_session_fd(self.session()) }
+    }
+
     fn while_open(&self, send: &mut dyn FnMut()) -> bool {
         // Recursive: what a reply is made of may send another one.
         let core = self.core.read_recursive();

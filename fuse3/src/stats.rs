@@ -105,6 +105,12 @@ impl Counters {
         counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 
+    /// A request came that is not INIT, so that INIT was answered.
+    pub(crate) fn settled(&self) -> bool {
+        let mut operations = Operation::ALL.iter();
+        operations.any(|operation| *operation != Operation::Init && self.requests(*operation) > 0)
+    }
+
     pub(crate) fn stats(&self) -> SessionStats {
         let requests = Operation::ALL.iter();
         let requests = requests.map(|operation| (*operation, self.requests(*operation)));

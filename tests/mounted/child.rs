@@ -37,19 +37,31 @@ pub(crate) fn run(name: &str, test: impl FnOnce()) {
 /// The same, with changes to how the process is started.
 #[track_caller]
 pub(crate) fn run_with(name: &str, change: impl FnOnce(&mut Command), test: impl FnOnce()) {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    change(&mut command);
+    run_command(name, command, test);
+}
+
+/// The same, run by another program, which is given the command line after its own arguments. False in the child.
+#[track_caller]
+pub(crate) fn run_under(name: &str, mut program: Command, test: impl FnOnce()) -> bool {
+    program.arg(std::env::current_exe().unwrap());
+    run_command(name, program, test)
+}
+
+#[track_caller]
+fn run_command(name: &str, mut command: Command, test: impl FnOnce()) -> bool {
     if std::env::var(CHILD).is_ok_and(|child| child == name) {
         test();
         println!("{DONE}");
-        return;
+        return false;
     }
     let temp = TempDir::new();
-    let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, name)
         .env("TMPDIR", temp.path())
         .stdin(Stdio::null());
-    change(&mut command);
     let (success, output) = finish_in(&mut command, temp.path(), DEADLINE);
     let left = mounts_below(temp.path());
     unmount_below(temp.path());
@@ -61,6 +73,7 @@ pub(crate) fn run_with(name: &str, change: impl FnOnce(&mut Command), test: impl
     assert!(left.is_empty(), "{name} left mounts: {left:?}\n{output}");
     // For `--nocapture`: what was measured.
     print!("{output}");
+    true
 }
 
 /// Runs a command to its end, in its own process group, and returns whether it succeeded and all that it said.

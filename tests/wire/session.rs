@@ -80,12 +80,6 @@ fn init_asks_for_nothing_because_there_is_a_handler() {
 #[test]
 fn init_asks_for_what_the_file_system_wants() {
     use Capabilities as Want;
-    // libfuse before 3.17 never tells the kernel.
-    let parallel = if fuse3::sys::library_version() >= [3, 17, 0] {
-        init::PARALLEL_DIROPS
-    } else {
-        0
-    };
     for (want, flag) in [
         (Want::POSIX_LOCKS, init::POSIX_LOCKS),
         (Want::FLOCK_LOCKS, init::FLOCK_LOCKS),
@@ -96,7 +90,6 @@ fn init_asks_for_what_the_file_system_wants() {
         ),
         (Want::EXPORT_SUPPORT, init::EXPORT_SUPPORT),
         (Want::WRITEBACK_CACHE, init::WRITEBACK_CACHE),
-        (Want::PARALLEL_DIROPS, parallel),
         // Not told to the kernel, which knows no difference.
         (Want::SPLICE_WRITE, 0),
     ] {
