@@ -8,6 +8,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::processors::Processors;
 use crate::server;
 
 /// What is done, again and again.
@@ -107,11 +108,12 @@ impl Client {
     }
 }
 
-/// Has `clients` threads do `work`, `ops` times each. How long it took.
+/// Has `clients` threads, on these processors, do `work`, `ops` times each. How long it took.
 pub(crate) fn run(
     mount_point: &Path,
     work: Work,
     clients: usize,
+    processors: &Processors,
     ops: usize,
 ) -> io::Result<Duration> {
     let clients: Vec<_> = (0..clients)
@@ -124,8 +126,9 @@ pub(crate) fn run(
             .map(|mut client| {
                 let start = &start;
                 scope.spawn(move || {
+                    let kept = processors.keep(0);
                     start.wait();
-                    let result = (0..ops).try_for_each(|_| client.once(work));
+                    let result = kept.and_then(|()| (0..ops).try_for_each(|_| client.once(work)));
                     (result, Instant::now())
                 })
             })

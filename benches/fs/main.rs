@@ -2,9 +2,10 @@
 //!
 //! `scripts/bench` compiles server.c and runs this. All servers are mounted at once, and the one that is measured changes
 //! every few milliseconds, so that whatever else the machine does meets all of them alike. What is compared is measured
-//! in turn, round after round, and the median of the rounds' ratios counts.
+//! in turn, round after round. A start of the servers gives one ratio, and the median of those counts.
 
 mod client;
+mod processors;
 mod served;
 mod server;
 mod table;
@@ -14,8 +15,11 @@ use std::env;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use client::Work;
+use processors::Processors;
 use served::Served;
 use table::{Cell, Sample};
 
@@ -152,12 +156,19 @@ impl Servers {
     /// Lets each server do the work once.
     fn round(&self, cell: &mut Cell, first: usize, requests: usize) -> Result<(), Failure> {
         let each = (cell.work.count(requests) / cell.clients).max(1);
+        let all = Processors::allowed()?;
+        let processors = match all.each().next() {
+            Some(one) if cell.clients == 1 => one,
+            _ => all,
+        };
         for turn in 0..self.0.len() {
             // Nobody always comes after the same one.
             let who = (first + turn) % self.0.len();
             let server = &self.0[who];
+            server.keep_on(&processors)?;
             let before = server.usage()?;
-            let time = client::run(server.mount_point(), cell.work, cell.clients, each)?;
+            let mount_point = server.mount_point();
+            let time = client::run(mount_point, cell.work, cell.clients, &processors, each)?;
             let used = server.usage()?.since(&before);
             let requests = each * cell.clients * cell.work.requests();
             cell.samples[who].push(Sample::new(requests, time, &used));
@@ -166,13 +177,14 @@ impl Servers {
     }
 }
 
-/// How often the servers are started anew: where a process's memory happens to lie makes a difference of its own.
-const STARTS: usize = 3;
+/// How often the servers are started anew: where a process's memory happens to lie makes a difference of several
+/// hundredths, from the first request to the last, between two processes of one program too.
+const STARTS: usize = 7;
 /// The same, for what is not clear by then. All of it counts.
-const MOST_STARTS: usize = 9;
+const MOST_STARTS: usize = 21;
 
 fn measure(c_server: &OsStr) -> Result<Vec<Cell>, Failure> {
-    let rounds = setting("FUSE3_BENCH_ROUNDS", 20)?;
+    let rounds = setting("FUSE3_BENCH_ROUNDS", 10)?;
     let requests = setting("FUSE3_BENCH_REQUESTS", 2000)?;
     let each = |work| CLIENTS.map(|clients| Cell::new(work, clients));
     let mut cells: Vec<_> = Work::ALL.into_iter().flat_map(each).collect();
@@ -186,11 +198,17 @@ fn measure(c_server: &OsStr) -> Result<Vec<Cell>, Failure> {
             break;
         }
         let servers = Servers::start(c_server)?;
+        // The ones before are still being taken down, and these have yet to start their workers.
+        thread::sleep(Duration::from_millis(200));
         for cell in unclear {
-            servers.round(&mut Cell::new(cell.work, cell.clients), 0, requests)?; // to warm up
-            for round in 0..rounds {
-                servers.round(cell, round, requests)?;
+            for round in 0..2 {
+                servers.round(&mut Cell::new(cell.work, cell.clients), round, requests)?; // to warm up
             }
+            let mut measured = Cell::new(cell.work, cell.clients);
+            for round in 0..rounds {
+                servers.round(&mut measured, start + round, requests)?;
+            }
+            cell.add_median_of(&measured);
         }
     }
     Ok(cells)

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::Failure;
+use crate::processors::Processors;
 
 /// How long a server may take to mount, and to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -57,6 +58,16 @@ impl Served {
 
     pub(crate) fn mount_point(&self) -> &Path {
         &self.mount_point
+    }
+
+    /// Has all threads of the server run on these processors.
+    pub(crate) fn keep_on(&self, processors: &Processors) -> Result<(), Failure> {
+        for task in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let name = task?.file_name();
+            let thread = name.to_str().ok_or("a thread has no number")?.parse()?;
+            processors.keep(thread)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn usage(&self) -> io::Result<Usage> {

@@ -6,7 +6,7 @@ use crate::client::Work;
 use crate::served::Usage;
 use crate::{COMPARISONS, CONTESTANTS};
 
-/// One server's share of one round.
+/// One server's share of one round, or the median of its rounds between two starts.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     /// Requests per second.
@@ -39,7 +39,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     quartile(values, 2)
 }
 
-/// The median of the rounds' ratios.
+/// The median of the starts' ratios.
 #[derive(Clone, Copy)]
 struct Ratio {
     median: f64,
@@ -61,7 +61,7 @@ impl Ratio {
 pub(crate) struct Cell {
     pub(crate) work: Work,
     pub(crate) clients: usize,
-    /// Of each contestant, one each round.
+    /// Of each contestant, one each round or start.
     pub(crate) samples: Vec<Vec<Sample>>,
 }
 
@@ -74,6 +74,17 @@ impl Cell {
         }
     }
 
+    /// Adds what one start of the servers gave.
+    pub(crate) fn add_median_of(&mut self, rounds: &Cell) {
+        for (all, rounds) in self.samples.iter_mut().zip(&rounds.samples) {
+            all.push(Sample {
+                rate: median(rounds.iter().map(|sample| sample.rate)),
+                cpu: median(rounds.iter().map(|sample| sample.cpu)),
+                switches: median(rounds.iter().map(|sample| sample.switches)),
+            });
+        }
+    }
+
     pub(crate) fn name(&self) -> String {
         let plural = if self.clients == 1 { "" } else { "s" };
         format!("{}, {} client{plural}", self.work.name(), self.clients)
@@ -81,10 +92,10 @@ impl Cell {
 
     /// Requests per second, and CPU per request upside down: in both, more is better.
     fn ratios(&self, who: usize, with: usize) -> (Ratio, Ratio) {
-        let rounds = self.samples[who].iter().zip(&self.samples[with]);
+        let starts = self.samples[who].iter().zip(&self.samples[with]);
         (
-            Ratio::of(rounds.clone().map(|(who, with)| who.rate / with.rate)),
-            Ratio::of(rounds.map(|(who, with)| with.cpu / who.cpu)),
+            Ratio::of(starts.clone().map(|(who, with)| who.rate / with.rate)),
+            Ratio::of(starts.map(|(who, with)| with.cpu / who.cpu)),
         )
     }
 
@@ -138,7 +149,7 @@ impl Cell {
 
 pub(crate) fn print_heading() {
     println!(
-        "Medians of all rounds. The ratios are requests per second of Rust to C, and CPU per request of C to Rust: more\n\
+        "Medians of all starts. The ratios are requests per second of Rust to C, and CPU per request of C to Rust: more\n\
          than 1 is better than C. The last two are those to C that replies under its lock.\n"
     );
     println!(

@@ -58,7 +58,7 @@ impl<T> fmt::Display for Unanswered<T> {
 pub struct Asked {
     /// The inode the request is about, or the parent of the name.
     pub(crate) ino: Ino,
-    /// Bytes asked for or given, of `read`, `write`, `readdir` and extended attributes.
+    /// Bytes asked for or given, of `read`, `write`, `readdir`, `copy_file_range`, `ioctl` and extended attributes.
     pub(crate) size: usize,
     /// `O_*` of `open` and `create`.
     pub(crate) flags: c_int,
@@ -137,7 +137,7 @@ pub trait Payload: sealed::Sealed {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 

@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::core::{Core, Live};
+use crate::notify::{Hub, OnError};
 use crate::options::Options;
 use crate::table::Table;
-use crate::{Filesystem, MountError, OptionError, Session, log, mount, sys};
+use crate::{
+    Filesystem, MountError, Notification, NotifyError, OptionError, Session, log, mount, sys,
+};
 
 /// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
 /// lives, either way.
@@ -28,6 +31,7 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    on_notify_error: Option<OnError>,
     pub(crate) settings: Settings,
 }
 
@@ -56,6 +60,7 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            on_notify_error: None,
             settings,
         }
     }
@@ -171,6 +176,19 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// What is told of [queued notifications](crate::Notifier) that the kernel did not take, on the thread that sends them.
+    ///
+    /// Unless set, they are logged, but for ENOENT: the kernel did not know the inode or the name then, so that nothing
+    /// was out of date; and but for EBADF, ENODEV and ENOTCONN, which are normal while the file system is unmounted. A
+    /// panic is caught, and logged.
+    pub fn on_notify_error(
+        mut self,
+        told: impl Fn(&Notification, NotifyError) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_notify_error = Some(Box::new(told));
+        self
+    }
+
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
@@ -192,7 +210,8 @@ impl<F: Filesystem> Builder<F> {
         let core = Arc::new(Core::new(
             Arc::new(self.fs),
             self.lock,
-            control,
+            Arc::clone(&control),
+            Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
         ));
         let mut arguments = vec!["fuse3".to_owned()];
@@ -240,7 +259,7 @@ fn new_session<F: Filesystem>(
             return Err(refused("out of memory".to_owned()));
         }
     }
-    let ops = Table::<F>::OPS;
+    let ops = Table::<F>::ops();
     let userdata = Arc::as_ptr(core).cast_mut().cast();
     // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
     let new = || unsafe {

@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::ffi::c_int;
+use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +15,8 @@ use crate::answer::{Asked, Undo};
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::deferred::Outlived;
+use crate::notify::Hub;
+use crate::notify::current::Current;
 use crate::stats::Counters;
 use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
 
@@ -22,6 +25,7 @@ pub(crate) struct Core<F: Filesystem> {
     pub(crate) fs: Arc<F>,
     pub(crate) lock: F::Lock,
     pub(crate) control: Arc<Control>,
+    pub(crate) notifications: Arc<Hub>,
     on_panic: OnPanic,
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
@@ -39,18 +43,25 @@ pub(crate) enum Trouble {
 }
 
 /// Drops what the application threw or returned: its destructor might panic in its turn.
-fn discard<T>(value: T) {
+pub(crate) fn discard<T>(value: T) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         mem::forget(again);
     }
 }
 
 impl<F: Filesystem> Core<F> {
-    pub(crate) fn new(fs: Arc<F>, lock: F::Lock, control: Arc<Control>, on_panic: OnPanic) -> Self {
+    pub(crate) fn new(
+        fs: Arc<F>,
+        lock: F::Lock,
+        control: Arc<Control>,
+        notifications: Arc<Hub>,
+        on_panic: OnPanic,
+    ) -> Self {
         Self {
             fs,
             lock,
             control,
+            notifications,
             on_panic,
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
@@ -64,12 +75,12 @@ impl<F: Filesystem> Core<F> {
     #[inline]
     pub(crate) fn guarded<R>(&self, operation: Operation, run: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(run))
-            .map_err(|payload| self.panicked(operation, payload))
+            .map_err(|payload| self.panicked(&operation, payload))
             .ok()
     }
 
     #[cold]
-    fn panicked(&self, operation: Operation, payload: Box<dyn Any + Send>) {
+    fn panicked(&self, operation: &dyn fmt::Display, payload: Box<dyn Any + Send>) {
         self.counters.panic();
         let what = payload.downcast_ref::<&str>().copied();
         let what = what
@@ -113,6 +124,7 @@ impl<F: Filesystem> Core<F> {
             crate::log::error!("init failed: {error}");
             self.trouble(Trouble::Init(error));
         }
+        self.notifications.ready(connection.protocol().1);
     }
 
     /// Calls `destroy`, once, and only after `init`.
@@ -181,6 +193,7 @@ impl<F: Filesystem> Core<F> {
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
                 let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
+                let _current = Current::enter(self.notifications.id(), operation, asked.ino);
                 call(&self.fs, &mut cx);
             }
             Err(error) => {
@@ -192,6 +205,14 @@ impl<F: Filesystem> Core<F> {
     pub(crate) fn set_live(&self, live: &Arc<Live<F>>) {
         // Set once, by `Live::new`.
         let _ = self.live.set(Arc::downgrade(live));
+    }
+
+    /// The session, for what may outlive it.
+    pub(crate) fn session(&self) -> Weak<dyn Outlived> {
+        match self.live.get() {
+            Some(live) => live.clone(),
+            None => Weak::<Live<F>>::new(),
+        }
     }
 
     /// The session, for a reply that outlives its handler.
@@ -233,6 +254,15 @@ impl<F: Filesystem> Live<F> {
         live
     }
 
+    /// From now on, notifications can be queued, and sent once the session runs, until [`close`](Self::close).
+    pub(crate) fn open_notifications(&self) {
+        let lock = self.core.lock.clone();
+        let is_held = Box::new(move || lock.is_held());
+        // SAFETY: the session is ours (invariant). It is destroyed with this value, and its descriptor closed by
+        // `Session::end`, both of which come after `close`.
+        unsafe { self.core.notifications.open(self.session, is_held) };
+    }
+
     pub(crate) fn session(&self) -> *mut sys::fuse_session {
         self.session.as_ptr()
     }
@@ -240,6 +270,7 @@ impl<F: Filesystem> Live<F> {
     /// From now on no deferred reply touches the descriptor; those that were doing it are done.
     pub(crate) fn close(&self) {
         self.core.control.close();
+        self.core.notifications.close();
         *self.open.write() = false;
     }
 }
@@ -265,6 +296,12 @@ impl<F: Filesystem> Outlived for Live<F> {
             send();
         }
         *open
+    }
+
+    fn run(&self, callback: Box<dyn FnOnce() + Send>) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+            self.core.panicked(&"an interrupt callback", payload);
+        }
     }
 
     fn undo(self: Arc<Self>, undo: Undo) {

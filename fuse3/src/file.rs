@@ -1,6 +1,6 @@
 use std::{fmt, mem};
 
-use crate::{Fh, OpenFlags, Opened, sys};
+use crate::{Fh, LockOwner, OpenFlags, Opened, sys};
 
 /// `struct fuse_file_info`: the open file that a request is about.
 #[repr(transparent)]
@@ -35,8 +35,13 @@ impl FileInfo {
     }
 
     /// `lock_owner`: who closes or locks; for `flush`, `release` and locks.
-    pub fn lock_owner(&self) -> u64 {
-        self.0.lock_owner
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner(self.0.lock_owner)
+    }
+
+    /// `poll_events`: of `poll`, what is waited for.
+    pub(crate) fn poll_events(&self) -> u32 {
+        self.0.poll_events
     }
 
     /// `writepage`: this write comes from the page cache, not from write(2); its uid, gid and pid may be anybody's.
@@ -83,7 +88,7 @@ pub struct Created {
     pub opened: Opened,
 }
 
-/// What `create` is to do.
+/// What `create` and `tmpfile` are to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Create {

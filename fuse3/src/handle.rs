@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
 use crate::control::{Control, TERMINATED};
+use crate::notify::Hub;
 use crate::stats::Counters;
-use crate::{Agreement, SessionStats};
+use crate::{Agreement, Notifier, SessionStats};
 
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) control: Arc<Control>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) notifications: Arc<Hub>,
 }
 
 impl Handle {
@@ -28,6 +30,11 @@ impl Handle {
     /// session.
     pub fn connection(&self) -> Option<Agreement> {
         self.counters.settled().then(|| self.control.agreement())?
+    }
+
+    /// What tells the kernel that its caches are out of date.
+    pub fn notifier(&self) -> Notifier {
+        Notifier::new(Arc::clone(&self.notifications))
     }
 
     /// What the session has done so far.

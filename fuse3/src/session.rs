@@ -30,6 +30,7 @@ impl<F: Filesystem> Session<F> {
 
     pub(crate) fn new(live: Arc<Live<F>>, settings: Settings) -> Self {
         live.core.control.open(live.session());
+        live.open_notifications();
         Self { live, settings }
     }
 
@@ -39,6 +40,7 @@ impl<F: Filesystem> Session<F> {
         Handle {
             control: Arc::clone(&core.control),
             counters: Arc::clone(&core.counters),
+            notifications: Arc::clone(&core.notifications),
         }
     }
 
@@ -79,6 +81,7 @@ impl<F: Filesystem> Session<F> {
             .handle_signals
             .then(|| Handling::of(control))
             .transpose();
+        self.live.core.notifications.running();
         let result = handling.map(|_handling| self.serve());
         control.close();
         drop(wake);

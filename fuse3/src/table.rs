@@ -1,5 +1,10 @@
 //! The table of callbacks that libfuse is given. Each trampoline takes the call, borrows the arguments and answers.
 
+mod devices;
+mod locks;
+mod newer;
+mod ranges;
+
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem;
@@ -10,6 +15,7 @@ use std::slice;
 use crate::answer::Asked;
 use crate::call::{Call, Uncancelled};
 use crate::core::Core;
+use crate::notify::{current, read_retrieved};
 use crate::sys::{
     fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
     fuse_req_t,
@@ -23,7 +29,15 @@ use crate::{
 pub(crate) struct Table<F>(PhantomData<F>);
 
 impl<F: Filesystem> Table<F> {
-    pub(crate) const OPS: fuse_lowlevel_ops = {
+    /// The table, as far as this libfuse has slots.
+    pub(crate) fn ops() -> fuse_lowlevel_ops {
+        let mut ops = Self::OPS;
+        newer::fill::<F>(&mut ops);
+        ops
+    }
+
+    /// What every libfuse has.
+    const OPS: fuse_lowlevel_ops = {
         // SAFETY: every member is a nullable function pointer. Which there are depends on the headers, so that they
         // cannot all be named.
         let mut ops: fuse_lowlevel_ops = unsafe { mem::zeroed() };
@@ -59,8 +73,18 @@ impl<F: Filesystem> Table<F> {
         ops.removexattr = Some(removexattr::<F>);
         ops.access = Some(access::<F>);
         ops.create = Some(create::<F>);
+        ops.retrieve_reply = Some(retrieve_reply::<F>);
+        ops.getlk = Some(locks::getlk::<F>);
+        ops.setlk = Some(locks::setlk::<F>);
+        ops.bmap = Some(ranges::bmap::<F>);
+        ops.ioctl = Some(devices::ioctl::<F>);
+        ops.poll = Some(devices::poll::<F>);
         ops.forget_multi = Some(forget_multi::<F>);
+        ops.flock = Some(locks::flock::<F>);
+        ops.fallocate = Some(ranges::fallocate::<F>);
         ops.readdirplus = Some(readdirplus::<F>);
+        ops.copy_file_range = Some(ranges::copy_file_range::<F>);
+        ops.lseek = Some(ranges::lseek::<F>);
         ops
     };
 }
@@ -290,6 +314,7 @@ unsafe extern "C" fn rename<F: Filesystem>(
     let newname = unsafe { os_str(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
+        current::related(newparent);
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
@@ -306,6 +331,7 @@ unsafe extern "C" fn link<F: Filesystem>(
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
+        current::related(newparent);
         fs.link(cx, ino, newparent, newname)
     });
 }
@@ -432,6 +458,20 @@ unsafe extern "C" fn opendir<F: Filesystem>(
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits()).directory()) };
     call.answer(Operation::Opendir, |fs, cx| fs.opendir(cx, ino, flags));
+}
+
+unsafe extern "C" fn retrieve_reply<F: Filesystem>(
+    req: fuse_req_t,
+    cookie: *mut c_void,
+    ino: fuse_ino_t,
+    offset: libc::off_t,
+    bufv: *mut fuse_bufvec,
+) {
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino))) };
+    // SAFETY: libfuse's data, until this returns.
+    let data = unsafe { read_retrieved(bufv) };
+    call.retrieved(cookie.addr(), bits(offset), data);
 }
 
 /// READDIR and READDIRPLUS differ in the form of the listing.

@@ -5,6 +5,8 @@ use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// How long mounting, unmounting and ending may take each.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The user, and the group, that has no rights.
+pub(crate) const NOBODY: u32 = 65534;
 
 /// A mounted example. Dropped, it is killed and unmounted.
 #[derive(Debug)]
@@ -41,6 +46,31 @@ impl Mounted {
     ///
     /// Returns `None`, and says so loudly, where nothing can be mounted.
     pub(crate) fn new(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        Self::start(example, arguments, deadline, |_, _| {})
+    }
+
+    /// The same, by a user without rights, where the test is root's, through fusermount3.
+    pub(crate) fn by_nobody(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        Self::start(example, arguments, deadline, |command, dir| {
+            if !is_root() {
+                return;
+            }
+            // The program may be where only root can read it.
+            let copy = dir.join(example);
+            fs::copy(command.get_program(), &copy).unwrap();
+            chown(dir.join("mnt"), Some(NOBODY), Some(NOBODY)).unwrap();
+            let mut nobody_s = Command::new(copy);
+            nobody_s.args(command.get_args()).uid(NOBODY).gid(NOBODY);
+            *command = nobody_s;
+        })
+    }
+
+    fn start(
+        example: &str,
+        arguments: &[&str],
+        deadline: Duration,
+        change: impl FnOnce(&mut Command, &Path),
+    ) -> Option<Self> {
         if let Err(why) = can_mount() {
             // Past libtest's capture, which swallows what a test prints when it passes.
             let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
@@ -55,9 +85,10 @@ impl Mounted {
         let mount_point = dir.join("mnt");
         fs::create_dir_all(&mount_point).unwrap();
         let output = |name| File::create(dir.join(name)).unwrap();
-        let child = Command::new(&program)
-            .args(arguments)
-            .arg(&mount_point)
+        let mut command = Command::new(&program);
+        command.args(arguments).arg(&mount_point);
+        change(&mut command, &dir);
+        let child = command
             .stdin(Stdio::null())
             .stdout(output("stdout"))
             .stderr(output("stderr"))
@@ -243,7 +274,7 @@ fn can_mount() -> Result<(), String> {
 
 /// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
 /// example that has tests of its own as a program, too.
-fn program(example: &str) -> PathBuf {
+pub(crate) fn program(example: &str) -> PathBuf {
     let this = env::current_exe().unwrap();
     let [profile, target] = [2, 3].map(|above| {
         this.ancestors()

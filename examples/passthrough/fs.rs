@@ -1,0 +1,400 @@
+//! The handlers.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fuse3::{
+    Added, Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data,
+    DirBuf, Entry, Errno, FileInfo, Filesystem, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf,
+    RenameFlags, SetAttr, StatVfs, XattrFlags, XattrNames,
+};
+use parking_lot::Mutex;
+use rustix::fs::OFlags;
+
+use super::caller::ActingAs;
+use super::handles::Handles;
+use super::inode::{self, Name};
+use super::inodes::Inodes;
+use super::settings::Settings;
+
+/// A file system that is another directory.
+#[derive(Debug)]
+pub(crate) struct Passthrough {
+    settings: Settings,
+    /// The device of the source.
+    device: u64,
+    inodes: Inodes,
+    files: Handles<File>,
+    directories: Handles<Directory>,
+    /// The kernel has agreed to the writeback cache.
+    writeback: AtomicBool,
+}
+
+/// An open directory.
+#[derive(Debug)]
+struct Directory {
+    file: File,
+    /// What it listed when it was last read from the start. An entry's offset is its place in it: offsets that the source
+    /// has need not grow, and an entry that did not fit is at hand.
+    names: Mutex<Vec<Name>>,
+}
+
+type Cx<'a> = Context<'a, Passthrough>;
+
+impl Passthrough {
+    /// # Errors
+    ///
+    /// Why `source` is no directory that can be shown.
+    pub(crate) fn new(source: &Path, settings: Settings) -> io::Result<Self> {
+        let inodes = Inodes::new(source)?;
+        Ok(Self {
+            device: inodes.get(Ino::ROOT)?.metadata()?.dev(),
+            settings,
+            inodes,
+            files: Handles::new(),
+            directories: Handles::new(),
+            writeback: AtomicBool::new(false),
+        })
+    }
+
+    fn debug(&self, what: impl FnOnce() -> String) {
+        if self.settings.debug {
+            eprintln!("DEBUG: {}", what());
+        }
+    }
+
+    /// The answer for `file`, which was opened with O_PATH, and one lookup more.
+    fn entry(&self, file: File) -> io::Result<Entry> {
+        let of = file.metadata()?;
+        if self.settings.hide_mounts && of.dev() != self.device {
+            eprintln!("WARNING: Mountpoints in the source directory tree will be hidden.");
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let attr = self.inodes.count(file, &of);
+        Ok(Entry::new(attr, self.settings.timeout))
+    }
+
+    fn find(&self, parent: Ino, name: &OsStr) -> io::Result<Entry> {
+        let found = self.inodes.get(parent)?.find(name);
+        let entry = found.and_then(|file| self.entry(file));
+        if let Err(error) = &entry {
+            if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                eprintln!("ERROR: Reached maximum number of file descriptors.");
+            }
+        }
+        self.debug(|| match &entry {
+            Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.attr.ino),
+            Err(error) => format!("lookup of {name:?} in {parent}: {error}"),
+        });
+        entry
+    }
+
+    /// How to open in the source what is opened here with `flags`.
+    fn flags(&self, flags: OpenFlags) -> OFlags {
+        // What O_DIRECT asks of the memory that is read into, no reply can promise.
+        let unwanted = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::DIRECT;
+        let flags = OFlags::from_bits_retain(flags.bits().unsigned_abs()) - unwanted;
+        if !self.writeback.load(Ordering::Relaxed) {
+            return flags;
+        }
+        // With the writeback cache the kernel reads pages that are written in part, of files that were opened only to be
+        // written, too; and it is the kernel that knows where the end of a file is.
+        if flags.contains(OFlags::WRONLY) {
+            flags - OFlags::WRONLY - OFlags::APPEND | OFlags::RDWR
+        } else {
+            flags - OFlags::APPEND
+        }
+    }
+
+    fn opened(&self, file: File, flags: OpenFlags) -> Opened {
+        let direct = self.settings.direct_io || flags.contains(OpenFlags::DIRECT);
+        Opened::new(self.files.insert(file))
+            .direct_io(direct)
+            .keep_cache(self.settings.keep_cache)
+    }
+
+    /// Without extended attributes, the kernel is told so, and does not ask again.
+    fn with_xattrs(&self) -> Result<(), Errno> {
+        self.settings.xattr.then_some(()).ok_or(Errno::ENOSYS)
+    }
+}
+
+impl Filesystem for Passthrough {
+    type Lock = Concurrent;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        let mut wanted = Capabilities::READDIRPLUS
+            | Capabilities::READDIRPLUS_AUTO
+            | Capabilities::PARALLEL_DIROPS;
+        if self.settings.writeback {
+            wanted |= Capabilities::WRITEBACK_CACHE;
+        }
+        // All of them are only to be faster: what the kernel does not have is done without.
+        if let Err(unsupported) = connection.want(wanted) {
+            self.debug(|| unsupported.to_string());
+        }
+        let writeback = connection.wanted().contains(Capabilities::WRITEBACK_CACHE);
+        self.writeback.store(writeback, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        match (self.find(parent, name), self.settings.negative_timeout) {
+            (Err(error), Some(timeout)) if error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(Entry::negative(timeout))
+            }
+            (found, _) => Ok(found?),
+        }
+    }
+
+    fn forget(&self, _: &mut Cx<'_>, ino: Ino, nlookup: u64) {
+        self.debug(|| format!("forget {nlookup} lookups of {ino}"));
+        self.inodes.forget(ino, nlookup);
+    }
+
+    fn getattr(&self, _: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+        let inode = self.inodes.get(ino)?;
+        let attr = inode::attr(inode.number, &inode.metadata()?);
+        Ok((attr, self.settings.timeout))
+    }
+
+    fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
+        let file = changes.fh.map(|fh| self.files.get(fh)).transpose()?;
+        self.inodes.get(ino)?.change(changes, file.as_deref())?;
+        self.getattr(cx, ino, None)
+    }
+
+    fn readlink(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<PathBuf> {
+        Ok(self.inodes.get(ino)?.readlink()?)
+    }
+
+    fn mknod(
+        &self,
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        rdev: u64,
+    ) -> Answer<Entry> {
+        let acting = ActingAs::new(cx.caller())?;
+        self.inodes.get(parent)?.mknod(name, mode, rdev)?;
+        drop(acting);
+        Ok(self.find(parent, name)?)
+    }
+
+    fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
+        let acting = ActingAs::new(cx.caller())?;
+        self.inodes.get(parent)?.mkdir(name, mode)?;
+        drop(acting);
+        Ok(self.find(parent, name)?)
+    }
+
+    fn unlink(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(self.inodes.get(parent)?.unlink(name)?)
+    }
+
+    fn rmdir(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(self.inodes.get(parent)?.rmdir(name)?)
+    }
+
+    fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let acting = ActingAs::new(cx.caller())?;
+        self.inodes.get(parent)?.symlink(target, name)?;
+        drop(acting);
+        Ok(self.find(parent, name)?)
+    }
+
+    fn rename(
+        &self,
+        _: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        let (from, to) = (self.inodes.get(parent)?, self.inodes.get(newparent)?);
+        Ok(from.rename(name, &to, newname, flags)?)
+    }
+
+    fn link(&self, _: &mut Cx<'_>, ino: Ino, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let inode = self.inodes.get(ino)?;
+        self.inodes.get(parent)?.link(&inode, name)?;
+        Ok(self.entry(inode.duplicate()?)?)
+    }
+
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        self.debug(|| format!("open {ino} with {flags:?}"));
+        let file = self.inodes.get(ino)?.open(self.flags(flags))?;
+        Ok(self.opened(file, flags))
+    }
+
+    fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
+        let parent = self.inodes.get(parent)?;
+        let acting = ActingAs::new(cx.caller())?;
+        let file = parent.create(name, self.flags(how.flags), how.mode)?;
+        drop(acting);
+        Ok(Created {
+            entry: self.entry(inode::by_path(&file)?)?,
+            opened: self.opened(file, how.flags),
+        })
+    }
+
+    fn read(
+        &self,
+        _: &mut Cx<'_>,
+        _: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        let file = self.files.get(file.handle())?;
+        out.push_with(out.size(), |room| file.read_at(room, offset))?;
+        Ok(out.finish())
+    }
+
+    fn write(
+        &self,
+        _: &mut Cx<'_>,
+        _: Ino,
+        file: &FileInfo,
+        offset: u64,
+        data: &[u8],
+    ) -> Answer<usize> {
+        Ok(self.files.get(file.handle())?.write_at(data, offset)?)
+    }
+
+    fn flush(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        // Closing a duplicate does what closing does, and says how it went.
+        let duplicate = self.files.get(file.handle())?.try_clone()?;
+        // SAFETY: the duplicate was given up by its owner, and is closed once.
+        let closed = unsafe { rustix::io::try_close(duplicate.into_raw_fd()) };
+        Ok(closed.map_err(io::Error::from)?)
+    }
+
+    fn release(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        self.files.remove(file.handle())?;
+        Ok(())
+    }
+
+    fn fsync(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
+        Ok(sync(&*self.files.get(file.handle())?, datasync)?)
+    }
+
+    fn opendir(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        let directory = Directory {
+            file: self.inodes.get(ino)?.open(OFlags::DIRECTORY)?,
+            names: Mutex::default(),
+        };
+        Ok(Opened::new(self.directories.insert(directory))
+            .keep_cache(self.settings.keep_cache)
+            .cache_readdir(self.settings.cache_readdir))
+    }
+
+    fn readdir(
+        &self,
+        _: &mut Cx<'_>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut out: DirBuf,
+    ) -> Answer<Listing> {
+        let directory = self.directories.get(file.handle())?;
+        let mut names = directory.names.lock();
+        if offset == 0 {
+            *names = inode::names(&directory.file)?;
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let mut listed = false;
+        for (next, entry) in (1..).zip(&*names).skip(start) {
+            let name = &*entry.name;
+            if !out.is_plus() || matches!(name.as_bytes(), b"." | b"..") {
+                let attr = Attr::new(entry.number, entry.mode);
+                if out.add(name, &Entry::new(attr, Duration::ZERO), next) == Added::Full {
+                    break;
+                }
+                listed = true;
+                continue;
+            }
+            let entry = match self.find(ino, name) {
+                Ok(entry) => entry,
+                // Gone meanwhile, or hidden.
+                Err(error) if gone(&error) => continue,
+                // What is listed so far is counted, and has to be answered; the next call then fails.
+                Err(_) if listed => break,
+                Err(error) => return Err(error.into()),
+            };
+            let added = out.add(name, &entry, next);
+            if added != Added::Counted {
+                self.inodes.forget(entry.attr.ino, 1);
+            }
+            if added == Added::Full {
+                break;
+            }
+            listed = true;
+        }
+        Ok(out.finish())
+    }
+
+    fn releasedir(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        self.directories.remove(file.handle())?;
+        Ok(())
+    }
+
+    fn fsyncdir(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
+        Ok(sync(&self.directories.get(file.handle())?.file, datasync)?)
+    }
+
+    fn statfs(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<StatVfs> {
+        Ok(self.inodes.get(ino)?.statfs()?)
+    }
+
+    fn setxattr(
+        &self,
+        _: &mut Cx<'_>,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Answer<()> {
+        self.with_xattrs()?;
+        Ok(self.inodes.get(ino)?.setxattr(name, value, flags)?)
+    }
+
+    fn getxattr(&self, _: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        self.with_xattrs()?;
+        Ok(self.inodes.get(ino)?.getxattr(name)?)
+    }
+
+    fn listxattr(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
+        self.with_xattrs()?;
+        let names = self.inodes.get(ino)?.listxattr()?;
+        let names = names.split(|byte| *byte == 0);
+        let names = names.filter(|name| !name.is_empty());
+        Ok(names.map(OsStr::from_bytes).collect())
+    }
+
+    fn removexattr(&self, _: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
+        self.with_xattrs()?;
+        Ok(self.inodes.get(ino)?.removexattr(name)?)
+    }
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP))
+}
+
+fn sync(file: &File, data_only: bool) -> io::Result<()> {
+    if data_only {
+        file.sync_data()
+    } else {
+        file.sync_all()
+    }
+}
