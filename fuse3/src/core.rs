@@ -131,6 +131,7 @@ impl<F: Filesystem> Core<F> {
             }
             None => {}
         }
+        self.notifications.ready(connection.protocol().1);
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
@@ -143,7 +144,6 @@ impl<F: Filesystem> Core<F> {
         if let Err(error) = released {
             crate::log::warn!("the process in the foreground was not told of success: {error}");
         }
-        self.notifications.ready(connection.protocol().1);
     }
 
     /// Calls `destroy`, once, and only after `init`.
