@@ -8,15 +8,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data,
-    DirBuf, Entry, Errno, FileInfo, Filesystem, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf,
-    RenameFlags, SetAttr, StatVfs, XattrFlags, XattrNames,
+    Added, Answer, Attr, Capabilities, Concurrent, Connection, Context, Copied, CopyFileRange,
+    Create, Created, Data, DirBuf, Entry, Errno, Fallocate, FileInfo, Filesystem, Flock, Guard,
+    Ino, Listing, LockKind, Offset, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
+    Whence, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
-use rustix::fs::OFlags;
+use rustix::fs::{self, FallocateFlags, FlockOperation, OFlags, SeekFrom};
 
 use super::caller::ActingAs;
 use super::handles::Handles;
@@ -120,6 +122,13 @@ impl Passthrough {
             .keep_cache(self.settings.keep_cache)
     }
 
+    fn created(&self, file: File, flags: OpenFlags) -> Answer<Created> {
+        Ok(Created {
+            entry: self.entry(inode::by_path(&file)?)?,
+            opened: self.opened(file, flags),
+        })
+    }
+
     /// Without extended attributes, the kernel is told so, and does not ask again.
     fn with_xattrs(&self) -> Result<(), Errno> {
         self.settings.xattr.then_some(()).ok_or(Errno::ENOSYS)
@@ -136,7 +145,10 @@ impl Filesystem for Passthrough {
         if self.settings.writeback {
             wanted |= Capabilities::WRITEBACK_CACHE;
         }
-        // All of them are only to be faster: what the kernel does not have is done without.
+        if self.settings.flock {
+            wanted |= Capabilities::FLOCK_LOCKS;
+        }
+        // What the kernel does not have is done without: it then is slower, or locks are those of this machine.
         if let Err(unsupported) = connection.want(wanted) {
             self.debug(|| unsupported.to_string());
         }
@@ -241,10 +253,7 @@ impl Filesystem for Passthrough {
         let acting = ActingAs::new(cx.caller())?;
         let file = parent.create(name, self.flags(how.flags), how.mode)?;
         drop(acting);
-        Ok(Created {
-            entry: self.entry(inode::by_path(&file)?)?,
-            opened: self.opened(file, how.flags),
-        })
+        self.created(file, how.flags)
     }
 
     fn read(
@@ -276,7 +285,7 @@ impl Filesystem for Passthrough {
         let duplicate = self.files.get(file.handle())?.try_clone()?;
         // SAFETY: the duplicate was given up by its owner, and is closed once.
         let closed = unsafe { rustix::io::try_close(duplicate.into_raw_fd()) };
-        Ok(closed.map_err(io::Error::from)?)
+        Ok(done(closed)?)
     }
 
     fn release(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
@@ -385,6 +394,88 @@ impl Filesystem for Passthrough {
         self.with_xattrs()?;
         Ok(self.inodes.get(ino)?.removexattr(name)?)
     }
+
+    fn fallocate(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, range: Fallocate) -> Answer<()> {
+        let mode = FallocateFlags::from_bits_retain(range.mode.bits().unsigned_abs());
+        let file = self.files.get(file.handle())?;
+        Ok(done(fs::fallocate(
+            &*file,
+            mode,
+            range.offset,
+            range.length,
+        ))?)
+    }
+
+    fn copy_file_range(&self, _: &mut Cx<'_>, copy: &CopyFileRange<'_>) -> Answer<Copied> {
+        let from = self.files.get(copy.from.file.handle())?;
+        let to = self.files.get(copy.to.file.handle())?;
+        let (mut at, mut to_at) = (copy.from.offset, copy.to.offset);
+        let copied =
+            fs::copy_file_range(&*from, Some(&mut at), &*to, Some(&mut to_at), copy.length);
+        Ok(Copied(done(copied)?))
+    }
+
+    fn lseek(
+        &self,
+        _: &mut Cx<'_>,
+        _: Ino,
+        file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        let to = match whence {
+            Whence::DATA => SeekFrom::Data(offset),
+            Whence::HOLE => SeekFrom::Hole(offset),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        // It moves the offset of the open file, which nothing here uses.
+        let file = self.files.get(file.handle())?;
+        Ok(Offset(done(fs::seek(&*file, to))?))
+    }
+
+    fn tmpfile(&self, cx: &mut Cx<'_>, parent: Ino, how: Create) -> Answer<Created> {
+        let parent = self.inodes.get(parent)?;
+        let acting = ActingAs::new(cx.caller())?;
+        let file = parent.tmpfile(self.flags(how.flags), how.mode)?;
+        drop(acting);
+        self.created(file, how.flags)
+    }
+
+    fn flock(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo, flock: Flock) -> Answer<()> {
+        let operation = match flock.kind {
+            LockKind::Read => FlockOperation::NonBlockingLockShared,
+            LockKind::Write => FlockOperation::NonBlockingLockExclusive,
+            LockKind::Unlock => FlockOperation::Unlock,
+        };
+        let file = self.files.get(file.handle())?;
+        let lock = move || done(fs::flock(&*file, operation));
+        match lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && flock.wait => {}
+            result => return Ok(result?),
+        }
+        // Somebody else has the lock, and a worker that waited for it would be missing for the request that gives it up.
+        let (reply, deferred) = cx.defer();
+        thread::spawn(move || {
+            let answer = loop {
+                thread::sleep(Duration::from_millis(10));
+                match lock() {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        break Err(error.into());
+                    }
+                    Err(_) if reply.interrupted() => break Err(Errno::EINTR.into()),
+                    Err(_) => {}
+                    Ok(()) => break Ok(()),
+                }
+            };
+            reply.send(answer);
+        });
+        Err(deferred.into())
+    }
+}
+
+/// What rustix returns, as what `?` makes an answer of.
+fn done<T>(result: rustix::io::Result<T>) -> io::Result<T> {
+    Ok(result?)
 }
 
 fn gone(error: &io::Error) -> bool {

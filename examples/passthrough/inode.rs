@@ -152,6 +152,12 @@ impl Inode {
         Ok(file.into())
     }
 
+    /// open(2) with O_TMPFILE.
+    pub(crate) fn tmpfile(&self, flags: OFlags, mode: u32) -> io::Result<File> {
+        let flags = flags | OFlags::TMPFILE | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.file, c".", flags, Mode::from_raw_mode(mode))?.into())
+    }
+
     pub(crate) fn mknod(&self, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
         let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
         Ok(fs::mknodat(&self.file, name, kind, mode, device)?)

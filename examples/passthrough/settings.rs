@@ -17,6 +17,8 @@ pub(crate) struct Settings {
     pub(crate) cache_readdir: bool,
     /// Writes go to the page cache first.
     pub(crate) writeback: bool,
+    /// flock(2) locks are taken in the source, where others see them.
+    pub(crate) flock: bool,
     /// There are extended attributes.
     pub(crate) xattr: bool,
     /// What is mounted in the source is hidden, rather than shown.

@@ -194,7 +194,10 @@ impl sealed::Sealed for Opened {}
 impl Payload for Opened {
     #[inline]
     fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.open(*self)
+        match self.check() {
+            Ok(()) => request.open(*self),
+            Err(what) => mistake(request, what),
+        }
     }
 
     fn undo(&self, asked: Asked) -> Undo {
@@ -210,9 +213,10 @@ impl Payload for Opened {
 impl sealed::Sealed for Created {}
 impl Payload for Created {
     fn send(&self, request: Request, asked: Asked) -> Sent {
-        match self.entry.check(asked.made) {
-            Ok(()) => request.create(&self.entry.to_param(), self.opened),
-            Err(what) => mistake(request, what),
+        match (self.entry.check(asked.made), self.opened.check()) {
+            (Ok(()), Ok(())) => request.create(&self.entry.to_param(), self.opened),
+            (Err(what), _) => mistake(request, what),
+            (_, Err(what)) => mistake(request, what),
         }
     }
 
@@ -252,10 +256,7 @@ impl sealed::Sealed for Data<'_> {}
 impl Payload for Data<'_> {
     #[inline]
     fn send(&self, request: Request, asked: Asked) -> Sent {
-        match self.bytes(asked.size) {
-            Ok(bytes) => request.buf(bytes),
-            Err(what) => mistake(request, what),
-        }
+        self.reply(request, asked.size)
     }
 }
 

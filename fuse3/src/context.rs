@@ -74,6 +74,11 @@ impl<'a, F: Filesystem> Context<'a, F> {
         }
     }
 
+    /// The session; `None` in a test of a handler.
+    pub(crate) fn core(&self) -> Option<&Core<F>> {
+        self.core
+    }
+
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
     pub fn caller(&self) -> Caller {
         self.request.as_ref().map_or(self.caller, Caller::of)

@@ -1,10 +1,10 @@
 use std::ffi::c_int;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::sys;
 use crate::wake::Wake;
+use crate::{Agreement, Connection, sys};
 
 /// Why a session was told to end; signal numbers are positive.
 pub(crate) const TERMINATED: c_int = -1;
@@ -31,6 +31,8 @@ pub(crate) struct Control {
     holds: AtomicUsize,
     /// What wakes the thread that runs the loop, while it does and libfuse needs it.
     wake: AtomicPtr<Wake>,
+    /// A member of what `session` points to, once `init` has returned.
+    conn: AtomicPtr<sys::fuse_conn_info>,
 }
 
 impl Control {
@@ -41,7 +43,27 @@ impl Control {
             reason: AtomicI32::new(0),
             holds: AtomicUsize::new(0),
             wake: AtomicPtr::new(ptr::null_mut()),
+            conn: AtomicPtr::new(ptr::null_mut()),
         }
+    }
+
+    /// `init` has returned, which was given `conn`.
+    pub(crate) fn begun(&self, conn: NonNull<sys::fuse_conn_info>) {
+        self.conn.store(conn.as_ptr(), Ordering::SeqCst);
+    }
+
+    /// What the session runs with; `None` before `init` has returned and after the end.
+    pub(crate) fn agreement(&self) -> Option<Agreement> {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        let session = self.session.load(Ordering::SeqCst);
+        let conn = NonNull::new(self.conn.load(Ordering::SeqCst));
+        let agreement = conn.filter(|_| !session.is_null()).map(|conn| {
+            // SAFETY: libfuse's `struct fuse_conn_info` is a member of the session, which lives while `users` counts this
+            // thread (invariant).
+            unsafe { Connection::agreed(conn) }
+        });
+        self.users.fetch_sub(1, Ordering::SeqCst);
+        agreement
     }
 
     /// From now on, `session` can be told to end.

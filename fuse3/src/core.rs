@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -117,7 +118,7 @@ impl<F: Filesystem> Core<F> {
     }
 
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
-        self.counters.request(Operation::Init);
+        self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
             Ok(mut guard) => self.fs.init(&mut guard, connection),
@@ -151,7 +152,7 @@ impl<F: Filesystem> Core<F> {
         if !self.begun.load(Ordering::SeqCst) || self.destroyed.swap(true, Ordering::SeqCst) {
             return;
         }
-        self.counters.request(Operation::Destroy);
+        self.counters.called(Operation::Destroy);
         self.guarded(Operation::Destroy, || {
             match self.lock.enter(Operation::Destroy) {
                 Ok(mut guard) => self.fs.destroy(&mut guard),
@@ -303,6 +304,11 @@ impl<F: Filesystem> Drop for Live<F> {
 }
 
 impl<F: Filesystem> Outlived for Live<F> {
+    fn descriptor(&self) -> c_int {
+        // SAFETY: the session lives (invariant).
+        unsafe { sys::fuse_session_fd(self.session()) }
+    }
+
     fn while_open(&self, send: &mut dyn FnMut()) -> bool {
         // Recursive: what a reply is made of may send another one.
         let open = self.open.read_recursive();

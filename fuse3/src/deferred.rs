@@ -1,3 +1,4 @@
+use std::ffi::c_int;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ pub(crate) trait Outlived: Send + Sync {
 
     /// Runs a function of the file system. A panic of it is counted, and by policy ends the session.
     fn run(&self, callback: Box<dyn FnOnce() + Send>);
+
+    /// The session's descriptor, to be used while it is open.
+    fn descriptor(&self) -> c_int;
 
     /// Takes back what an answer gave out that was not taken.
     fn undo(self: Arc<Self>, undo: Undo);

@@ -7,8 +7,8 @@ use crate::{
     AccessMode, Answer, Attr, Block, Connection, Context, Copied, CopyFileRange, Create, Created,
     Data, DirBuf, Entry, Errno, Fallocate, FileInfo, FileLock, Flock, Guard, Ino, Ioctl,
     IoctlReply, Listing, Locking, Offset, OpenFlags, Opened, PollEvents, PollHandle, ReadBuf,
-    RenameFlags, SetAttr, SetLock, StatVfs, Statx, StatxFlags, StatxMask, Whence, XattrFlags,
-    XattrNames,
+    RenameFlags, SetAttr, SetLock, StatVfs, Statx, StatxFlags, StatxMask, Whence, WriteData,
+    XattrFlags, XattrNames,
 };
 
 /// `struct fuse_lowlevel_ops`, llfuse's `Operations`: a file system.
@@ -239,7 +239,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     }
 
     /// `write`: writes `data` at `offset`, and returns how much: all of it, or the rest is an error to the caller unless
-    /// the file is `direct_io`. The default is ENOSYS.
+    /// the file is `direct_io`. Called by the default of [`write_buf`](Self::write_buf). The default is ENOSYS.
     fn write(
         &self,
         cx: &mut Context<'_, Self>,
@@ -250,6 +250,22 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ) -> Answer<usize> {
         let _ = (cx, ino, file, offset, data);
         Err(Errno::ENOSYS.into())
+    }
+
+    /// `write_buf`: as [`write`](Self::write), with data that may be in a pipe and can be spliced into a file.
+    ///
+    /// They are in a pipe where [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) was asked for, and in memory otherwise, and when
+    /// they are little. The default calls `write`, with what was read out of the pipe.
+    fn write_buf(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut data: WriteData<'_>,
+    ) -> Answer<usize> {
+        let bytes = data.bytes()?;
+        self.write(cx, ino, file, offset, bytes)
     }
 
     /// `flush`: close(2), of each duplicate of the descriptor. Its error is that of close.
@@ -413,7 +429,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS). The default is ENOSYS, which the caller gets.
     ///
     /// A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
-    /// answered later, with [`Context::defer`]; when it is interrupted meanwhile, its answer is EINTR:
+    /// answered later, with [`Context::defer`]; when it is interrupted meanwhile, its answer is EINTR, which
+    /// [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give:
     ///
     /// ```
     /// # use fuse3::{Answer, Context, Errno, FileInfo, FileLock, Filesystem, GlobalLock, Ino, LockKind, Reply, SetLock};

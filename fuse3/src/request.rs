@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::core::discard;
 use crate::interrupt::{Interrupts, interrupted};
-use crate::{Errno, OpenFlags, Opened, sys};
+use crate::{Errno, Opened, sys};
 
 /// A request that has not been answered: the only owner of its `fuse_req_t`.
 ///
@@ -126,7 +126,7 @@ impl Request {
     }
 
     pub(crate) fn create(self, entry: &sys::fuse_entry_param, opened: Opened) -> Sent {
-        let fi = opened.to_file_info(OpenFlags::empty());
+        let fi = opened.to_file_info();
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `entry` and `fi` live.
         sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
@@ -147,7 +147,7 @@ impl Request {
 
     #[inline]
     pub(crate) fn open(self, opened: Opened) -> Sent {
-        let fi = opened.to_file_info(OpenFlags::empty());
+        let fi = opened.to_file_info();
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `fi` lives.
         sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
@@ -170,6 +170,52 @@ impl Request {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `start` points to `data.len()` bytes.
         sent(unsafe { sys::fuse_reply_buf(req, start, data.len()) })
+    }
+
+    /// The slices, one after the other; at most 1000 of them.
+    pub(crate) fn slices(self, slices: &[&[u8]]) -> Sent {
+        let iov: Vec<_> = slices
+            .iter()
+            .map(|slice| libc::iovec {
+                iov_base: slice.as_ptr().cast_mut().cast(),
+                iov_len: slice.len(),
+            })
+            .collect();
+        let count = c_int::try_from(iov.len()).unwrap_or(c_int::MAX);
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `iov` has `count` elements, which libfuse reads from.
+        sent(unsafe { sys::fuse_reply_iov(req, iov.as_ptr(), count) })
+    }
+
+    /// The buffers that the first element of `bufs` has, in memory and in files; the other elements are room for them.
+    ///
+    /// When they cannot be read, libfuse answers that error. They are spliced where it was asked for.
+    pub(crate) fn data(self, bufs: &mut [sys::fuse_bufvec]) -> Sent {
+        // Without effect unless it was asked for in `init`.
+        let flags = sys::fuse_buf_copy_flags_FUSE_BUF_SPLICE_MOVE;
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `bufs` is valid for what its `count` says, and what it
+        // points to lives.
+        sent(unsafe { sys::fuse_reply_data(req, bufs.as_mut_ptr(), flags) })
+    }
+
+    /// `fuse_req_get_payload()`: where the answer of a request over io_uring goes, which is its own until it is answered.
+    ///
+    /// `None` for one that came over the descriptor. The bytes are what an earlier request has left.
+    pub(crate) fn payload(&self) -> Option<NonNull<[u8]>> {
+        let mut payload = ptr::null_mut();
+        let mut size = 0;
+        // SAFETY: the request is unanswered (invariant); null is allowed where the registration is not wanted.
+        let result = unsafe {
+            sys::fuse_req_get_payload(
+                self.as_ptr(),
+                &raw mut payload,
+                &raw mut size,
+                ptr::null_mut(),
+            )
+        };
+        let payload = NonNull::new(payload.cast::<u8>()).filter(|_| result == 0)?;
+        Some(NonNull::slice_from_raw_parts(payload, size))
     }
 
     pub(crate) fn statfs(self, stat: &libc::statvfs) -> Sent {

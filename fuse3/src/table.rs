@@ -22,7 +22,7 @@ use crate::sys::{
 };
 use crate::{
     AccessMode, Connection, Create, DirBuf, FileInfo, Filesystem, Ino, Operation, ReadBuf,
-    RenameFlags, SetAttr, XattrFlags,
+    RenameFlags, SetAttr, WriteData, XattrFlags,
 };
 
 /// The `fuse_lowlevel_ops` of a file system.
@@ -57,7 +57,8 @@ impl<F: Filesystem> Table<F> {
         ops.link = Some(link::<F>);
         ops.open = Some(open::<F>);
         ops.read = Some(read::<F>);
-        ops.write = Some(write::<F>);
+        // It comes first; with it, libfuse calls no `write`.
+        ops.write_buf = Some(write_buf::<F>);
         ops.flush = Some(flush::<F>);
         ops.release = Some(release::<F>);
         ops.fsync = Some(fsync::<F>);
@@ -118,6 +119,7 @@ unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_
     // SAFETY: `conn` is what libfuse passed, and `connection` is gone when this returns.
     let mut connection = unsafe { Connection::new(conn) };
     core.begin(&mut connection);
+    core.control.begun(conn);
 }
 
 unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
@@ -384,23 +386,22 @@ unsafe extern "C" fn read<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn write<F: Filesystem>(
+unsafe extern "C" fn write_buf<F: Filesystem>(
     req: fuse_req_t,
     ino: fuse_ino_t,
-    data: *const c_char,
-    size: usize,
+    bufs: *mut fuse_bufvec,
     offset: libc::off_t,
     fi: *mut fuse_file_info,
 ) {
     let ino = Ino(ino);
+    // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread, until this returns.
+    let data = unsafe { WriteData::borrow(bufs) };
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(data.len())) };
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
-    // SAFETY: `data` points into the request, after its header, and has `size` bytes.
-    let data = unsafe { slice::from_raw_parts(data.cast::<u8>(), size) };
     call.answer(Operation::Write, |fs, cx| {
-        fs.write(cx, ino, file, bits(offset), data)
+        fs.write_buf(cx, ino, file, bits(offset), data)
     });
 }
 

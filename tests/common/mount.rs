@@ -258,7 +258,7 @@ fn can_mount() -> Result<(), String> {
         .find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     const CAP_SYS_ADMIN: u32 = 21;
-    if is_root() && effective.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 0) {
+    if is_root() && effective.is_some_and(|bits| (bits >> CAP_SYS_ADMIN) & 1 == 0) {
         return Err("root may not mount here (no CAP_SYS_ADMIN)".to_owned());
     }
     if !is_root()

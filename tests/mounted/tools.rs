@@ -10,7 +10,8 @@ use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Copied, CopyFileRange, Create, Created, Entry,
     Errno, Fallocate, Fh, FileInfo, FileLock, Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl,
     IoctlCommand, IoctlFlags, IoctlReply, LockKind, LockOwner, Offset, OpenFlags, Opened,
-    PollEvents, PollHandle, Reply, Session, SetLock, Whence,
+    PollEvents, PollHandle, Reply, Session, SetLock, Statx, StatxFlags, StatxMask, Timestamp,
+    Whence,
 };
 
 use crate::fixture::Mount;
@@ -18,6 +19,9 @@ use crate::fixture::Mount;
 /// Where the hole begins that each file has to its end.
 pub(crate) const HOLE: u64 = 4096;
 pub(crate) const SIZE: u64 = 10_000;
+
+/// When each file was made.
+pub(crate) const BORN: Timestamp = Timestamp::new(1_000_000_007, 5);
 
 /// Takes 8 bytes, and gives them back the other way round.
 pub(crate) const REVERSE: IoctlCommand = IoctlCommand::read_write::<[u8; 8]>(b'E', 7);
@@ -274,6 +278,19 @@ impl Filesystem for Tools {
             Whence::HOLE if offset < SIZE => Ok(Offset(offset.max(HOLE))),
             _ => Err(Errno::ENXIO.into()),
         }
+    }
+
+    fn statx(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _: Option<&FileInfo>,
+        _: StatxFlags,
+        mask: StatxMask,
+    ) -> Answer<(Statx, Duration)> {
+        let wanted = mask.contains(StatxMask::BTIME);
+        cx.calls.push(format!("statx {ino} {wanted}"));
+        Ok((Statx::new(attr(ino)).btime(BORN), Duration::ZERO))
     }
 
     fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {

@@ -4,7 +4,9 @@
 //! kernel at the other end.
 
 mod attributes;
+mod connection;
 mod context;
+mod data;
 mod deferred;
 mod devices;
 mod directories;
@@ -25,4 +27,5 @@ mod proto;
 mod ranges;
 mod recorder;
 mod session;
+mod transfer;
 mod xattrs;

@@ -69,7 +69,6 @@ pub(crate) mod init {
     pub(crate) const READDIRPLUS_AUTO: u32 = 1 << 14;
     pub(crate) const ASYNC_DIO: u32 = 1 << 15;
     pub(crate) const WRITEBACK_CACHE: u32 = 1 << 16;
-    pub(crate) const PARALLEL_DIROPS: u32 = 1 << 18;
     pub(crate) const MAX_PAGES: u32 = 1 << 22;
     pub(crate) const INIT_EXT: u32 = 1 << 30;
     /// What Linux 6.18 offers: all but FILE_OPS, MAP_ALIGNMENT and the reserved bit, which it never did.
@@ -100,6 +99,8 @@ pub(crate) mod fopen {
     pub(crate) const KEEP_CACHE: u32 = 1 << 1;
     pub(crate) const NONSEEKABLE: u32 = 1 << 2;
     pub(crate) const CACHE_DIR: u32 = 1 << 3;
+    pub(crate) const NOFLUSH: u32 = 1 << 5;
+    pub(crate) const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 }
 
 /// The process that requests come from, unless they say otherwise.
