@@ -286,7 +286,7 @@ fn what_is_stored_is_read_and_retrieved() {
     let notifier = mount.handle().notifier();
     let b = vec![b'b'; A.len()];
     notifier.store(Ino(2), 0, b.clone());
-    let queued = notifier.retrieve(Ino(2), 10, 2 * PAGE as u32);
+    let queued = notifier.retrieve(Ino(2), 10, 8192);
     let lock = GlobalLock::new(());
     let retrieved = lock.unlocked(|proof| queued.wait(proof, DEADLINE));
     let retrieved = retrieved.unwrap().unwrap();
