@@ -22,6 +22,8 @@ const FEATURES: &[(&str, &str, &str)] = &[
         "bool fuse_set_feature_flag(",
     ),
     ("request_timeout", "fuse_common.h", "request_timeout;"),
+    ("no_interrupt", "fuse_common.h", "no_interrupt : 1"),
+    ("buf_mem_size", "fuse_common.h", "size_t mem_size;"),
     (
         "expire_entry",
         "fuse_lowlevel.h",
@@ -62,7 +64,7 @@ const FEATURES: &[(&str, &str, &str)] = &[
 /// Functions that wrapper.h's shim replaces under the same name.
 const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_session_loop_mt(_31|_32|_312)?\
     |fuse_parse_cmdline(_30|_312)?|fuse_session_custom_io(_30|_317)?|fuse_(set|unset|get)_feature_flag\
-    |fuse_lowlevel_notify_expire_entry";
+    |fuse_lowlevel_notify_expire_entry|fuse_req_get_payload";
 
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");
@@ -197,7 +199,7 @@ fn generate(libfuse: &Libfuse) {
         .blocklist_type("stat|statx|statvfs|flock|iovec|timespec|__[a-z0-9_]+_t")
         .blocklist_type("(dev|gid|mode|off|pid|size|ssize|uid)_t")
         .raw_line(
-            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, uid_t};",
+            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, statx, uid_t};",
         )
         .generate_comments(false)
         .layout_tests(true)

@@ -23,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* bindgen evaluates no macro that calls another. */
 enum { fuse3_header_version = FUSE_VERSION };
@@ -170,6 +171,218 @@ static inline int shim_fuse_get_feature_flag(struct fuse_conn_info *conn, uint64
 	return fuse_get_feature_flag(conn, flag);
 #else
 	return (conn->want & flag) == flag;
+#endif
+}
+
+/* ---- Operations that not every header has ---- */
+
+/*
+ * fuse3_ops_set_X() puts a handler into the slot X and returns 1, or returns 0
+ * when the header does not know it: no request for it will ever arrive.
+ */
+static inline int
+fuse3_ops_set_tmpfile(struct fuse_lowlevel_ops *ops,
+		      void (*handler)(fuse_req_t req, fuse_ino_t parent, mode_t mode,
+				      struct fuse_file_info *fi))
+{
+#ifdef FUSE3_HAVE_TMPFILE
+	ops->tmpfile = handler;
+	return 1;
+#else
+	(void)ops, (void)handler;
+	return 0;
+#endif
+}
+
+static inline int
+fuse3_ops_set_statx(struct fuse_lowlevel_ops *ops,
+		    void (*handler)(fuse_req_t req, fuse_ino_t ino, int flags, int mask,
+				    struct fuse_file_info *fi))
+{
+#ifdef FUSE3_HAVE_STATX
+	ops->statx = handler;
+	return 1;
+#else
+	(void)ops, (void)handler;
+	return 0;
+#endif
+}
+
+static inline int
+fuse3_ops_set_syncfs(struct fuse_lowlevel_ops *ops,
+		     void (*handler)(fuse_req_t req, fuse_ino_t ino))
+{
+#ifdef FUSE3_HAVE_SYNCFS
+	ops->syncfs = handler;
+	return 1;
+#else
+	(void)ops, (void)handler;
+	return 0;
+#endif
+}
+
+/*
+ * The answer of the slot statx: `statx` is a struct statx. Where there is no
+ * such slot, nobody has such a request.
+ */
+static inline int fuse3_reply_statx(fuse_req_t req, int flags, void *statx,
+				    double attr_timeout)
+{
+#ifdef FUSE3_HAVE_STATX
+	return fuse_reply_statx(req, flags, statx, attr_timeout);
+#else
+	(void)flags, (void)statx, (void)attr_timeout;
+	return fuse_reply_err(req, ENOSYS);
+#endif
+}
+
+/* The FUSE_CAP_* that this header knows and whose libfuse tells the kernel of them, or heeds them itself. */
+static inline uint64_t fuse3_known_capabilities(void)
+{
+	uint64_t known = FUSE_CAP_ASYNC_READ | FUSE_CAP_POSIX_LOCKS | FUSE_CAP_ATOMIC_O_TRUNC |
+		FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_DONT_MASK | FUSE_CAP_SPLICE_WRITE |
+		FUSE_CAP_SPLICE_MOVE | FUSE_CAP_SPLICE_READ | FUSE_CAP_FLOCK_LOCKS |
+		FUSE_CAP_IOCTL_DIR | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS |
+		FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_ASYNC_DIO | FUSE_CAP_WRITEBACK_CACHE |
+		FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS |
+		FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA;
+
+#ifdef FUSE3_HAVE_WANT_EXT
+	/* Older ones set these by default and send neither. */
+	known |= FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV;
+#endif
+#ifdef FUSE_CAP_EXPIRE_ONLY
+	known |= FUSE_CAP_EXPIRE_ONLY;
+#endif
+#ifdef FUSE_CAP_SETXATTR_EXT
+	known |= FUSE_CAP_SETXATTR_EXT;
+#endif
+#if defined(FUSE_CAP_HANDLE_KILLPRIV_V2) && defined(FUSE3_HAVE_KILL_SUIDGID)
+	/* Without the bit in struct fuse_file_info nobody knows when to drop them. */
+	known |= FUSE_CAP_HANDLE_KILLPRIV_V2;
+#endif
+#ifdef FUSE_CAP_DIRECT_IO_ALLOW_MMAP
+	known |= FUSE_CAP_DIRECT_IO_ALLOW_MMAP;
+#endif
+#ifdef FUSE_CAP_PASSTHROUGH
+	known |= FUSE_CAP_PASSTHROUGH;
+#endif
+#ifdef FUSE_CAP_NO_EXPORT_SUPPORT
+	known |= FUSE_CAP_NO_EXPORT_SUPPORT;
+#endif
+#ifdef FUSE_CAP_OVER_IO_URING
+	known |= FUSE_CAP_OVER_IO_URING;
+#endif
+#ifdef FUSE_CAP_ALLOW_IDMAP
+	known |= FUSE_CAP_ALLOW_IDMAP;
+#endif
+#ifdef FUSE_CAP_SECURITY_CTX
+	known |= FUSE_CAP_SECURITY_CTX;
+#endif
+	return known;
+}
+
+/*
+ * fuse3_conn_get_X() returns the member X, or -1 when the header does not know
+ * it. fuse3_conn_set_X() returns 1, or 0 when the header does not know it.
+ */
+#define FUSE3_CONN_MEMBER(member)                                                      \
+	static inline int64_t fuse3_conn_get_##member(const struct fuse_conn_info *conn)   \
+	{                                                                                  \
+		return conn->member;                                                       \
+	}                                                                                  \
+	static inline int fuse3_conn_set_##member(struct fuse_conn_info *conn,             \
+						  uint32_t value)                          \
+	{                                                                                  \
+		conn->member = value;                                                      \
+		return 1;                                                                  \
+	}
+#define FUSE3_CONN_NO_MEMBER(member)                                                   \
+	static inline int64_t fuse3_conn_get_##member(const struct fuse_conn_info *conn)   \
+	{                                                                                  \
+		(void)conn;                                                                \
+		return -1;                                                                 \
+	}                                                                                  \
+	static inline int fuse3_conn_set_##member(struct fuse_conn_info *conn,             \
+						  uint32_t value)                          \
+	{                                                                                  \
+		(void)conn, (void)value;                                                   \
+		return 0;                                                                  \
+	}
+
+FUSE3_CONN_MEMBER(proto_major)
+FUSE3_CONN_MEMBER(proto_minor)
+FUSE3_CONN_MEMBER(max_write)
+FUSE3_CONN_MEMBER(max_readahead)
+FUSE3_CONN_MEMBER(max_background)
+FUSE3_CONN_MEMBER(congestion_threshold)
+FUSE3_CONN_MEMBER(time_gran)
+#ifdef FUSE3_HAVE_PASSTHROUGH
+FUSE3_CONN_MEMBER(max_backing_stack_depth)
+#else
+FUSE3_CONN_NO_MEMBER(max_backing_stack_depth)
+#endif
+#ifdef FUSE3_HAVE_NO_INTERRUPT
+FUSE3_CONN_MEMBER(no_interrupt)
+#else
+FUSE3_CONN_NO_MEMBER(no_interrupt)
+#endif
+#ifdef FUSE3_HAVE_REQUEST_TIMEOUT
+FUSE3_CONN_MEMBER(request_timeout)
+#else
+FUSE3_CONN_NO_MEMBER(request_timeout)
+#endif
+
+#undef FUSE3_CONN_MEMBER
+#undef FUSE3_CONN_NO_MEMBER
+
+/* Writes of more than 256 pages, with a kernel that allows them; before 3.17.2 libfuse's own buffer was the limit. */
+static inline int fuse3_has_large_writes(void)
+{
+#ifdef FUSE3_HAVE_BUF_MEM_SIZE
+	return 1;
+#else
+	return 0;
+#endif
+}
+
+/* ---- Passthrough: without a request, and with errno ---- */
+
+/* struct fuse_backing_map and its ioctls of linux/fuse.h, which older systems' headers lack. */
+struct fuse3_backing_map {
+	int32_t fd;
+	uint32_t flags;
+	uint64_t padding;
+};
+
+/* The id, from 1 on, or a negative errno. `device` is the session's descriptor. */
+static inline int fuse3_backing_open(int device, int fd)
+{
+	struct fuse3_backing_map map = { fd, 0, 0 };
+	int id = ioctl(device, _IOW(229, 1, struct fuse3_backing_map), &map);
+
+	return id < 0 ? -errno : id;
+}
+
+/* 0 or a negative errno. */
+static inline int fuse3_backing_close(int device, int32_t id)
+{
+	uint32_t closed = id;
+
+	return ioctl(device, _IOW(229, 2, uint32_t), &closed) < 0 ? -errno : 0;
+}
+
+/* ---- Requests over io_uring: absent before 3.18 ---- */
+
+/* Negative when the request did not come over io_uring. */
+static inline int shim_fuse_req_get_payload(fuse_req_t req, char **payload, size_t *size,
+					    void **mr)
+{
+#ifdef FUSE3_HAVE_IO_URING
+	return fuse_req_get_payload(req, payload, size, mr);
+#else
+	(void)req, (void)payload, (void)size, (void)mr;
+	return -ENOTSUP;
 #endif
 }
 

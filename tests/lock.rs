@@ -496,7 +496,7 @@ mod released {
             let lock = GlobalLock::new(0);
             let mut held = lock.lock().unwrap();
             let panic = catch_unwind(AssertUnwindSafe(|| {
-                held.released(|_| -> () { resume_unwind(Box::new("from inside")) });
+                held.released::<()>(|_| resume_unwind(Box::new("from inside")));
             }));
             assert_eq!(message(&*panic.unwrap_err()), "from inside");
             assert!(lock.is_held());
@@ -631,7 +631,7 @@ mod released {
         let mut held = lock.lock().unwrap();
         let mut smuggled: Option<Locked<'_, i32>> = None;
         let panic = catch_unwind(AssertUnwindSafe(|| {
-            held.released(|_| -> () {
+            held.released::<()>(|_| {
                 smuggled = Some(lock.lock().unwrap());
                 resume_unwind(Box::new("from inside"))
             });

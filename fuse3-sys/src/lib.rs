@@ -30,8 +30,8 @@ pub use macros::{
 pub use shim::{
     fuse_get_feature_flag, fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
     fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads,
-    fuse_lowlevel_notify_expire_entry, fuse_parse_cmdline, fuse_session_custom_io,
-    fuse_session_loop, fuse_session_loop_mt, fuse_session_new, fuse_set_feature_flag,
-    fuse_unset_feature_flag,
+    fuse_lowlevel_notify_expire_entry, fuse_parse_cmdline, fuse_req_get_payload,
+    fuse_session_custom_io, fuse_session_loop, fuse_session_loop_mt, fuse_session_new,
+    fuse_set_feature_flag, fuse_unset_feature_flag,
 };
 pub use version::{LayoutMismatch, check_layout, header_version, library_version};

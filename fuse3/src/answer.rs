@@ -58,7 +58,7 @@ impl<T> fmt::Display for Unanswered<T> {
 pub struct Asked {
     /// The inode the request is about, or the parent of the name.
     pub(crate) ino: Ino,
-    /// Bytes asked for or given, of `read`, `write`, `readdir` and extended attributes.
+    /// Bytes asked for or given, of `read`, `write`, `readdir`, `copy_file_range`, `ioctl` and extended attributes.
     pub(crate) size: usize,
     /// `O_*` of `open` and `create`.
     pub(crate) flags: c_int,
@@ -137,7 +137,7 @@ pub trait Payload: sealed::Sealed {
     }
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
 }
 
@@ -145,7 +145,7 @@ mod sealed {
 ///
 /// Reported as not taken, so that what the answer gave out is taken back.
 #[cold]
-fn mistake(request: Request, what: impl fmt::Display) -> Sent {
+pub(crate) fn mistake(request: Request, what: impl fmt::Display) -> Sent {
     crate::log::error!("{what}; the caller gets EIO");
     // Whether the caller takes the EIO or is gone makes no difference.
     let _ = request.err(Errno::EIO);
@@ -194,7 +194,10 @@ impl sealed::Sealed for Opened {}
 impl Payload for Opened {
     #[inline]
     fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.open(*self)
+        match self.check() {
+            Ok(()) => request.open(*self),
+            Err(what) => mistake(request, what),
+        }
     }
 
     fn undo(&self, asked: Asked) -> Undo {
@@ -210,9 +213,10 @@ impl Payload for Opened {
 impl sealed::Sealed for Created {}
 impl Payload for Created {
     fn send(&self, request: Request, asked: Asked) -> Sent {
-        match self.entry.check(asked.made) {
-            Ok(()) => request.create(&self.entry.to_param(), self.opened),
-            Err(what) => mistake(request, what),
+        match (self.entry.check(asked.made), self.opened.check()) {
+            (Ok(()), Ok(())) => request.create(&self.entry.to_param(), self.opened),
+            (Err(what), _) => mistake(request, what),
+            (_, Err(what)) => mistake(request, what),
         }
     }
 
@@ -252,10 +256,7 @@ impl sealed::Sealed for Data<'_> {}
 impl Payload for Data<'_> {
     #[inline]
     fn send(&self, request: Request, asked: Asked) -> Sent {
-        match self.bytes(asked.size) {
-            Ok(bytes) => request.buf(bytes),
-            Err(what) => mistake(request, what),
-        }
+        self.reply(request, asked.size)
     }
 }
 

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use crate::control::Control;
 use crate::core::{Core, Live};
+use crate::notify::{Hub, OnError};
 use crate::options::Options;
 use crate::table::Table;
-use crate::{Filesystem, MountError, OptionError, Session, log, mount, sys};
+use crate::{
+    Filesystem, MountError, Notification, NotifyError, OptionError, Session, log, mount, sys,
+};
 
 /// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
 /// lives, either way.
@@ -29,6 +32,7 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    on_notify_error: Option<OnError>,
     pub(crate) settings: Settings,
 }
 
@@ -62,6 +66,7 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            on_notify_error: None,
             settings,
         }
     }
@@ -159,7 +164,12 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
-    /// `clone_fd`: each worker has a descriptor of its own.
+    /// `clone_fd`: each worker has a descriptor of its own, which is closed when the worker has ended and the last request
+    /// that came by it has been answered.
+    ///
+    /// So a [`Reply`](crate::Reply) that outlives the session keeps a descriptor, and with it the connection: until it is
+    /// dropped, or sent, the clients that still wait go on waiting, unless the connection is aborted. Without `clone_fd`,
+    /// they get ENOTCONN or ECONNABORTED when the session ends.
     pub fn clone_fd(mut self, clone_fd: bool) -> Self {
         self.settings.clone_fd = clone_fd;
         self
@@ -187,6 +197,19 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// What is told of [queued notifications](crate::Notifier) that the kernel did not take, on the thread that sends them.
+    ///
+    /// Unless set, they are logged, but for ENOENT: the kernel did not know the inode or the name then, so that nothing
+    /// was out of date; and but for EBADF, ENODEV and ENOTCONN, which are normal while the file system is unmounted. A
+    /// panic is caught, and logged.
+    pub fn on_notify_error(
+        mut self,
+        told: impl Fn(&Notification, NotifyError) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_notify_error = Some(Box::new(told));
+        self
+    }
+
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
@@ -208,7 +231,8 @@ impl<F: Filesystem> Builder<F> {
         let core = Arc::new(Core::new(
             Arc::new(self.fs),
             self.lock,
-            control,
+            Arc::clone(&control),
+            Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
         ));
         let mut arguments = vec![OsString::from("fuse3")];
@@ -218,7 +242,7 @@ impl<F: Filesystem> Builder<F> {
         }
         let session = new_session(arguments, &core)?;
         // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
-        let live = unsafe { Live::new(session, core) };
+        let live = unsafe { Live::new(session, Arc::clone(&core)) };
         // SAFETY: the session was just made, and `mount_point` lives; libfuse copies it.
         let mounted = || unsafe { sys::fuse_session_mount(session.as_ptr(), mount_point.as_ptr()) };
         let (result, said) = log::listen(mounted);
@@ -233,7 +257,7 @@ impl<F: Filesystem> Builder<F> {
         let mut settings = self.settings;
         // There is nothing to unmount then, so that libfuse would not end the connection either.
         settings.keep_mounted |= mount::descriptor(path).is_some();
-        Ok(Session::new(live, settings))
+        Ok(Session::new(live, core, settings))
     }
 }
 
@@ -256,7 +280,7 @@ fn new_session<F: Filesystem>(
             return Err(refused("out of memory".to_owned()));
         }
     }
-    let ops = Table::<F>::OPS;
+    let ops = Table::<F>::ops();
     let userdata = Arc::as_ptr(core).cast_mut().cast();
     // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
     let new = || unsafe {

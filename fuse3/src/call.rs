@@ -1,11 +1,14 @@
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::Weak;
 
 use crate::answer::{Asked, Payload};
 use crate::context::Caller;
 use crate::core::Core;
+use crate::deferred::Outlived;
+use crate::notify::current::Current;
 use crate::request::Request;
-use crate::{Answer, Context, Errno, Filesystem, Locking, Operation, Unanswered, sys};
+use crate::{Answer, Context, Errno, Filesystem, Locking, NotifyError, Operation, Unanswered, sys};
 
 /// While it lives, the thread cannot be cancelled: libfuse cancels its workers over io_uring while they are in handlers,
 /// and a forced unwind through Rust aborts the process.
@@ -58,7 +61,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let uncancelled = Uncancelled::new();
         // SAFETY: the caller promises that libfuse passed `req` to a handler.
         let userdata = unsafe { sys::fuse_req_userdata(req) };
-        // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives it.
+        // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives its loop.
         let core = unsafe { &*userdata.cast::<Core<F>>() };
         // SAFETY: the caller promises it.
         let request = unsafe { Request::take(req) };
@@ -68,6 +71,11 @@ impl<'c, F: Filesystem> Call<'c, F> {
             asked,
             _uncancelled: uncancelled,
         }
+    }
+
+    /// The session, for what may outlive it.
+    pub(crate) fn session(&self) -> Weak<dyn Outlived> {
+        self.core.session()
     }
 
     /// Runs the handler with the lock held, and sends what it returns with the lock released.
@@ -95,6 +103,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
                 Errno::EDEADLK
             })?;
             let mut cx = Context::new(guard, Caller::default(), &mut request, asked, Some(core));
+            let _current = Current::enter(core.notifications.id(), operation, asked.ino);
             handler(&core.fs, &mut cx)
         });
         core.guarded(operation, || {
@@ -126,6 +135,22 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let caller = Caller::of(&request);
         request.none();
         core.call_unanswered(operation, caller, asked, handler);
+    }
+}
+
+impl<F: Filesystem> Call<'_, F> {
+    /// `retrieve_reply`, which no handler is called for, and the kernel wants no answer to.
+    pub(crate) fn retrieved(self, ticket: usize, offset: u64, data: Result<Vec<u8>, NotifyError>) {
+        let Self {
+            core,
+            request,
+            asked,
+            _uncancelled,
+        } = self;
+        core.counters.request(Operation::RetrieveReply);
+        request.none();
+        core.notifications
+            .retrieved(ticket, asked.ino, offset, data);
     }
 }
 

@@ -1,11 +1,14 @@
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use crate::answer::{Asked, Payload};
-use crate::core::Core;
+use crate::core::{Core, discard};
+use crate::interrupt::Callback;
+use crate::lock::{Deadline, Waking};
 use crate::request::Request;
-use crate::{Deferred, Filesystem, Locking, Reply, sys};
+use crate::{Condvar, Deferred, Errno, Filesystem, Locking, Reply, Woken, sys};
 
 /// What the lock of the file system `F` gives a handler: [`Locked`](crate::Locked), or [`NoLock`](crate::NoLock).
 pub type Guard<'a, F> = <<F as Filesystem>::Lock as Locking>::Guard<'a>;
@@ -71,6 +74,11 @@ impl<'a, F: Filesystem> Context<'a, F> {
         }
     }
 
+    /// The session; `None` in a test of a handler.
+    pub(crate) fn core(&self) -> Option<&Core<F>> {
+        self.core
+    }
+
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
     pub fn caller(&self) -> Caller {
         self.request.as_ref().map_or(self.caller, Caller::of)
@@ -127,13 +135,140 @@ impl<'a, F: Filesystem> Context<'a, F> {
 
     /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this request to end; EINTR ends it.
     ///
-    /// Over io_uring the kernel does not say.
+    /// The kernel sends INTERRUPT for a request that a handler has, and waits for the answer all the same, whatever the
+    /// signal: until it comes, not even SIGKILL ends the caller. So whatever may take long asks now and then, waits by
+    /// [`wait_while`](Self::wait_while), or is told by [`on_interrupt`](Self::on_interrupt).
+    ///
+    /// An interrupt is read by a worker: with one worker, it comes when the handler has returned. None ever comes over
+    /// io_uring, and in a session whose `init` asked for `no_interrupt`; then all of these wait as if nobody was
+    /// interrupted. False as well where there is no answer to give (any more): in `forget`, and after `defer`, which
+    /// hands this over to [`Reply::interrupted`].
     pub fn interrupted(&self) -> bool {
-        let Some(request) = &self.request else {
-            return false;
-        };
-        // SAFETY: the request is unanswered.
-        unsafe { sys::fuse_req_interrupted(request.as_ptr()) != 0 }
+        self.request.as_ref().is_some_and(Request::is_interrupted)
+    }
+
+    /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been.
+    ///
+    /// For what can be told to stop, when it would otherwise take long:
+    ///
+    /// ```
+    /// # use fuse3::{Answer, Concurrent, Context, Data, FileInfo, Filesystem, Ino, ReadBuf};
+    /// # use std::sync::Arc;
+    /// # struct Download;
+    /// # impl Download {
+    /// #     fn begin(_: Ino, _: u64, _: usize) -> Arc<Self> { Arc::new(Self) }
+    /// #     fn cancel(&self) {}
+    /// #     fn finish(&self) -> std::io::Result<Vec<u8>> { Ok(Vec::new()) }
+    /// # }
+    /// # struct Fs;
+    /// impl Filesystem for Fs {
+    ///     type Lock = Concurrent;
+    ///
+    ///     fn read(
+    ///         &self,
+    ///         cx: &mut Context<'_, Self>,
+    ///         ino: Ino,
+    ///         _: &FileInfo,
+    ///         offset: u64,
+    ///         out: ReadBuf,
+    ///     ) -> Answer<Data<'_>> {
+    ///         let download = Download::begin(ino, offset, out.size());
+    ///         let it = Arc::clone(&download);
+    ///         cx.on_interrupt(move || it.cancel());
+    ///         let data = download.finish()?; // EINTR once it is cancelled
+    ///         Ok(out.copy_from(&data))
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// `f` runs on a thread of its own that holds nothing, so that it may take the global lock. It runs at most once, and
+    /// never begins after the answer; if it has begun before, it may go on beside and after it. The request is
+    /// unregistered before it is answered, and what `f` has captured is dropped then, when it did not run. A second call replaces what the first has registered. A panic of `f` counts as one of a handler.
+    ///
+    /// After [`defer`](Self::defer), which takes the registration along, it is [`Reply::on_interrupt`]. Where there is no
+    /// answer to give, `f` is dropped. [`interrupted`](Self::interrupted) says when the kernel tells.
+    ///
+    /// Requests that register nothing pay nothing for it; the first call for a request allocates.
+    pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
+        let session = self.core.and_then(Core::outlived);
+        if let (Some(request), Some(session)) = (&mut *self.request, session) {
+            discard(request.interrupts().set(Callback::new(f, session)));
+        }
+    }
+
+    /// Waits for `condvar` while `condition` holds, with the lock released, until the time is up or the caller is
+    /// interrupted: `wait_event_interruptible()` of a handler.
+    ///
+    /// `condition` is asked with the lock held, before the first wait and after each. A notification after it has been
+    /// asked is not missed, not without a lock either, as long as what it looks at changes before the notification.
+    /// [`Woken::Notified`] means that it does not hold any more, also where it never did; then nobody was asked to
+    /// notify, or interrupt. Without `timeout` it waits for ever.
+    ///
+    /// A lock that is waited for, in the concurrent style; `condition` does what it waits for as soon as it can:
+    ///
+    /// ```
+    /// # use fuse3::{Answer, Concurrent, Condvar, Context, Filesystem};
+    /// # use std::sync::Mutex;
+    /// struct Fs {
+    ///     locked: Mutex<bool>,
+    ///     freed: Condvar,
+    /// }
+    ///
+    /// # impl Filesystem for Fs { type Lock = Concurrent; }
+    /// impl Fs {
+    ///     fn lock(&self, cx: &mut Context<'_, Self>) -> Answer<()> {
+    ///         cx.wait_while(&self.freed, None, |_| {
+    ///             let mut locked = self.locked.lock().unwrap();
+    ///             let taken = !std::mem::replace(&mut *locked, true);
+    ///             !taken
+    ///         })?;
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn unlock(&self) {
+    ///         *self.locked.lock().unwrap() = false;
+    ///         self.freed.notify_one();
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// And a pause that ends early: `cx.wait_while(&Condvar::new(), Some(pause), |_| true)?`.
+    ///
+    /// # Errors
+    ///
+    /// EINTR when the caller is interrupted while `condition` holds. [`interrupted`](Self::interrupted) says when the
+    /// kernel tells; with no request to interrupt, it waits as [`Locked::wait`](crate::Locked::wait).
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, before the lock is released, if the thread holds a [`sync::Mutex`](crate::sync::Mutex).
+    pub fn wait_while(
+        &mut self,
+        condvar: &Condvar,
+        timeout: Option<Duration>,
+        mut condition: impl FnMut(&mut Guard<'a, F>) -> bool,
+    ) -> Result<Woken, Errno> {
+        let deadline = Deadline::after(timeout);
+        loop {
+            // Queued first, and asked then: what is notified in between is for this thread.
+            let ticket = condvar.enter(deadline);
+            if !condition(&mut self.guard) {
+                return Ok(Woken::Notified);
+            }
+            let interrupts = self.request.as_mut().map(Request::interrupts);
+            let armed = interrupts.map(|interrupts| interrupts.arm(ticket.sleeper()));
+            if let Some(None) = armed {
+                return Err(Errno::EINTR);
+            }
+            let waking = F::Lock::asleep(&mut self.guard, || ticket.wait());
+            drop(armed);
+            match waking {
+                Waking::Notified => {}
+                Waking::Interrupted => return Err(Errno::EINTR),
+                Waking::TimedOut if condition(&mut self.guard) => return Ok(Woken::TimedOut),
+                Waking::TimedOut => return Ok(Woken::Notified),
+            }
+        }
     }
 
     /// Takes the answer away, to be given later and from anywhere.

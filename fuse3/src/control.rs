@@ -1,10 +1,10 @@
 use std::ffi::c_int;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::sys;
 use crate::wake::Wake;
+use crate::{Agreement, Connection, sys};
 
 /// Why a session was told to end; signal numbers are positive.
 pub(crate) const TERMINATED: c_int = -1;
@@ -27,8 +27,12 @@ pub(crate) struct Control {
     users: AtomicUsize,
     /// The first reason that was given; 0 for none yet.
     reason: AtomicI32,
+    /// How many [`Hold`]s there are.
+    holds: AtomicUsize,
     /// What wakes the thread that runs the loop, while it does and libfuse needs it.
     wake: AtomicPtr<Wake>,
+    /// A member of what `session` points to, once `init` has returned.
+    conn: AtomicPtr<sys::fuse_conn_info>,
 }
 
 impl Control {
@@ -37,8 +41,29 @@ impl Control {
             session: AtomicPtr::new(ptr::null_mut()),
             users: AtomicUsize::new(0),
             reason: AtomicI32::new(0),
+            holds: AtomicUsize::new(0),
             wake: AtomicPtr::new(ptr::null_mut()),
+            conn: AtomicPtr::new(ptr::null_mut()),
         }
+    }
+
+    /// `init` has returned, which was given `conn`.
+    pub(crate) fn begun(&self, conn: NonNull<sys::fuse_conn_info>) {
+        self.conn.store(conn.as_ptr(), Ordering::SeqCst);
+    }
+
+    /// What the session runs with; `None` before `init` has returned and after the end.
+    pub(crate) fn agreement(&self) -> Option<Agreement> {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        let session = self.session.load(Ordering::SeqCst);
+        let conn = NonNull::new(self.conn.load(Ordering::SeqCst));
+        let agreement = conn.filter(|_| !session.is_null()).map(|conn| {
+            // SAFETY: libfuse's `struct fuse_conn_info` is a member of the session, which lives while `users` counts this
+            // thread (invariant).
+            unsafe { Connection::agreed(conn) }
+        });
+        self.users.fetch_sub(1, Ordering::SeqCst);
+        agreement
     }
 
     /// From now on, `session` can be told to end.
@@ -72,7 +97,19 @@ impl Control {
         self.reason.load(Ordering::SeqCst)
     }
 
+    /// Lets the loop go on while it lives; `None` when the session was told to end before.
+    ///
+    /// Of what waits for the kernel, which waits for requests to be answered.
+    pub(crate) fn hold(&self) -> Option<Hold<'_>> {
+        self.holds.fetch_add(1, Ordering::SeqCst);
+        let hold = Hold(self);
+        // Either this sees the reason, or `end` sees the hold, or both: then the hold ends the loop when it is dropped.
+        (self.reason() == 0).then_some(hold)
+    }
+
     /// Tells the session to end, unless it has. Async-signal-safe.
+    ///
+    /// The loop ends when the last [`Hold`] is gone.
     pub(crate) fn end(&self, reason: c_int) {
         self.users.fetch_add(1, Ordering::SeqCst);
         let session = self.session.load(Ordering::SeqCst);
@@ -81,14 +118,39 @@ impl Control {
             let _ = self
                 .reason
                 .compare_exchange(0, reason, Ordering::SeqCst, Ordering::SeqCst);
-            // SAFETY: the session lives while `users` counts this thread (invariant); libfuse sets a flag, and from 3.18
-            // on posts a semaphore.
-            unsafe { sys::fuse_session_exit(session) };
-            // SAFETY: `close` makes it null before it ends the borrow that `open_wake` was given.
-            if let Some(wake) = unsafe { self.wake.load(Ordering::SeqCst).as_ref() } {
-                wake.wake();
+            if self.holds.load(Ordering::SeqCst) == 0 {
+                self.exit(session);
             }
         }
         self.users.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// `session` is what `self.session` was while `self.users` counts this thread.
+    fn exit(&self, session: *mut sys::fuse_session) {
+        // SAFETY: the session lives while `users` counts this thread (invariant); libfuse sets a flag, and from 3.18
+        // on posts a semaphore.
+        unsafe { sys::fuse_session_exit(session) };
+        // SAFETY: `close` makes it null before it ends the borrow that `open_wake` was given.
+        if let Some(wake) = unsafe { self.wake.load(Ordering::SeqCst).as_ref() } {
+            wake.wake();
+        }
+    }
+}
+
+/// While it lives, the loop goes on: [`Control::hold`].
+#[derive(Debug)]
+pub(crate) struct Hold<'c>(&'c Control);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let control = self.0;
+        control.users.fetch_add(1, Ordering::SeqCst);
+        if control.holds.fetch_sub(1, Ordering::SeqCst) == 1 && control.reason() != 0 {
+            let session = control.session.load(Ordering::SeqCst);
+            if !session.is_null() {
+                control.exit(session);
+            }
+        }
+        control.users.fetch_sub(1, Ordering::SeqCst);
     }
 }

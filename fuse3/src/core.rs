@@ -1,4 +1,7 @@
 use std::any::Any;
+use std::cell::Cell;
+use std::ffi::c_int;
+use std::fmt;
 use std::io;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,6 +17,8 @@ use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::daemon::Waiting;
 use crate::deferred::Outlived;
+use crate::notify::Hub;
+use crate::notify::current::Current;
 use crate::stats::Counters;
 use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
 
@@ -22,6 +27,7 @@ pub(crate) struct Core<F: Filesystem> {
     pub(crate) fs: Arc<F>,
     pub(crate) lock: F::Lock,
     pub(crate) control: Arc<Control>,
+    pub(crate) notifications: Arc<Hub>,
     on_panic: OnPanic,
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
@@ -41,18 +47,25 @@ pub(crate) enum Trouble {
 }
 
 /// Drops what the application threw or returned: its destructor might panic in its turn.
-fn discard<T>(value: T) {
+pub(crate) fn discard<T>(value: T) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
         mem::forget(again);
     }
 }
 
 impl<F: Filesystem> Core<F> {
-    pub(crate) fn new(fs: Arc<F>, lock: F::Lock, control: Arc<Control>, on_panic: OnPanic) -> Self {
+    pub(crate) fn new(
+        fs: Arc<F>,
+        lock: F::Lock,
+        control: Arc<Control>,
+        notifications: Arc<Hub>,
+        on_panic: OnPanic,
+    ) -> Self {
         Self {
             fs,
             lock,
             control,
+            notifications,
             on_panic,
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
@@ -67,12 +80,12 @@ impl<F: Filesystem> Core<F> {
     #[inline]
     pub(crate) fn guarded<R>(&self, operation: Operation, run: impl FnOnce() -> R) -> Option<R> {
         catch_unwind(AssertUnwindSafe(run))
-            .map_err(|payload| self.panicked(operation, payload))
+            .map_err(|payload| self.panicked(&operation, payload))
             .ok()
     }
 
     #[cold]
-    fn panicked(&self, operation: Operation, payload: Box<dyn Any + Send>) {
+    fn panicked(&self, operation: &dyn fmt::Display, payload: Box<dyn Any + Send>) {
         self.counters.panic();
         let what = payload.downcast_ref::<&str>().copied();
         let what = what
@@ -106,7 +119,7 @@ impl<F: Filesystem> Core<F> {
     }
 
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
-        self.counters.request(Operation::Init);
+        self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
             Ok(mut guard) => self.fs.init(&mut guard, connection),
@@ -120,6 +133,7 @@ impl<F: Filesystem> Core<F> {
             }
             None => {}
         }
+        self.notifications.ready(connection.protocol().1);
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
@@ -139,7 +153,7 @@ impl<F: Filesystem> Core<F> {
         if !self.begun.load(Ordering::SeqCst) || self.destroyed.swap(true, Ordering::SeqCst) {
             return;
         }
-        self.counters.request(Operation::Destroy);
+        self.counters.called(Operation::Destroy);
         self.guarded(Operation::Destroy, || {
             match self.lock.enter(Operation::Destroy) {
                 Ok(mut guard) => self.fs.destroy(&mut guard),
@@ -200,6 +214,7 @@ impl<F: Filesystem> Core<F> {
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
                 let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
+                let _current = Current::enter(self.notifications.id(), operation, asked.ino);
                 call(&self.fs, &mut cx);
             }
             Err(error) => {
@@ -213,6 +228,14 @@ impl<F: Filesystem> Core<F> {
         let _ = self.live.set(Arc::downgrade(live));
     }
 
+    /// The session, for what may outlive it.
+    pub(crate) fn session(&self) -> Weak<dyn Outlived> {
+        match self.live.get() {
+            Some(live) => live.clone(),
+            None => Weak::<Live<F>>::new(),
+        }
+    }
+
     /// The session, for a reply that outlives its handler.
     pub(crate) fn outlived(&self) -> Option<Arc<dyn Outlived>> {
         let live = self.live.get()?.upgrade()?;
@@ -220,16 +243,22 @@ impl<F: Filesystem> Core<F> {
     }
 }
 
-/// A `fuse_session`, and what its handlers need; destroyed when neither session nor reply holds it any more.
+thread_local! {
+    /// This thread is in `fuse_session_destroy()`.
+    static DISPOSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A `fuse_session`; destroyed when neither session nor reply holds it any more.
 ///
 /// # Invariants
 ///
-/// `session` came from `fuse_session_new()` with `core` as its userdata, and is destroyed with this value.
+/// `session` came from `fuse_session_new()`, with what `core` was at first as its userdata, and is destroyed with this value.
+/// Its descriptor is open while there is a `core`. Afterwards the session is nothing but the memory that requests are freed
+/// with: a file system that keeps its own replies is not kept alive by them.
 pub(crate) struct Live<F: Filesystem> {
     session: NonNull<sys::fuse_session>,
-    pub(crate) core: Arc<Core<F>>,
-    /// Whether the descriptor is open.
-    open: RwLock<bool>,
+    /// What the handlers need, until the session has ended.
+    core: RwLock<Option<Arc<Core<F>>>>,
 }
 
 // SAFETY: libfuse allows replies from any thread and the end of a session on another one than its start; the loop is run
@@ -245,11 +274,24 @@ impl<F: Filesystem> Live<F> {
     pub(crate) unsafe fn new(session: NonNull<sys::fuse_session>, core: Arc<Core<F>>) -> Arc<Self> {
         let live = Arc::new(Self {
             session,
-            core,
-            open: RwLock::new(true),
+            core: RwLock::new(Some(Arc::clone(&core))),
         });
-        live.core.set_live(&live);
+        core.set_live(&live);
         live
+    }
+
+    /// The thread is destroying a session, whose `destroy` was called before, or never will be.
+    pub(crate) fn is_disposing() -> bool {
+        DISPOSING.get()
+    }
+
+    /// From now on, notifications can be queued, and sent once the session runs, until [`close`](Self::close).
+    pub(crate) fn open_notifications(&self, core: &Core<F>) {
+        let lock = core.lock.clone();
+        let is_held = Box::new(move || lock.is_held());
+        // SAFETY: the session is ours (invariant). It is destroyed with this value, and its descriptor closed by
+        // `Session::end`, both of which come after `close`.
+        unsafe { core.notifications.open(self.session, is_held) };
     }
 
     pub(crate) fn session(&self) -> *mut sys::fuse_session {
@@ -257,39 +299,62 @@ impl<F: Filesystem> Live<F> {
     }
 
     /// From now on no deferred reply touches the descriptor; those that were doing it are done.
-    pub(crate) fn close(&self) {
-        self.core.control.close();
-        *self.open.write() = false;
+    pub(crate) fn close(&self, core: &Core<F>) {
+        core.control.close();
+        core.notifications.close();
+        // Whoever calls has a share of it.
+        *self.core.write() = None;
     }
 }
 
 impl<F: Filesystem> Drop for Live<F> {
     fn drop(&mut self) {
+        let before = DISPOSING.replace(true);
         // SAFETY: the session is ours (invariant), its loop has ended, since `Session` held this value, and there is no
-        // unanswered request, since each holds it too.
+        // unanswered request, since each holds it too. Of its userdata, which may be gone, no use is made (`is_disposing`).
         unsafe { sys::fuse_session_destroy(self.session()) };
+        DISPOSING.set(before);
     }
 }
 
 impl<F: Filesystem> Outlived for Live<F> {
+    fn descriptor(&self) -> c_int {
+        // SAFETY: the session lives (invariant).
+        unsafe { sys::fuse_session_fd(self.session()) }
+    }
+
     fn while_open(&self, send: &mut dyn FnMut()) -> bool {
         // Recursive: what a reply is made of may send another one.
-        let open = self.open.read_recursive();
-        if *open {
+        let core = self.core.read_recursive();
+        if core.is_some() {
             send();
         }
-        *open
+        core.is_some()
+    }
+
+    fn run(&self, callback: Box<dyn FnOnce() + Send>) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+            let core = self.core.read_recursive().clone();
+            match core {
+                Some(core) => core.panicked(&"an interrupt callback", payload),
+                None => discard(payload),
+            }
+        }
     }
 
     fn undo(self: Arc<Self>, undo: Undo) {
-        if !self.core.lock.is_held() {
-            return self.core.undo(undo);
+        // `destroy` is the last that a file system hears of.
+        let Some(core) = self.core.read_recursive().clone() else {
+            return;
+        };
+        if !core.lock.is_held() {
+            return core.undo(undo);
         }
         // Whoever sent the reply holds the lock, which the handlers want: they get it on a thread of
         // their own, once it is released.
         let spawned = thread::Builder::new()
             .name("fuse3-undo".to_owned())
-            .spawn(move || self.core.undo(undo));
+            .spawn(move || core.undo(undo));
         if let Err(error) = spawned {
             crate::log::error!("what a deferred reply gave out was not taken back: {error}");
         }

@@ -1,8 +1,11 @@
+use std::ffi::c_int;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::answer::{Asked, Payload, Undo};
+use crate::core::discard;
+use crate::interrupt::Callback;
 use crate::request::{Request, Sent};
 use crate::{Answer, Errno, Unanswered};
 
@@ -11,14 +14,23 @@ pub(crate) trait Outlived: Send + Sync {
     /// Runs `send` with the session's descriptor open, or returns false when the session has ended.
     fn while_open(&self, send: &mut dyn FnMut()) -> bool;
 
+    /// Runs a function of the file system. A panic of it is counted, and by policy ends the session.
+    fn run(&self, callback: Box<dyn FnOnce() + Send>);
+
+    /// The session's descriptor, to be used while it is open.
+    fn descriptor(&self) -> c_int;
+
     /// Takes back what an answer gave out that was not taken.
     fn undo(self: Arc<Self>, undo: Undo);
 }
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).
 ///
-/// It may be sent from any thread, at any time. Dropped, it answers EIO. It keeps the memory of the session alive; after
-/// the session has ended nothing is sent, since nobody waits any more.
+/// It may be sent from any thread, at any time. Dropped, it answers EIO. After the session has ended nothing is sent, since
+/// nobody waits any more. It keeps the memory of libfuse's session alive, and until the end the file system and its lock,
+/// so that a file system may keep its replies in its own state. Those that are left at the end can be dropped in
+/// [`destroy`](crate::Filesystem::destroy), or go with the state; [`clone_fd`](crate::Builder::clone_fd) says why the former
+/// is better.
 pub struct Reply<T> {
     request: Option<Request>,
     asked: Asked,
@@ -62,6 +74,51 @@ impl<T: Payload> Reply<T> {
 }
 
 impl<T> Reply<T> {
+    /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this answer, as
+    /// [`Context::interrupted`](crate::Context::interrupted). EINTR is what it expects.
+    ///
+    /// The end of the session is no interrupt.
+    pub fn interrupted(&self) -> bool {
+        self.request.as_ref().is_some_and(Request::is_interrupted)
+    }
+
+    /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been, as
+    /// [`Context::on_interrupt`](crate::Context::on_interrupt).
+    ///
+    /// `f` runs on a thread of its own, at most once, and not after the answer; if it has begun before, it may go on
+    /// beside and after it. It may take locks, and it may answer: whoever takes the reply out of where it is kept sends
+    /// it. What `f` has captured is dropped before the answer is sent, when it did not run.
+    ///
+    /// A lock that is waited for, with F_SETLKW for instance; a `Weak`, lest the reply and its own callback keep each
+    /// other alive:
+    ///
+    /// ```
+    /// # use fuse3::{Errno, Reply};
+    /// # use std::collections::HashMap;
+    /// # use std::sync::{Arc, Mutex};
+    /// type Waiting = Mutex<HashMap<u64, Reply<()>>>;
+    ///
+    /// fn queue(waiting: &Arc<Waiting>, number: u64, mut reply: Reply<()>) {
+    ///     // `f` may run at once: it waits until the reply is in its place.
+    ///     let mut replies = waiting.lock().unwrap();
+    ///     let weak = Arc::downgrade(waiting);
+    ///     reply.on_interrupt(move || {
+    ///         let Some(waiting) = weak.upgrade() else { return };
+    ///         let reply = waiting.lock().unwrap().remove(&number);
+    ///         if let Some(reply) = reply {
+    ///             reply.send(Err(Errno::EINTR.into())); // it was not granted meanwhile
+    ///         }
+    ///     });
+    ///     replies.insert(number, reply);
+    /// }
+    /// ```
+    pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
+        if let Some(request) = &mut self.request {
+            let callback = Callback::new(f, Arc::clone(&self.session));
+            discard(request.interrupts().set(callback));
+        }
+    }
+
     /// `None` when the session has ended.
     fn answer_with(&mut self, send: impl FnOnce(Request) -> Sent) -> Option<Sent> {
         let (mut request, mut send, mut sent) = (self.request.take(), Some(send), None);

@@ -1,10 +1,10 @@
 use std::{fmt, mem};
 
-use crate::{Fh, OpenFlags, sys};
+use crate::{Fh, LockOwner, OpenFlags, Opened, sys};
 
 /// `struct fuse_file_info`: the open file that a request is about.
 #[repr(transparent)]
-pub struct FileInfo(sys::fuse_file_info);
+pub struct FileInfo(pub(crate) sys::fuse_file_info);
 
 impl FileInfo {
     /// What a handler gets for a file that `open` called `handle`, opened with `flags`; for tests of handlers.
@@ -35,8 +35,13 @@ impl FileInfo {
     }
 
     /// `lock_owner`: who closes or locks; for `flush`, `release` and locks.
-    pub fn lock_owner(&self) -> u64 {
-        self.0.lock_owner
+    pub fn lock_owner(&self) -> LockOwner {
+        LockOwner(self.0.lock_owner)
+    }
+
+    /// `poll_events`: of `poll`, what is waited for.
+    pub(crate) fn poll_events(&self) -> u32 {
+        self.0.poll_events
     }
 
     /// `writepage`: this write comes from the page cache, not from write(2); its uid, gid and pid may be anybody's.
@@ -56,6 +61,13 @@ impl FileInfo {
         // SAFETY: `self.0` lives.
         unsafe { sys::fuse3_fi_get_flock_release(&raw const self.0) == 1 }
     }
+
+    /// `kill_suidgid`: of `write` and `open` with O_TRUNC, the set-user-id and set-group-id bits are to be dropped; said where
+    /// `HANDLE_KILLPRIV_V2` was negotiated.
+    pub fn kill_suidgid(&self) -> bool {
+        // SAFETY: `self.0` lives.
+        unsafe { sys::fuse3_fi_get_kill_suidgid(&raw const self.0) == 1 }
+    }
 }
 
 impl fmt::Debug for FileInfo {
@@ -64,87 +76,6 @@ impl fmt::Debug for FileInfo {
             .field("handle", &self.handle())
             .field("flags", &self.flags())
             .finish_non_exhaustive()
-    }
-}
-
-/// The answer of `open`, `opendir` and `create`, pyfuse3's `FileInfo`: a handle, and how the kernel is to treat it.
-///
-/// ```
-/// use fuse3::{Fh, Opened};
-/// let opened = Opened::new(Fh(7)).keep_cache(true);
-/// # assert_eq!(opened.handle, Fh(7));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Opened {
-    /// What the file system calls the open file.
-    pub handle: Fh,
-    /// Reads and writes of this file pass the page cache by.
-    pub direct_io: bool,
-    /// What the page cache holds of the file stays valid. llfuse always said so.
-    pub keep_cache: bool,
-    /// lseek(2) fails with ESPIPE.
-    pub nonseekable: bool,
-    /// Of `opendir`: the kernel may cache the listing.
-    pub cache_readdir: bool,
-}
-
-impl Opened {
-    /// The open file `handle`, without any of the flags.
-    pub const fn new(handle: Fh) -> Self {
-        Self {
-            handle,
-            direct_io: false,
-            keep_cache: false,
-            nonseekable: false,
-            cache_readdir: false,
-        }
-    }
-
-    /// Sets [`direct_io`](Self::direct_io).
-    pub const fn direct_io(self, direct_io: bool) -> Self {
-        Self { direct_io, ..self }
-    }
-
-    /// Sets [`keep_cache`](Self::keep_cache).
-    pub const fn keep_cache(self, keep_cache: bool) -> Self {
-        Self { keep_cache, ..self }
-    }
-
-    /// Sets [`nonseekable`](Self::nonseekable).
-    pub const fn nonseekable(self, nonseekable: bool) -> Self {
-        Self {
-            nonseekable,
-            ..self
-        }
-    }
-
-    /// Sets [`cache_readdir`](Self::cache_readdir).
-    pub const fn cache_readdir(self, cache_readdir: bool) -> Self {
-        Self {
-            cache_readdir,
-            ..self
-        }
-    }
-
-    pub(crate) fn to_file_info(self, flags: OpenFlags) -> sys::fuse_file_info {
-        let mut fi = FileInfo::new(self.handle, flags).0;
-        // libfuse has had these four bits since 3.5, so that no accessor can say "unknown".
-        // SAFETY: `fi` lives.
-        unsafe { sys::fuse3_fi_set_direct_io(&raw mut fi, self.direct_io.into()) };
-        // SAFETY: `fi` lives.
-        unsafe { sys::fuse3_fi_set_keep_cache(&raw mut fi, self.keep_cache.into()) };
-        // SAFETY: `fi` lives.
-        unsafe { sys::fuse3_fi_set_nonseekable(&raw mut fi, self.nonseekable.into()) };
-        // SAFETY: `fi` lives.
-        unsafe { sys::fuse3_fi_set_cache_readdir(&raw mut fi, self.cache_readdir.into()) };
-        fi
-    }
-}
-
-impl From<Fh> for Opened {
-    fn from(handle: Fh) -> Self {
-        Self::new(handle)
     }
 }
 
@@ -157,7 +88,7 @@ pub struct Created {
     pub opened: Opened,
 }
 
-/// What `create` is to do.
+/// What `create` and `tmpfile` are to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Create {

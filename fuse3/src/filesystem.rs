@@ -4,9 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::{
-    AccessMode, Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    FileInfo, Guard, Ino, Listing, Locking, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
-    StatVfs, XattrFlags, XattrNames,
+    AccessMode, Answer, Attr, Block, Connection, Context, Copied, CopyFileRange, Create, Created,
+    Data, DirBuf, Entry, Errno, Fallocate, FileInfo, FileLock, Flock, Guard, Ino, Ioctl,
+    IoctlReply, Listing, Locking, Offset, OpenFlags, Opened, PollEvents, PollHandle, ReadBuf,
+    RenameFlags, SetAttr, SetLock, StatVfs, Statx, StatxFlags, StatxMask, Whence, WriteData,
+    XattrFlags, XattrNames,
 };
 
 /// `struct fuse_lowlevel_ops`, llfuse's `Operations`: a file system.
@@ -237,7 +239,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     }
 
     /// `write`: writes `data` at `offset`, and returns how much: all of it, or the rest is an error to the caller unless
-    /// the file is `direct_io`. The default is ENOSYS.
+    /// the file is `direct_io`. Called by the default of [`write_buf`](Self::write_buf). The default is ENOSYS.
     fn write(
         &self,
         cx: &mut Context<'_, Self>,
@@ -248,6 +250,22 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ) -> Answer<usize> {
         let _ = (cx, ino, file, offset, data);
         Err(Errno::ENOSYS.into())
+    }
+
+    /// `write_buf`: as [`write`](Self::write), with data that may be in a pipe and can be spliced into a file.
+    ///
+    /// They are in a pipe where [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) was asked for, and in memory otherwise, and when
+    /// they are little. The default calls `write`, with what was read out of the pipe.
+    fn write_buf(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut data: WriteData<'_>,
+    ) -> Answer<usize> {
+        let bytes = data.bytes()?;
+        self.write(cx, ino, file, offset, bytes)
     }
 
     /// `flush`: close(2), of each duplicate of the descriptor. Its error is that of close.
@@ -385,6 +403,248 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// EACCES when the caller may not.
     fn access(&self, cx: &mut Context<'_, Self>, ino: Ino, mask: AccessMode) -> Answer<()> {
         let _ = (cx, ino, mask);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `getlk`: fcntl(2) with F_GETLK: a lock that keeps `lock` from being taken, or none.
+    ///
+    /// Only sent when `init` asked for [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS): without it the kernel looks after
+    /// the locks of this machine by itself. The default is ENOSYS, which the caller gets.
+    fn getlk(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        lock: FileLock,
+    ) -> Answer<Option<FileLock>> {
+        let _ = (cx, ino, file, lock);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `setlk`: fcntl(2) with F_SETLK, and with F_SETLKW, where [`wait`](SetLock::wait) is set.
+    ///
+    /// The locks of one owner do not keep each other out: a new one takes the place of what it overlaps. close(2) gives up
+    /// all that its owner has on the inode, and sends [`flush`](Self::flush) for that, with
+    /// [`lock_owner`](FileInfo::lock_owner), and no unlock. Only sent when `init` asked for
+    /// [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS). The default is ENOSYS, which the caller gets.
+    ///
+    /// A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
+    /// answered later, with [`Context::defer`]. When it is interrupted meanwhile, its answer is EINTR, which
+    /// [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed:
+    ///
+    /// ```
+    /// # use fuse3::{Answer, Context, Errno, FileInfo, FileLock, Filesystem, GlobalLock, Ino, LockKind, Reply, SetLock};
+    /// # use std::sync::Arc;
+    /// # struct Fs;
+    /// #[derive(Default)]
+    /// struct Locks {
+    ///     held: Vec<FileLock>, // of the one file that there is
+    ///     waiting: Vec<(FileLock, Reply<()>)>,
+    /// }
+    ///
+    /// impl Filesystem for Fs {
+    ///     type Lock = Arc<GlobalLock<Locks>>;
+    ///
+    ///     fn setlk(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
+    ///         let lock = set.lock;
+    ///         if lock.kind == LockKind::Unlock {
+    ///             cx.held.retain(|held| held.owner != lock.owner);
+    ///             let waiting = std::mem::take(&mut cx.waiting);
+    ///             for (lock, reply) in waiting {
+    ///                 if cx.held.iter().any(|held| held.conflicts(&lock)) {
+    ///                     cx.waiting.push((lock, reply));
+    ///                 } else {
+    ///                     cx.held.push(lock);
+    ///                     reply.send(Ok(()));
+    ///                 }
+    ///             }
+    ///         } else if !cx.held.iter().any(|held| held.conflicts(&lock)) {
+    ///             cx.held.push(lock);
+    ///         } else if set.wait {
+    ///             let (reply, deferred) = cx.defer();
+    ///             cx.waiting.push((lock, reply));
+    ///             return Err(deferred.into());
+    ///         } else {
+    ///             return Err(Errno::EAGAIN.into());
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN when somebody else holds a lock that conflicts, and the caller does not wait; EDEADLK when waiting would never
+    /// end; ENOLCK when there are too many.
+    fn setlk(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        lock: SetLock,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, lock);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `bmap`: ioctl(2) with FIBMAP, and swap files: the block of the device that the block `block` of the file is in, both
+    /// counted in blocks of `block_size` bytes.
+    ///
+    /// Only sent to file systems that were mounted on a block device, as type `fuseblk`. The default is ENOSYS: the kernel
+    /// takes it for block 0, a hole, and does not ask again.
+    fn bmap(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        block_size: usize,
+        block: Block,
+    ) -> Answer<Block> {
+        let _ = (cx, ino, block_size, block);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `ioctl`: ioctl(2) on an open file, or a directory, with those commands that the kernel does not do by itself.
+    ///
+    /// Restricted to what the command says of itself: how much is copied in and out ([`IoctlCommand`](crate::IoctlCommand)).
+    /// chattr(1) and lsattr(1) come here too. The default is ENOSYS: the caller gets ENOTTY.
+    ///
+    /// # Errors
+    ///
+    /// ENOTTY for commands that are not known.
+    fn ioctl(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        ioctl: &Ioctl<'_>,
+    ) -> Answer<IoctlReply> {
+        let _ = (cx, ino, file, ioctl);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `poll`: poll(2), select(2), epoll(7): what the open file is ready for, now. It does not wait.
+    ///
+    /// `events` is what the caller waits for; the answer may have others. With a `handle` the caller goes to sleep if there
+    /// is nothing that it waits for, until somebody calls [`PollHandle::notify`]; keep the last one for each open file. The
+    /// kernel tells open files apart by itself. The default is ENOSYS: the kernel takes every file for always ready to read
+    /// and write, and does not ask again.
+    fn poll(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        events: PollEvents,
+        handle: Option<PollHandle>,
+    ) -> Answer<PollEvents> {
+        let _ = (cx, ino, file, events, handle);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `flock`: flock(2). These locks are another kind than those of `setlk`, on whole files, and neither minds the other.
+    ///
+    /// Who waits is answered later, as in [`setlk`](Self::setlk). An open file that is gone gives up its lock: that is
+    /// [`release`](Self::release) with [`flock_release`](FileInfo::flock_release). Only sent when `init` asked for
+    /// [`FLOCK_LOCKS`](crate::Capabilities::FLOCK_LOCKS): without it the kernel looks after the locks of this machine by
+    /// itself. The default is ENOSYS, which the caller gets.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN when somebody else holds a lock that conflicts, and the caller does not wait.
+    fn flock(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        flock: Flock,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, flock);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `fallocate`: fallocate(2): space for a range, or a hole in its place.
+    ///
+    /// The default is ENOSYS: the kernel answers EOPNOTSUPP from then on.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP for modes that are not known; ENOSPC.
+    fn fallocate(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        range: Fallocate,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, range);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `copy_file_range`: copy_file_range(2) between two files of this mount, without the data passing through the kernel.
+    ///
+    /// The default is ENOSYS: the kernel reads and writes by itself from then on.
+    fn copy_file_range(
+        &self,
+        cx: &mut Context<'_, Self>,
+        copy: &CopyFileRange<'_>,
+    ) -> Answer<Copied> {
+        let _ = (cx, copy);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `lseek`: lseek(2) with SEEK_DATA or SEEK_HOLE; the kernel does the others by itself.
+    ///
+    /// The default is ENOSYS: the kernel takes every file for one without holes from then on.
+    ///
+    /// # Errors
+    ///
+    /// ENXIO when `offset` is not before the end of the file, and for SEEK_DATA when there are no data after it; EINVAL for
+    /// what is neither.
+    fn lseek(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        let _ = (cx, ino, file, offset, whence);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `tmpfile`: open(2) with O_TMPFILE: makes a file without a name in `parent` and opens it. [`link`](Self::link) may
+    /// name it later.
+    ///
+    /// Its `nlink` is 0. When the kernel does not take the answer, the library calls `release` and `forget`, as for
+    /// `create`. libfuse 3.17 brought it: [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the
+    /// kernel answers EOPNOTSUPP from then on.
+    fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
+        let _ = (cx, parent, how);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `statx`: statx(2) where it asks for more than stat(2) has, above all for when the inode was made.
+    ///
+    /// `mask` is what is asked for; the answer may have less or more. libfuse 3.18 brought it:
+    /// [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the kernel sends `getattr` from then on.
+    fn statx(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: Option<&FileInfo>,
+        flags: StatxFlags,
+        mask: StatxMask,
+    ) -> Answer<(Statx, Duration)> {
+        let _ = (cx, ino, file, flags, mask);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `syncfs`: syncfs(2) and sync(2): brings the whole file system to stable storage.
+    ///
+    /// Only sent to file systems that were mounted on a block device, as type `fuseblk`. libfuse 3.19 brought it:
+    /// [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the kernel takes it for success and does
+    /// not ask again.
+    fn syncfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<()> {
+        let _ = (cx, ino);
         Err(Errno::ENOSYS.into())
     }
 }

@@ -1,14 +1,16 @@
 use std::sync::Arc;
 
-use crate::SessionStats;
 use crate::control::{Control, TERMINATED};
+use crate::notify::Hub;
 use crate::stats::Counters;
+use crate::{Agreement, Notifier, SessionStats};
 
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
 #[derive(Clone, Debug)]
 pub struct Handle {
     pub(crate) control: Arc<Control>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) notifications: Arc<Hub>,
 }
 
 impl Handle {
@@ -20,6 +22,19 @@ impl Handle {
     /// Handlers in flight run to their end, and are answered.
     pub fn terminate(&self) {
         self.control.end(TERMINATED);
+    }
+
+    /// What tells the kernel that its caches are out of date.
+    pub fn notifier(&self) -> Notifier {
+        Notifier::new(Arc::clone(&self.notifications))
+    }
+
+    /// `struct fuse_conn_info`: what kernel and libfuse agreed on, above all what of it was granted.
+    ///
+    /// `None` before the kernel has sent a request after INIT, when libfuse has not settled it yet, and after the end of the
+    /// session.
+    pub fn connection(&self) -> Option<Agreement> {
+        self.counters.settled().then(|| self.control.agreement())?
     }
 
     /// What the session has done so far.

@@ -55,6 +55,8 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
+//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//!
 //! # What goes wrong, and what then
 //!
 //! | mistake of the file system | the caller gets | besides |
@@ -68,66 +70,99 @@
 
 mod answer;
 mod attr;
+mod backing;
 mod builder;
 mod call;
+mod capabilities;
 mod cmdline;
 mod connection;
 mod context;
 mod control;
 mod core;
+pub mod coverage;
 mod daemon;
+mod data;
 mod deferred;
 mod dirbuf;
 mod errno;
 mod file;
+mod filelock;
 mod filesystem;
 mod flags;
 mod handle;
 mod ino;
+mod interrupt;
+mod ioctl;
 mod lock;
 mod locking;
 mod log;
 #[cfg(doctest)]
 mod misuse;
 mod mount;
+mod notify;
+mod opened;
 mod operation;
 mod options;
+mod piece;
+mod pipe;
+mod poll;
+mod range;
 mod readbuf;
 mod request;
 mod session;
+mod setting;
 mod signals;
 mod statfs;
 mod stats;
+mod statx;
+mod support;
 mod table;
 mod wake;
+mod writedata;
 mod xattr;
 
 pub use fuse3_sys as sys;
 
 pub use answer::{Answer, Payload, Unanswered};
 pub use attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
+pub use backing::{BackingId, SharedBacking};
 pub use builder::{Builder, OnPanic};
+pub use capabilities::Capabilities;
 pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
-pub use connection::{Capabilities, Connection, Unsupported};
+pub use connection::{Agreement, Connection};
 pub use context::{Caller, Context, Guard};
+pub use data::Data;
 pub use deferred::{Deferred, Reply};
 pub use dirbuf::{Added, DirBuf, Listing};
 pub use errno::Errno;
-pub use file::{Create, Created, FileInfo, Opened};
+pub use file::{Create, Created, FileInfo};
+pub use filelock::{FileLock, Flock, LockKind, LockOwner, SetLock};
 pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
+pub use ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
     SubLock, Tid, Unlocked, Woken, sync,
 };
 pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
+pub use notify::{Blocking, NotHolding, Notification, Notifier, NotifyError, Retrieval, Retrieved};
+pub use opened::Opened;
 pub use operation::Operation;
 pub use options::OptionError;
-pub use readbuf::{Data, ReadBuf};
+pub use piece::{FileSource, Piece, SharedBytes};
+pub use poll::{PollEvents, PollHandle};
+pub use range::{
+    Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
+};
+pub use readbuf::ReadBuf;
 pub use session::{End, Reason, Session};
+pub use setting::SettingError;
 pub use statfs::StatVfs;
 pub use stats::SessionStats;
+pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
+pub use support::{Needs, UnsupportedOperation};
+pub use writedata::WriteData;
 pub use xattr::XattrNames;

@@ -15,6 +15,10 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError>;
 
+    /// Runs `sleep`, which waits, with the lock released.
+    #[doc(hidden)]
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R;
+
     /// The calling thread holds it.
     #[doc(hidden)]
     fn is_held(&self) -> bool;
@@ -37,6 +41,10 @@ impl<S: Send + 'static> Locking for Arc<GlobalLock<S>> {
         self.lock_for(operation)
     }
 
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R {
+        guard.asleep(sleep)
+    }
+
     fn is_held(&self) -> bool {
         GlobalLock::is_held(self)
     }
@@ -51,6 +59,10 @@ impl<S: Send + 'static> Locking for &'static GlobalLock<S> {
 
     fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
         self.lock_for(operation)
+    }
+
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R {
+        guard.asleep(sleep)
     }
 
     fn is_held(&self) -> bool {
@@ -70,11 +82,30 @@ pub struct Concurrent;
 #[derive(Debug)]
 pub struct NoLock(());
 
+impl NoLock {
+    /// [`Locked::released`], of a lock that there is not: for notifications that wait, and code that is the same with both.
+    pub fn released<R>(&mut self, f: impl FnOnce(&mut NoLock) -> R) -> R {
+        f(self)
+    }
+}
+
+impl Concurrent {
+    /// [`GlobalLock::unlocked`], of a lock that there is not: what a thread of a file system needs for notifications that
+    /// wait.
+    pub fn unlocked<R>(&self, f: impl FnOnce(&mut NoLock) -> R) -> R {
+        f(&mut NoLock(()))
+    }
+}
+
 impl Locking for Concurrent {
     type Guard<'a> = NoLock;
 
     fn enter(&self, _operation: Operation) -> Result<NoLock, LockError> {
         Ok(NoLock(()))
+    }
+
+    fn asleep<R>(_guard: &mut NoLock, sleep: impl FnOnce() -> R) -> R {
+        sleep()
     }
 
     fn is_held(&self) -> bool {

@@ -1,8 +1,11 @@
 use std::cell::Cell;
 use std::fmt;
-use std::mem;
+use std::io;
 use std::ops::Range;
-use std::sync::Arc;
+
+use crate::data::Source;
+use crate::piece::FileRange;
+use crate::{Data, FileSource, Piece, SharedBytes};
 
 thread_local! {
     /// The memory that this thread's next reply is put together in: kept, so that a read allocates nothing.
@@ -37,9 +40,10 @@ pub(crate) fn give_spare(buf: Vec<u8>) {
 
 /// Where `read` puts what it read: room for as many bytes as were asked for.
 ///
-/// What goes out is either copied in here, or lent from where it is: `lend` for what `&self` owns, `share` for what an
-/// [`Arc`] owns. Both leave without a copy, after the lock has been released. Each way ends in a [`Data`], which the
-/// handler returns.
+/// What goes out is either copied in here, or leaves without a copy, after the lock has been released: [`lend`](Self::lend) for
+/// what `&self` owns, [`share`](Self::share) for what an [`Arc`](std::sync::Arc) owns, [`splice`](Self::splice) for a range of a
+/// file, [`pieces`](Self::pieces) for several of those, and [`later`](Self::later) for what is read only then. Each way ends in a
+/// [`Data`], which the handler returns.
 ///
 /// At the end of the file there are fewer bytes than asked for; elsewhere the kernel takes missing bytes for zeros,
 /// unless the file was opened with `direct_io`. More bytes than asked for are a mistake: the caller gets EIO.
@@ -164,12 +168,57 @@ impl ReadBuf {
     /// # Panics
     ///
     /// Not here: a range that `bytes` does not have is answered with EIO.
-    pub fn share<B>(self, bytes: Arc<B>, range: Range<usize>) -> Data<'static>
-    where
-        B: AsRef<[u8]> + Send + Sync + 'static,
-    {
+    pub fn share(self, bytes: impl Into<SharedBytes>, range: Range<usize>) -> Data<'static> {
         give_spare(self.memory);
-        Data(Source::Shared(bytes, range))
+        Data(Source::Shared(bytes.into(), range))
+    }
+
+    /// `fuse_reply_data()`: the answer is what `file` has from `offset` on, up to `length` bytes and as many as were asked for;
+    /// fewer where the file ends.
+    ///
+    /// libfuse reads it after the lock has been released. Where [`SPLICE_WRITE`](crate::Capabilities::SPLICE_WRITE) was asked for,
+    /// it is spliced, from two pages on. When it cannot be read, the caller gets that error.
+    ///
+    /// ```
+    /// # use fuse3::ReadBuf;
+    /// # use std::{fs::File, sync::Arc};
+    /// # let file = File::open("/dev/zero")?;
+    /// let file = Arc::new(file);
+    /// let out = ReadBuf::new(4096);
+    /// let data = out.splice(Arc::clone(&file), 512, usize::MAX);
+    /// # assert_eq!(data.to_vec(4096)?, [0; 4096]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn splice<'a>(
+        self,
+        file: impl Into<FileSource<'a>>,
+        offset: u64,
+        length: usize,
+    ) -> Data<'a> {
+        give_spare(self.memory);
+        Data(Source::File(FileRange {
+            file: file.into(),
+            offset,
+            length: length.min(self.size),
+        }))
+    }
+
+    /// `fuse_reply_iov()`, `fuse_reply_data()`: the answer is these, one after the other.
+    pub fn pieces<'a>(self, pieces: impl Into<Vec<Piece<'a>>>) -> Data<'a> {
+        give_spare(self.memory);
+        Data(Source::Pieces(pieces.into()))
+    }
+
+    /// `fuse_req_get_payload()`: the answer is what `read` writes, as many bytes as it says, after the lock has been released.
+    ///
+    /// It is given zeros, as many as were asked for: over io_uring the request's own memory, so that nothing is copied, and
+    /// otherwise memory of the thread. When it fails, the caller gets that error.
+    pub fn later<'a>(
+        self,
+        read: impl Fn(&mut [u8]) -> io::Result<usize> + Send + Sync + 'a,
+    ) -> Data<'a> {
+        give_spare(self.memory);
+        Data(Source::Later(Box::new(read)))
     }
 }
 
@@ -182,69 +231,10 @@ impl fmt::Debug for ReadBuf {
     }
 }
 
-/// The answer of `read`, made by a [`ReadBuf`].
-pub struct Data<'a>(Source<'a>);
-
-enum Source<'a> {
-    /// As many bytes of the memory.
-    Copied(Vec<u8>, usize),
-    Lent(&'a [u8]),
-    Shared(Arc<dyn AsRef<[u8]> + Send + Sync>, Range<usize>),
-    /// More bytes than there was room for: how many it would have been.
-    TooMuch(usize),
-}
-
-impl Data<'_> {
-    /// The bytes.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with them, when more than `size` were given or a range is not there.
-    pub fn bytes(&self, size: usize) -> Result<&[u8], String> {
-        let bytes = match &self.0 {
-            Source::Copied(memory, filled) => &memory[..*filled],
-            Source::Lent(bytes) => *bytes,
-            Source::Shared(owner, range) => {
-                let bytes = (**owner).as_ref();
-                bytes
-                    .get(range.clone())
-                    .ok_or_else(|| format!("read shared the bytes {range:?} of {}", bytes.len()))?
-            }
-            Source::TooMuch(count) => {
-                return Err(format!(
-                    "read gave {count} bytes where {size} were asked for"
-                ));
-            }
-        };
-        if bytes.len() > size {
-            return Err(format!(
-                "read gave {} bytes where {size} were asked for",
-                bytes.len()
-            ));
-        }
-        Ok(bytes)
-    }
-}
-
-impl Drop for Data<'_> {
-    fn drop(&mut self) {
-        if let Source::Copied(memory, _) = &mut self.0 {
-            give_spare(mem::take(memory));
-        }
-    }
-}
-
-impl fmt::Debug for Data<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.bytes(usize::MAX) {
-            Ok(bytes) => write!(f, "Data({} bytes)", bytes.len()),
-            Err(error) => write!(f, "Data({error})"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     #[test]

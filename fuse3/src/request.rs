@@ -1,8 +1,11 @@
 use std::ffi::{CStr, c_int};
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 
-use crate::{Errno, OpenFlags, Opened, sys};
+use crate::core::discard;
+use crate::interrupt::{Interrupts, interrupted};
+use crate::{Errno, Opened, sys};
 
 /// A request that has not been answered: the only owner of its `fuse_req_t`.
 ///
@@ -14,8 +17,14 @@ use crate::{Errno, OpenFlags, Opened, sys};
 ///
 /// An answer returns 0, or the negative errno of the write to the kernel; -ENOENT when the client was interrupted and
 /// nobody takes the answer any more.
+///
+/// `interrupts` is what libfuse was given to call back with, if it was. It is unregistered before the answer, which waits
+/// for a call that is under way: libfuse would otherwise use it after it is gone.
 #[derive(Debug)]
-pub struct Request(NonNull<sys::fuse_req>);
+pub struct Request {
+    req: NonNull<sys::fuse_req>,
+    interrupts: Option<Arc<Interrupts>>,
+}
 
 // SAFETY: libfuse allows that a request is answered from any thread; it locks its session for that.
 unsafe impl Send for Request {}
@@ -43,19 +52,48 @@ impl Request {
     #[inline]
     pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
         // SAFETY: libfuse passes the request that it has just allocated, never null.
-        Self(unsafe { NonNull::new_unchecked(req) })
+        let req = unsafe { NonNull::new_unchecked(req) };
+        Self {
+            req,
+            interrupts: None,
+        }
     }
 
     /// The request itself, for what does not answer it.
     #[inline]
     pub(crate) fn as_ptr(&self) -> sys::fuse_req_t {
-        self.0.as_ptr()
+        self.req.as_ptr()
+    }
+
+    /// `fuse_req_interrupted()`.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        // SAFETY: the request is unanswered (invariant).
+        unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 }
+    }
+
+    /// `fuse_req_interrupt_func()`, the first time.
+    pub(crate) fn interrupts(&mut self) -> &Interrupts {
+        let req = self.as_ptr();
+        self.interrupts.get_or_insert_with(|| {
+            let interrupts = Arc::<Interrupts>::default();
+            let data = Arc::as_ptr(&interrupts).cast_mut().cast();
+            // SAFETY: the request is unanswered, and `data` lives until it is unregistered (invariants). When the
+            // interrupt has come already, this calls back.
+            unsafe { sys::fuse_req_interrupt_func(req, Some(interrupted), data) };
+            interrupts
+        })
     }
 
     /// Gives up the duty to answer.
     #[inline]
-    fn spend(self) -> sys::fuse_req_t {
-        ManuallyDrop::new(self).0.as_ptr()
+    fn spend(mut self) -> sys::fuse_req_t {
+        let req = self.as_ptr();
+        if let Some(interrupts) = self.interrupts.take() {
+            unregister(req, &interrupts);
+        }
+        // Nothing is left in it that wants to be dropped.
+        mem::forget(self);
+        req
     }
 
     #[inline]
@@ -88,7 +126,7 @@ impl Request {
     }
 
     pub(crate) fn create(self, entry: &sys::fuse_entry_param, opened: Opened) -> Sent {
-        let fi = opened.to_file_info(OpenFlags::empty());
+        let fi = opened.to_file_info();
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `entry` and `fi` live.
         sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
@@ -109,7 +147,7 @@ impl Request {
 
     #[inline]
     pub(crate) fn open(self, opened: Opened) -> Sent {
-        let fi = opened.to_file_info(OpenFlags::empty());
+        let fi = opened.to_file_info();
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `fi` lives.
         sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
@@ -134,10 +172,93 @@ impl Request {
         sent(unsafe { sys::fuse_reply_buf(req, start, data.len()) })
     }
 
+    /// The slices, one after the other; at most 1000 of them.
+    pub(crate) fn slices(self, slices: &[&[u8]]) -> Sent {
+        let iov: Vec<_> = slices
+            .iter()
+            .map(|slice| libc::iovec {
+                iov_base: slice.as_ptr().cast_mut().cast(),
+                iov_len: slice.len(),
+            })
+            .collect();
+        let count = c_int::try_from(iov.len()).unwrap_or(c_int::MAX);
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `iov` has `count` elements, which libfuse reads from.
+        sent(unsafe { sys::fuse_reply_iov(req, iov.as_ptr(), count) })
+    }
+
+    /// The buffers that the first element of `bufs` has, in memory and in files; the other elements are room for them.
+    ///
+    /// When they cannot be read, libfuse answers that error. They are spliced where it was asked for.
+    pub(crate) fn data(self, bufs: &mut [sys::fuse_bufvec]) -> Sent {
+        // Without effect unless it was asked for in `init`.
+        let flags = sys::fuse_buf_copy_flags_FUSE_BUF_SPLICE_MOVE;
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `bufs` is valid for what its `count` says, and what it
+        // points to lives.
+        sent(unsafe { sys::fuse_reply_data(req, bufs.as_mut_ptr(), flags) })
+    }
+
+    /// `fuse_req_get_payload()`: where the answer of a request over io_uring goes, which is its own until it is answered.
+    ///
+    /// `None` for one that came over the descriptor. The bytes are what an earlier request has left.
+    pub(crate) fn payload(&self) -> Option<NonNull<[u8]>> {
+        let mut payload = ptr::null_mut();
+        let mut size = 0;
+        // SAFETY: the request is unanswered (invariant); null is allowed where the registration is not wanted.
+        let result = unsafe {
+            sys::fuse_req_get_payload(
+                self.as_ptr(),
+                &raw mut payload,
+                &raw mut size,
+                ptr::null_mut(),
+            )
+        };
+        let payload = NonNull::new(payload.cast::<u8>()).filter(|_| result == 0)?;
+        Some(NonNull::slice_from_raw_parts(payload, size))
+    }
+
     pub(crate) fn statfs(self, stat: &libc::statvfs) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `stat` lives.
         sent(unsafe { sys::fuse_reply_statfs(req, stat) })
+    }
+
+    pub(crate) fn lock(self, lock: &libc::flock) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `lock` lives.
+        sent(unsafe { sys::fuse_reply_lock(req, lock) })
+    }
+
+    pub(crate) fn bmap(self, block: u64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_bmap(req, block) })
+    }
+
+    pub(crate) fn ioctl(self, result: c_int, data: &[u8]) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is not read when it is empty.
+        sent(unsafe { sys::fuse_reply_ioctl(req, result, data.as_ptr().cast(), data.len()) })
+    }
+
+    pub(crate) fn poll(self, events: u32) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_poll(req, events) })
+    }
+
+    pub(crate) fn lseek(self, offset: i64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        sent(unsafe { sys::fuse_reply_lseek(req, offset) })
+    }
+
+    pub(crate) fn statx(self, statx: &mut libc::statx, timeout: f64) -> Sent {
+        let statx: *mut libc::statx = statx;
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `statx` lives, and is what the shim expects.
+        sent(unsafe { sys::fuse3_reply_statx(req, 0, statx.cast(), timeout) })
     }
 
     /// How long an extended attribute or the list of them is.
@@ -148,12 +269,24 @@ impl Request {
     }
 }
 
+/// From now on libfuse does not call back, and nothing is started any more.
+#[cold]
+fn unregister(req: sys::fuse_req_t, interrupts: &Interrupts) {
+    // SAFETY: the request of `req` is unanswered; this is never called from the callback, which holds the same lock, and
+    // runs nothing that might answer.
+    unsafe { sys::fuse_req_interrupt_func(req, None, ptr::null_mut()) };
+    discard(interrupts.take());
+}
+
 impl Drop for Request {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             crate::log::warn!("a request was dropped without an answer; its caller gets EIO");
         }
+        if let Some(interrupts) = self.interrupts.take() {
+            unregister(self.as_ptr(), &interrupts);
+        }
         // SAFETY: the request was unanswered (invariant), and this value is gone after it.
-        unsafe { sys::fuse_reply_err(self.0.as_ptr(), Errno::EIO.raw()) };
+        unsafe { sys::fuse_reply_err(self.as_ptr(), Errno::EIO.raw()) };
     }
 }

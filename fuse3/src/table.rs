@@ -1,5 +1,10 @@
 //! The table of callbacks that libfuse is given. Each trampoline takes the call, borrows the arguments and answers.
 
+mod devices;
+mod locks;
+mod newer;
+mod ranges;
+
 use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem;
@@ -9,20 +14,30 @@ use std::slice;
 
 use crate::answer::Asked;
 use crate::call::{Call, Uncancelled};
-use crate::core::Core;
+use crate::core::{Core, Live};
+use crate::notify::{current, read_retrieved};
 use crate::sys::{
-    fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops, fuse_req_t,
+    fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
+    fuse_req_t,
 };
 use crate::{
     AccessMode, Connection, Create, DirBuf, FileInfo, Filesystem, Ino, Operation, ReadBuf,
-    RenameFlags, SetAttr, XattrFlags,
+    RenameFlags, SetAttr, WriteData, XattrFlags,
 };
 
 /// The `fuse_lowlevel_ops` of a file system.
 pub(crate) struct Table<F>(PhantomData<F>);
 
 impl<F: Filesystem> Table<F> {
-    pub(crate) const OPS: fuse_lowlevel_ops = {
+    /// The table, as far as this libfuse has slots.
+    pub(crate) fn ops() -> fuse_lowlevel_ops {
+        let mut ops = Self::OPS;
+        newer::fill::<F>(&mut ops);
+        ops
+    }
+
+    /// What every libfuse has.
+    const OPS: fuse_lowlevel_ops = {
         // SAFETY: every member is a nullable function pointer. Which there are depends on the headers, so that they
         // cannot all be named.
         let mut ops: fuse_lowlevel_ops = unsafe { mem::zeroed() };
@@ -42,7 +57,8 @@ impl<F: Filesystem> Table<F> {
         ops.link = Some(link::<F>);
         ops.open = Some(open::<F>);
         ops.read = Some(read::<F>);
-        ops.write = Some(write::<F>);
+        // It comes first; with it, libfuse calls no `write`.
+        ops.write_buf = Some(write_buf::<F>);
         ops.flush = Some(flush::<F>);
         ops.release = Some(release::<F>);
         ops.fsync = Some(fsync::<F>);
@@ -57,8 +73,18 @@ impl<F: Filesystem> Table<F> {
         ops.removexattr = Some(removexattr::<F>);
         ops.access = Some(access::<F>);
         ops.create = Some(create::<F>);
+        ops.retrieve_reply = Some(retrieve_reply::<F>);
+        ops.getlk = Some(locks::getlk::<F>);
+        ops.setlk = Some(locks::setlk::<F>);
+        ops.bmap = Some(ranges::bmap::<F>);
+        ops.ioctl = Some(devices::ioctl::<F>);
+        ops.poll = Some(devices::poll::<F>);
         ops.forget_multi = Some(forget_multi::<F>);
+        ops.flock = Some(locks::flock::<F>);
+        ops.fallocate = Some(ranges::fallocate::<F>);
         ops.readdirplus = Some(readdirplus::<F>);
+        ops.copy_file_range = Some(ranges::copy_file_range::<F>);
+        ops.lseek = Some(ranges::lseek::<F>);
         ops
     };
 }
@@ -85,7 +111,7 @@ unsafe fn os_str<'a>(name: *const c_char) -> &'a OsStr {
 
 unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives it.
+    // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
     let core = unsafe { &*userdata.cast::<Core<F>>() };
     let Some(conn) = NonNull::new(conn) else {
         return;
@@ -93,11 +119,16 @@ unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_
     // SAFETY: `conn` is what libfuse passed, and `connection` is gone when this returns.
     let mut connection = unsafe { Connection::new(conn) };
     core.begin(&mut connection);
+    core.control.begun(conn);
 }
 
 unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
+    if Live::<F>::is_disposing() {
+        return;
+    }
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives it.
+    // SAFETY: `userdata` is the session's `Core<F>`, which is there until the session has ended; after that this is called
+    // in `fuse_session_destroy()` only.
     let core = unsafe { &*userdata.cast::<Core<F>>() };
     core.destroy();
 }
@@ -287,6 +318,7 @@ unsafe extern "C" fn rename<F: Filesystem>(
     let newname = unsafe { os_str(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
+        current::related(newparent);
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
@@ -303,6 +335,7 @@ unsafe extern "C" fn link<F: Filesystem>(
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
+        current::related(newparent);
         fs.link(cx, ino, newparent, newname)
     });
 }
@@ -357,23 +390,22 @@ unsafe extern "C" fn read<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn write<F: Filesystem>(
+unsafe extern "C" fn write_buf<F: Filesystem>(
     req: fuse_req_t,
     ino: fuse_ino_t,
-    data: *const c_char,
-    size: usize,
+    bufs: *mut fuse_bufvec,
     offset: libc::off_t,
     fi: *mut fuse_file_info,
 ) {
     let ino = Ino(ino);
+    // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread, until this returns.
+    let data = unsafe { WriteData::borrow(bufs) };
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(data.len())) };
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
-    // SAFETY: `data` points into the request, after its header, and has `size` bytes.
-    let data = unsafe { slice::from_raw_parts(data.cast::<u8>(), size) };
     call.answer(Operation::Write, |fs, cx| {
-        fs.write(cx, ino, file, bits(offset), data)
+        fs.write_buf(cx, ino, file, bits(offset), data)
     });
 }
 
@@ -430,6 +462,20 @@ unsafe extern "C" fn opendir<F: Filesystem>(
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits()).directory()) };
     call.answer(Operation::Opendir, |fs, cx| fs.opendir(cx, ino, flags));
+}
+
+unsafe extern "C" fn retrieve_reply<F: Filesystem>(
+    req: fuse_req_t,
+    cookie: *mut c_void,
+    ino: fuse_ino_t,
+    offset: libc::off_t,
+    bufv: *mut fuse_bufvec,
+) {
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino))) };
+    // SAFETY: libfuse's data, until this returns.
+    let data = unsafe { read_retrieved(bufv) };
+    call.retrieved(cookie.addr(), bits(offset), data);
 }
 
 /// READDIR and READDIRPLUS differ in the form of the listing.

@@ -1,13 +1,15 @@
 //! An example, run as a program and mounted, which ends whatever happens.
 
 #[path = "program.rs"]
-mod program;
+pub(crate) mod program;
 
 use std::env;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +20,9 @@ use std::time::{Duration, Instant};
 
 /// How long mounting, unmounting and ending may take each.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The user, and the group, that has no rights.
+pub(crate) const NOBODY: u32 = 65534;
 
 /// A mounted example. Dropped, it is killed and unmounted.
 #[derive(Debug)]
@@ -44,10 +49,39 @@ impl Mounted {
     ///
     /// Returns `None`, and says so loudly, where nothing can be mounted.
     pub(crate) fn new(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        Self::start(example, arguments, deadline, |_, _| {})
+    }
+
+    /// The same, by a user without rights, where the test is root's, through fusermount3. Only where all users may open
+    /// /dev/fuse.
+    pub(crate) fn by_nobody(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        let mode = fs::metadata("/dev/fuse").map_or(0, |device| device.permissions().mode());
+        if mode & 0o6 != 0o6 {
+            skipped(example, "not every user may open /dev/fuse");
+            return None;
+        }
+        Self::start(example, arguments, deadline, |command, dir| {
+            if !is_root() {
+                return;
+            }
+            // The program may be where only root can read it.
+            let copy = dir.join(example);
+            fs::copy(command.get_program(), &copy).unwrap();
+            chown(dir.join("mnt"), Some(NOBODY), Some(NOBODY)).unwrap();
+            let mut nobody_s = Command::new(copy);
+            nobody_s.args(command.get_args()).uid(NOBODY).gid(NOBODY);
+            *command = nobody_s;
+        })
+    }
+
+    fn start(
+        example: &str,
+        arguments: &[&str],
+        deadline: Duration,
+        change: impl FnOnce(&mut Command, &Path),
+    ) -> Option<Self> {
         if let Err(why) = can_mount() {
-            // Past libtest's capture, which swallows what a test prints when it passes.
-            let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
-            io::stderr().write_all(line.as_bytes()).unwrap();
+            skipped(example, &why);
             return None;
         }
         let program = program::built(example);
@@ -58,9 +92,10 @@ impl Mounted {
         let mount_point = dir.join("mnt");
         fs::create_dir_all(&mount_point).unwrap();
         let output = |name| File::create(dir.join(name)).unwrap();
-        let child = Command::new(&program)
-            .args(arguments)
-            .arg(&mount_point)
+        let mut command = Command::new(&program);
+        command.args(arguments).arg(&mount_point);
+        change(&mut command, &dir);
+        let child = command
             .stdin(Stdio::null())
             .stdout(output("stdout"))
             .stderr(output("stderr"))
@@ -166,6 +201,12 @@ impl Drop for Mounted {
     }
 }
 
+fn skipped(example: &str, why: &str) {
+    // Past libtest's capture, which swallows what a test prints when it passes.
+    let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// Kills `child` when the time is up.
 fn watch(child: &Arc<Mutex<Child>>, deadline: Duration) -> Sender<()> {
     let (watched, over) = mpsc::channel();
@@ -230,7 +271,7 @@ fn can_mount() -> Result<(), String> {
         .find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
     const CAP_SYS_ADMIN: u32 = 21;
-    if is_root() && effective.is_some_and(|bits| bits >> CAP_SYS_ADMIN & 1 == 0) {
+    if is_root() && effective.is_some_and(|bits| (bits >> CAP_SYS_ADMIN) & 1 == 0) {
         return Err("root may not mount here (no CAP_SYS_ADMIN)".to_owned());
     }
     if !is_root()

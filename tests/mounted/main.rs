@@ -5,13 +5,22 @@
 //! stderr, loudly, and do nothing.
 
 mod child;
+mod client;
 mod deferring;
 mod ending;
+mod filelocks;
 mod fixture;
 mod input;
 mod interrupted;
+mod killed;
 mod life;
 mod lock;
+mod notify;
+mod operations;
 mod panics;
+mod passthrough;
 mod probe;
+mod real;
 mod signals;
+mod splice;
+mod tools;

@@ -5,7 +5,7 @@ use fuse3::{Concurrent, Errno, Operation};
 use crate::harness::{Wire, until};
 use crate::proto::{self, Request};
 use crate::recorder::{Bare, How, Recorder, Style, in_both_styles};
-use crate::{attributes, directories, files, names, xattrs};
+use crate::{attributes, devices, directories, filelocks, files, names, newer, ranges, xattrs};
 
 /// An operation: what the kernel sends, and what is to come of it with a [`Recorder`] that answers its default values.
 pub(crate) struct Case {
@@ -62,8 +62,15 @@ fn cases() -> Vec<Case> {
         files::cases(),
         directories::cases(),
         xattrs::cases(),
+        filelocks::cases(),
+        ranges::cases(),
+        devices::cases(),
+        newer::cases(),
     ];
-    groups.into_iter().flatten().collect()
+    // Of those that this libfuse does not deliver, `newer` shows that they are not.
+    let all = groups.into_iter().flatten();
+    all.filter(|case| case.operation.delivered().is_ok())
+        .collect()
 }
 
 /// A session of a recorder whose INIT is done.
@@ -94,23 +101,10 @@ fn no_operation_is_missing() {
     missing.retain(|operation| cases().iter().all(|case| case.operation != *operation));
     use Operation as O;
     let without_answer = [O::Init, O::Destroy, O::Forget, O::ForgetMulti];
-    let without_handler = [
-        O::Getlk,
-        O::Setlk,
-        O::Bmap,
-        O::Ioctl,
-        O::Poll,
-        O::RetrieveReply,
-        O::Flock,
-        O::Fallocate,
-        O::CopyFileRange,
-        O::Lseek,
-        O::Tmpfile,
-        O::Statx,
-        O::Syncfs,
-    ];
+    let without_handler = [O::RetrieveReply];
     missing.retain(|operation| !without_answer.contains(operation));
     missing.retain(|operation| !without_handler.contains(operation));
+    missing.retain(|operation| operation.delivered().is_ok());
     assert_eq!(missing, []);
 }
 

@@ -136,7 +136,7 @@ impl<F: Filesystem> Wire<F> {
         self.unique
     }
 
-    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+    pub(crate) fn send_raw(&self, bytes: &[u8]) {
         assert_eq!(self.peer.send(bytes).unwrap(), bytes.len());
     }
 

@@ -4,18 +4,28 @@
 //! kernel at the other end.
 
 mod attributes;
+mod connection;
 mod context;
+mod data;
 mod deferred;
+mod devices;
 mod directories;
 mod every;
+mod filelocks;
 mod files;
 mod harness;
+mod interrupts;
+mod locker;
 mod locking;
 mod logger;
 mod mistakes;
 mod names;
+mod newer;
+mod notify;
 mod probe;
 mod proto;
+mod ranges;
 mod recorder;
 mod session;
+mod transfer;
 mod xattrs;

@@ -14,7 +14,7 @@ use crate::recorder::{Recorder, Values, entry};
 
 /// The request gets EIO; the log says this; the session goes on; and these calls were made, after the handler's.
 #[track_caller]
-fn mistake(
+pub(crate) fn mistake(
     request: &Request,
     answer: impl FnOnce(&mut Values),
     log: &str,

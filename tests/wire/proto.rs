@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fuse3::{Attr, Caller, Entry, StatVfs};
+use fuse3::{Attr, Caller, Entry, StatVfs, Statx, Timestamp};
 
 /// `enum fuse_opcode`.
 pub(crate) mod opcode {
@@ -34,13 +34,26 @@ pub(crate) mod opcode {
     pub(crate) const READDIR: u32 = 28;
     pub(crate) const RELEASEDIR: u32 = 29;
     pub(crate) const FSYNCDIR: u32 = 30;
+    pub(crate) const GETLK: u32 = 31;
+    pub(crate) const SETLK: u32 = 32;
+    pub(crate) const SETLKW: u32 = 33;
     pub(crate) const ACCESS: u32 = 34;
     pub(crate) const CREATE: u32 = 35;
     pub(crate) const INTERRUPT: u32 = 36;
+    pub(crate) const BMAP: u32 = 37;
     pub(crate) const DESTROY: u32 = 38;
+    pub(crate) const IOCTL: u32 = 39;
+    pub(crate) const POLL: u32 = 40;
+    pub(crate) const NOTIFY_REPLY: u32 = 41;
     pub(crate) const BATCH_FORGET: u32 = 42;
+    pub(crate) const FALLOCATE: u32 = 43;
     pub(crate) const READDIRPLUS: u32 = 44;
     pub(crate) const RENAME2: u32 = 45;
+    pub(crate) const LSEEK: u32 = 46;
+    pub(crate) const COPY_FILE_RANGE: u32 = 47;
+    pub(crate) const SYNCFS: u32 = 50;
+    pub(crate) const TMPFILE: u32 = 51;
+    pub(crate) const STATX: u32 = 52;
 }
 
 /// The flags of INIT.
@@ -56,11 +69,10 @@ pub(crate) mod init {
     pub(crate) const READDIRPLUS_AUTO: u32 = 1 << 14;
     pub(crate) const ASYNC_DIO: u32 = 1 << 15;
     pub(crate) const WRITEBACK_CACHE: u32 = 1 << 16;
-    pub(crate) const PARALLEL_DIROPS: u32 = 1 << 18;
     pub(crate) const MAX_PAGES: u32 = 1 << 22;
     pub(crate) const INIT_EXT: u32 = 1 << 30;
     /// What Linux 6.18 offers: all but FILE_OPS, MAP_ALIGNMENT and the reserved bit, which it never did.
-    pub(crate) const LINUX: u32 = !(1 << 2 | 1 << 26 | 1 << 31);
+    pub(crate) const LINUX: u32 = !((1 << 2) | (1 << 26) | (1 << 31));
     /// The same for the second half, bits 32 to 42: SECURITY_CTX to REQUEST_TIMEOUT.
     pub(crate) const LINUX_EXT: u32 = 0x7ff;
 }
@@ -87,6 +99,8 @@ pub(crate) mod fopen {
     pub(crate) const KEEP_CACHE: u32 = 1 << 1;
     pub(crate) const NONSEEKABLE: u32 = 1 << 2;
     pub(crate) const CACHE_DIR: u32 = 1 << 3;
+    pub(crate) const NOFLUSH: u32 = 1 << 5;
+    pub(crate) const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 }
 
 /// The process that requests come from, unless they say otherwise.
@@ -266,6 +280,24 @@ pub(crate) fn destroy() -> Request {
 
 pub(crate) fn interrupt(unique: u64) -> Request {
     Request::new(opcode::INTERRUPT, 0, Bytes::new().u64(unique))
+}
+
+/// What the kernel sends, unasked, with the number that RETRIEVE had, and no answer.
+pub(crate) fn notify_reply(ino: u64, offset: u64, data: &[u8]) -> Request {
+    let body = Bytes::new()
+        .u64(0)
+        .u64(offset)
+        .u32(u32::try_from(data.len()).unwrap())
+        .u32(0)
+        .zeros(16)
+        .raw(data);
+    Request::new(opcode::NOTIFY_REPLY, ino, body)
+}
+
+/// `struct fuse_out_header` with a code in place of the error, and what follows.
+pub(crate) fn notification(code: i32, body: &Bytes) -> Vec<u8> {
+    let length = u32::try_from(16 + body.0.len()).unwrap();
+    Bytes::new().u32(length).i32(code).u64(0).raw(&body.0).0
 }
 
 pub(crate) fn lookup(parent: u64, name: &[u8]) -> Request {
@@ -503,6 +535,196 @@ pub(crate) fn removexattr(ino: u64, name: &[u8]) -> Request {
 
 pub(crate) fn access(ino: u64, mask: u32) -> Request {
     Request::new(opcode::ACCESS, ino, Bytes::new().u32(mask).u32(0))
+}
+
+/// `struct fuse_lk_in`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LkIn {
+    pub(crate) fh: u64,
+    pub(crate) owner: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`.
+    pub(crate) kind: u32,
+    pub(crate) pid: u32,
+}
+
+impl LkIn {
+    fn request(self, opcode: u32, ino: u64, flags: u32) -> Request {
+        let body = Bytes::new()
+            .u64(self.fh)
+            .u64(self.owner)
+            .u64(self.start)
+            .u64(self.end)
+            .u32(self.kind)
+            .u32(self.pid)
+            .u32(flags)
+            .u32(0);
+        Request::new(opcode, ino, body)
+    }
+}
+
+pub(crate) fn getlk(ino: u64, lock: LkIn) -> Request {
+    lock.request(opcode::GETLK, ino, 0)
+}
+
+fn setlk_opcode(wait: bool) -> u32 {
+    if wait { opcode::SETLKW } else { opcode::SETLK }
+}
+
+pub(crate) fn setlk(ino: u64, lock: LkIn, wait: bool) -> Request {
+    lock.request(setlk_opcode(wait), ino, 0)
+}
+
+/// The same opcodes, with `FUSE_LK_FLOCK`.
+pub(crate) fn flock(ino: u64, lock: LkIn, wait: bool) -> Request {
+    lock.request(setlk_opcode(wait), ino, 1)
+}
+
+/// `struct fuse_lk_out`.
+pub(crate) fn lk_out(start: u64, end: u64, kind: u32, pid: u32) -> Vec<u8> {
+    Bytes::new().u64(start).u64(end).u32(kind).u32(pid).0
+}
+
+pub(crate) fn bmap(ino: u64, block: u64, block_size: u32) -> Request {
+    let body = Bytes::new().u64(block).u32(block_size).u32(0);
+    Request::new(opcode::BMAP, ino, body)
+}
+
+/// `struct fuse_ioctl_in`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IoctlIn {
+    pub(crate) fh: u64,
+    pub(crate) flags: u32,
+    pub(crate) command: u32,
+    pub(crate) argument: u64,
+    pub(crate) output_size: u32,
+}
+
+pub(crate) fn ioctl(ino: u64, ioctl: IoctlIn, input: &[u8]) -> Request {
+    let body = Bytes::new()
+        .u64(ioctl.fh)
+        .u32(ioctl.flags)
+        .u32(ioctl.command)
+        .u64(ioctl.argument)
+        .u32(u32::try_from(input.len()).unwrap())
+        .u32(ioctl.output_size)
+        .raw(input);
+    Request::new(opcode::IOCTL, ino, body)
+}
+
+/// `struct fuse_ioctl_out`.
+pub(crate) fn ioctl_out(result: i32, data: &[u8]) -> Vec<u8> {
+    Bytes::new().i32(result).zeros(12).raw(data).0
+}
+
+/// With `FUSE_POLL_SCHEDULE_NOTIFY` when `schedule`.
+pub(crate) fn poll(ino: u64, fh: u64, kh: u64, schedule: bool, events: u32) -> Request {
+    let body = Bytes::new()
+        .u64(fh)
+        .u64(kh)
+        .u32(schedule.into())
+        .u32(events);
+    Request::new(opcode::POLL, ino, body)
+}
+
+/// `struct fuse_poll_out`.
+pub(crate) fn poll_out(events: u32) -> Vec<u8> {
+    Bytes::new().u32(events).u32(0).0
+}
+
+/// The notification `FUSE_NOTIFY_POLL`: no number of a request, and its code in place of an error.
+pub(crate) fn notify_poll(kh: u64) -> Vec<u8> {
+    out(0, 1, &Bytes::new().u64(kh).0)
+}
+
+pub(crate) fn fallocate(ino: u64, fh: u64, mode: u32, offset: u64, length: u64) -> Request {
+    let body = Bytes::new()
+        .u64(fh)
+        .u64(offset)
+        .u64(length)
+        .u32(mode)
+        .u32(0);
+    Request::new(opcode::FALLOCATE, ino, body)
+}
+
+pub(crate) fn lseek(ino: u64, fh: u64, offset: u64, whence: u32) -> Request {
+    let body = Bytes::new().u64(fh).u64(offset).u32(whence).u32(0);
+    Request::new(opcode::LSEEK, ino, body)
+}
+
+/// An inode, an open file of it, and an offset.
+pub(crate) type Place = (u64, u64, u64);
+
+pub(crate) fn copy_file_range(from: Place, to: Place, length: u64, flags: u64) -> Request {
+    let body = Bytes::new()
+        .u64(from.1)
+        .u64(from.2)
+        .u64(to.0)
+        .u64(to.1)
+        .u64(to.2)
+        .u64(length)
+        .u64(flags);
+    Request::new(opcode::COPY_FILE_RANGE, from.0, body)
+}
+
+pub(crate) fn tmpfile(parent: u64, mode: u32, umask: u32, flags: u32) -> Request {
+    let body = Bytes::new().u32(flags).u32(mode).u32(umask).u32(0);
+    Request::new(opcode::TMPFILE, parent, body.name(b"/"))
+}
+
+pub(crate) fn statx(ino: u64, fh: Option<u64>, flags: u32, mask: u32) -> Request {
+    let body = Bytes::new()
+        .u32(fh.is_some().into()) // FUSE_GETATTR_FH
+        .u32(0)
+        .u64(fh.unwrap_or(0))
+        .u32(flags)
+        .u32(mask);
+    Request::new(opcode::STATX, ino, body)
+}
+
+pub(crate) fn syncfs(ino: u64) -> Request {
+    Request::new(opcode::SYNCFS, ino, Bytes::new().u64(0))
+}
+
+/// `struct fuse_bmap_out`, `struct fuse_lseek_out`.
+pub(crate) fn number_out(number: u64) -> Vec<u8> {
+    Bytes::new().u64(number).0
+}
+
+/// `struct fuse_sx_time`.
+fn sx_time(bytes: Bytes, time: Timestamp) -> Bytes {
+    bytes.i64(time.secs()).u32(time.nanos()).u32(0)
+}
+
+/// `struct fuse_statx_out`.
+pub(crate) fn statx_out(statx: &Statx, timeout: Duration) -> Vec<u8> {
+    let attr = &statx.attr;
+    let bytes = Bytes::new()
+        .u64(timeout.as_secs())
+        .u32(timeout.subsec_nanos())
+        .u32(0)
+        .zeros(16)
+        .u32(statx.mask.bits())
+        .u32(attr.blksize)
+        .u64(statx.attributes.bits())
+        .u32(attr.nlink)
+        .u32(attr.uid)
+        .u32(attr.gid)
+        .u16(u16::try_from(attr.mode).unwrap())
+        .u16(0)
+        .u64(attr.ino.0)
+        .u64(attr.size)
+        .u64(attr.blocks)
+        .u64(statx.attributes_mask.bits());
+    let times = [attr.atime, statx.btime, attr.ctime, attr.mtime];
+    times
+        .into_iter()
+        .fold(bytes, sx_time)
+        .u32(libc::major(attr.rdev))
+        .u32(libc::minor(attr.rdev))
+        .zeros(8 + 14 * 8)
+        .0
 }
 
 /// A reply: `struct fuse_out_header`, and what the operation has after it.

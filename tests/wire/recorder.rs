@@ -15,10 +15,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use fuse3::{
-    AccessMode, Added, Answer, Attr, Caller, Concurrent, Connection, Context, Create, Created,
-    Data, DirBuf, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, Locking,
-    OpenFlags, Opened, Payload, ReadBuf, RenameFlags, SetAttr, StatVfs, Timestamp, XattrFlags,
-    XattrNames,
+    AccessMode, Added, Answer, Attr, Block, Blocking, Caller, Concurrent, Connection, Context,
+    Copied, CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh, FileInfo,
+    FileLock, Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl, IoctlReply, Listing, LockKind,
+    LockOwner, Locking, Notifier, Offset, OpenFlags, Opened, Payload, PollEvents, PollHandle,
+    ReadBuf, RenameFlags, SetAttr, SetLock, StatVfs, Statx, StatxAttributes, StatxFlags, StatxMask,
+    Timestamp, Whence, XattrFlags, XattrNames,
 };
 
 use crate::harness::DEADLINE;
@@ -31,6 +33,9 @@ pub(crate) trait Style: Locking {
     const LOCKED: bool;
 
     fn lock() -> Self;
+
+    /// Sends notifications that wait, on a thread that does not hold the lock.
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R;
 }
 
 /// llfuse's style.
@@ -42,6 +47,11 @@ impl Style for Locked {
     fn lock() -> Self {
         Arc::new(GlobalLock::new(()))
     }
+
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
+        self.unlocked(|proof| send(&notifier.blocking(proof)))
+            .unwrap()
+    }
 }
 
 impl Style for Concurrent {
@@ -49,6 +59,10 @@ impl Style for Concurrent {
 
     fn lock() -> Self {
         Concurrent
+    }
+
+    fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
+        self.unlocked(|proof| send(&notifier.blocking(proof)))
     }
 }
 
@@ -132,6 +146,14 @@ pub(crate) struct Values {
     pub(crate) statfs: StatVfs,
     pub(crate) xattr: Vec<u8>,
     pub(crate) xattrs: Vec<Vec<u8>>,
+    pub(crate) lock: Option<FileLock>,
+    pub(crate) block: Block,
+    pub(crate) ioctl: IoctlReply,
+    pub(crate) events: PollEvents,
+    /// Added to the bytes that were to be copied.
+    pub(crate) more_copied: usize,
+    pub(crate) offset: Offset,
+    pub(crate) statx: Statx,
 }
 
 /// An entry in which no two numbers are the same.
@@ -213,6 +235,18 @@ impl Default for Values {
             statfs: STATFS,
             xattr: b"a \0 value".to_vec(),
             xattrs: vec![b"user.one".to_vec(), b"user.two".to_vec()],
+            lock: Some(FileLock::new(LockKind::Read, 0x1_0000_0002, 0x2_0000_0003).pid(815)),
+            block: Block(0x1122_3344_5566_7788),
+            ioctl: IoctlReply::new(0x1234_5678).data(*b"what is given"),
+            events: PollEvents::IN | PollEvents::HUP,
+            more_copied: 0,
+            offset: Offset(0x1_2345_6789),
+            statx: Statx::new(ENTRY.attr)
+                .btime(Timestamp::new(0x1_0000_0007, 77))
+                .attributes(
+                    StatxAttributes::APPEND,
+                    StatxAttributes::from_bits_retain(0x30),
+                ),
         }
     }
 }
@@ -395,6 +429,25 @@ impl<L: Style> Recorder<L> {
     }
 }
 
+/// A lock, without what is zero.
+struct Lock<'a>(&'a FileLock);
+
+impl Display for Lock<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let FileLock {
+            kind, start, end, ..
+        } = self.0;
+        write!(f, "{kind:?} {start:#x}..={end:#x}")?;
+        if self.0.pid != 0 {
+            write!(f, " pid={}", self.0.pid)?;
+        }
+        if self.0.owner != LockOwner(0) {
+            write!(f, " for {}", self.0.owner)?;
+        }
+        Ok(())
+    }
+}
+
 /// An open file, without what is zero.
 struct Open<'a>(&'a FileInfo);
 
@@ -404,8 +457,8 @@ impl Display for Open<'_> {
         if self.0.flags() != OpenFlags::empty() {
             write!(f, " flags={:#x}", self.0.flags().bits())?;
         }
-        if self.0.lock_owner() != 0 {
-            write!(f, " owner={:#x}", self.0.lock_owner())?;
+        if self.0.lock_owner() != LockOwner(0) {
+            write!(f, " owner={}", self.0.lock_owner())?;
         }
         for (bit, name) in [
             (self.0.writepage(), " writepage"),
@@ -749,6 +802,199 @@ impl<L: Style> Filesystem for Recorder<L> {
 
     fn access(&self, cx: &mut Context<'_, Self>, ino: Ino, mask: AccessMode) -> Answer<()> {
         self.note(cx, format!("access {ino} {:#x}", mask.bits()));
+        self.respond(cx, || ())
+    }
+
+    fn getlk(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        lock: FileLock,
+    ) -> Answer<Option<FileLock>> {
+        self.note(cx, format!("getlk {ino} {} {}", Open(file), Lock(&lock)));
+        let lock = self.values().lock;
+        self.respond(cx, || lock)
+    }
+
+    fn setlk(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        set: SetLock,
+    ) -> Answer<()> {
+        let wait = if set.wait { " wait" } else { "" };
+        self.note(
+            cx,
+            format!("setlk {ino} {} {}{wait}", Open(file), Lock(&set.lock)),
+        );
+        self.respond(cx, || ())
+    }
+
+    fn bmap(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        block_size: usize,
+        block: Block,
+    ) -> Answer<Block> {
+        self.note(cx, format!("bmap {ino} {:#x} of {block_size}", block.0));
+        let block = self.values().block;
+        self.respond(cx, || block)
+    }
+
+    fn ioctl(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        ioctl: &Ioctl<'_>,
+    ) -> Answer<IoctlReply> {
+        self.note(
+            cx,
+            format!(
+                "ioctl {ino} {} {:#x} {:#x} flags={:#x} {:?} -> {}",
+                Open(file),
+                ioctl.command.0,
+                ioctl.argument,
+                ioctl.flags.bits(),
+                OsStr::from_bytes(ioctl.input),
+                ioctl.output_size
+            ),
+        );
+        let reply = self.values().ioctl.clone();
+        self.respond(cx, || reply.clone())
+    }
+
+    fn poll(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        events: PollEvents,
+        handle: Option<PollHandle>,
+    ) -> Answer<PollEvents> {
+        let events = events.bits();
+        self.note(
+            cx,
+            format!("poll {ino} {} {events:#x} {handle:?}", Open(file)),
+        );
+        let events = self.values().events;
+        self.respond(cx, || events)
+    }
+
+    fn flock(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        flock: Flock,
+    ) -> Answer<()> {
+        self.note(
+            cx,
+            format!(
+                "flock {ino} {} {:?}{} for {}",
+                Open(file),
+                flock.kind,
+                if flock.wait { " wait" } else { "" },
+                flock.owner
+            ),
+        );
+        self.respond(cx, || ())
+    }
+
+    fn fallocate(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        range: Fallocate,
+    ) -> Answer<()> {
+        let Fallocate {
+            mode,
+            offset,
+            length,
+            ..
+        } = range;
+        self.note(
+            cx,
+            format!(
+                "fallocate {ino} {} {:#x} {length:#x}@{offset:#x}",
+                Open(file),
+                mode.bits()
+            ),
+        );
+        self.respond(cx, || ())
+    }
+
+    fn copy_file_range(
+        &self,
+        cx: &mut Context<'_, Self>,
+        copy: &CopyFileRange<'_>,
+    ) -> Answer<Copied> {
+        let place = |place: fuse3::Place<'_>| {
+            format!("{} {} {:#x}", place.ino, Open(place.file), place.offset)
+        };
+        self.note(
+            cx,
+            format!(
+                "copy_file_range {} to {} {:#x} flags={:#x}",
+                place(copy.from),
+                place(copy.to),
+                copy.length,
+                copy.flags.bits()
+            ),
+        );
+        let count = copy.length + self.values().more_copied;
+        self.respond(cx, || Copied(count))
+    }
+
+    fn lseek(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        self.note(
+            cx,
+            format!("lseek {ino} {} {offset:#x} {}", Open(file), whence.raw()),
+        );
+        let offset = self.values().offset;
+        self.respond(cx, || offset)
+    }
+
+    fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
+        let (mode, flags, umask) = (how.mode, how.flags.bits(), cx.umask());
+        self.note(
+            cx,
+            format!("tmpfile {parent} {mode:#o} {flags:#x} umask={umask:#o}"),
+        );
+        let Values { entry, opened, .. } = *self.values();
+        self.respond(cx, || Created { entry, opened })
+    }
+
+    fn statx(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: Option<&FileInfo>,
+        flags: StatxFlags,
+        mask: StatxMask,
+    ) -> Answer<(Statx, Duration)> {
+        let file = file.map_or(String::new(), |file| format!(" {}", Open(file)));
+        self.note(
+            cx,
+            format!("statx {ino}{file} {:#x} {:#x}", flags.bits(), mask.bits()),
+        );
+        let Values { statx, entry, .. } = *self.values();
+        self.respond(cx, || (statx, entry.attr_timeout))
+    }
+
+    fn syncfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<()> {
+        self.note(cx, format!("syncfs {ino}"));
         self.respond(cx, || ())
     }
 }

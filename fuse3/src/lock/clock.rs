@@ -147,14 +147,14 @@ impl Scale {
 
 /// Until when a thread waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Deadline {
+pub(crate) enum Deadline {
     At(Instant),
     Never,
 }
 
 impl Deadline {
     /// A time-out that ends after the clock's last instant never ends.
-    pub(super) fn after(timeout: Option<Duration>) -> Deadline {
+    pub(crate) fn after(timeout: Option<Duration>) -> Deadline {
         match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
             Some(instant) => Deadline::At(instant),
             None => Deadline::Never,

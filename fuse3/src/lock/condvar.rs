@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::clock::Deadline;
-use super::queue::Waiter;
+use super::sleeper::{Sleeper, Waking};
 
 /// An event that threads wait for with the global lock released: [`Locked::wait`](crate::Locked::wait).
 ///
@@ -39,7 +38,7 @@ use super::queue::Waiter;
 /// ```
 #[derive(Debug)]
 pub struct Condvar {
-    waiting: Mutex<VecDeque<Arc<Waiter>>>,
+    waiting: Mutex<VecDeque<Arc<Sleeper>>>,
 }
 
 /// How a [`Locked::wait`](crate::Locked::wait) ended.
@@ -62,37 +61,31 @@ impl Condvar {
     /// Wakes the thread that has waited longest, if one waits. Tells whether.
     pub fn notify_one(&self) -> bool {
         let mut waiting = self.waiting.lock();
-        let Some(waiter) = waiting.pop_front() else {
-            return false;
-        };
-        waiter.grant();
-        drop(waiting);
-        waiter.wake();
-        true
+        // One that was woken by something else is about to leave.
+        while let Some(sleeper) = waiting.pop_front() {
+            if sleeper.wake(Waking::Notified) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Wakes all threads that wait. Tells how many.
     pub fn notify_all(&self) -> usize {
-        let mut waiting = self.waiting.lock();
-        let woken = std::mem::take(&mut *waiting);
-        for waiter in &woken {
-            waiter.grant();
-        }
-        drop(waiting);
-        for waiter in &woken {
-            waiter.wake();
-        }
-        woken.len()
+        let woken = std::mem::take(&mut *self.waiting.lock());
+        let woken = woken.iter().filter(|it| it.wake(Waking::Notified));
+        woken.count()
     }
 
     /// Queues the calling thread. A notification from now on is for it.
-    pub(super) fn enter(&self, timeout: Option<Duration>) -> Ticket<'_> {
-        let waiter = Waiter::current();
-        self.waiting.lock().push_back(Arc::clone(&waiter));
+    pub(crate) fn enter(&self, deadline: Deadline) -> Ticket<'_> {
+        let sleeper = Sleeper::current();
+        self.waiting.lock().push_back(Arc::clone(&sleeper));
         Ticket {
             condvar: self,
-            waiter,
-            deadline: Deadline::after(timeout),
+            sleeper,
+            deadline,
+            waited: false,
         }
     }
 }
@@ -103,26 +96,38 @@ impl Default for Condvar {
     }
 }
 
-/// A thread's place among those that wait.
+/// A thread's place among those that wait. Dropped, it leaves.
 #[derive(Debug)]
-pub(super) struct Ticket<'c> {
+pub(crate) struct Ticket<'c> {
     condvar: &'c Condvar,
-    waiter: Arc<Waiter>,
+    sleeper: Arc<Sleeper>,
     deadline: Deadline,
+    waited: bool,
 }
 
 impl Ticket<'_> {
-    pub(super) fn wait(self) -> Woken {
-        let mut waiting = self.condvar.waiting.lock();
-        loop {
-            if self.waiter.is_granted() {
-                return Woken::Notified;
+    pub(crate) fn wait(mut self) -> Waking {
+        self.waited = true;
+        self.sleeper.sleep(self.deadline)
+    }
+
+    /// What an interrupt wakes.
+    pub(crate) fn sleeper(&self) -> Arc<Sleeper> {
+        Arc::clone(&self.sleeper)
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        match self.sleeper.leave() {
+            Waking::Notified if self.waited => {}
+            // The notification came for a thread that did not wait for it after all: it is the next one's.
+            Waking::Notified => {
+                self.condvar.notify_one();
             }
-            let is_late = self.waiter.sleep(&mut waiting, self.deadline);
-            // A notification that came after the time was up is not wasted.
-            if is_late && !self.waiter.is_granted() {
-                waiting.retain(|waiter| !Arc::ptr_eq(waiter, &self.waiter));
-                return Woken::TimedOut;
+            Waking::TimedOut | Waking::Interrupted => {
+                let mut waiting = self.condvar.waiting.lock();
+                waiting.retain(|sleeper| !Arc::ptr_eq(sleeper, &self.sleeper));
             }
         }
     }

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::{Condvar, GlobalLock, LockError, Unlocked, Woken, sync};
+use super::{Condvar, Deadline, GlobalLock, LockError, Unlocked, Waking, Woken, sync};
 
 /// The proof that the thread holds the [`GlobalLock`], and the only way to its state.
 ///
@@ -111,8 +111,19 @@ impl<'a, S> Locked<'a, S> {
     pub fn wait(&mut self, condvar: &Condvar, timeout: Option<Duration>) -> Woken {
         sync::check_none_held("wait");
         self.global();
-        let ticket = condvar.enter(timeout);
-        self.without(|_| ticket.wait())
+        let ticket = condvar.enter(Deadline::after(timeout));
+        match self.without(|_| ticket.wait()) {
+            Waking::TimedOut => Woken::TimedOut,
+            // Nobody was told of this sleeper who would interrupt it.
+            Waking::Notified | Waking::Interrupted => Woken::Notified,
+        }
+    }
+
+    /// Runs `sleep`, which waits, with the lock released.
+    #[track_caller]
+    pub(crate) fn asleep<R>(&mut self, sleep: impl FnOnce() -> R) -> R {
+        sync::check_none_held("wait");
+        self.without(|_| sleep())
     }
 
     /// Runs `f` with the lock released.

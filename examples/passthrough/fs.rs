@@ -1,0 +1,556 @@
+//! The handlers.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::IntoRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use fuse3::{
+    Added, Answer, Attr, BackingId, Capabilities, Concurrent, Connection, Context, Copied,
+    CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, FileInfo, Filesystem,
+    Flock, Guard, Ino, Listing, LockKind, Offset, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
+    StatVfs, Whence, WriteData, XattrFlags, XattrNames,
+};
+use parking_lot::Mutex;
+use rustix::fs::{self, FallocateFlags, FlockOperation, OFlags, SeekFrom};
+
+use super::caller::ActingAs;
+use super::file::OpenFile;
+use super::handles::Handles;
+use super::inode::{self, Inode, Name};
+use super::inodes::Inodes;
+use super::settings::Settings;
+
+/// A file system that is another directory.
+#[derive(Debug)]
+pub(crate) struct Passthrough {
+    settings: Settings,
+    /// The device of the source.
+    device: u64,
+    inodes: Inodes,
+    files: Handles<OpenFile>,
+    directories: Handles<Directory>,
+    /// The kernel has agreed to the writeback cache.
+    writeback: AtomicBool,
+    /// The kernel has agreed to read and write files by itself, and has not failed to yet.
+    passthrough: AtomicBool,
+}
+
+/// An open directory.
+#[derive(Debug)]
+struct Directory {
+    file: File,
+    /// What it listed when it was last read from the start. An entry's offset is its place in it: offsets that the source
+    /// has need not grow, and an entry that did not fit is at hand.
+    names: Mutex<Vec<Name>>,
+}
+
+type Cx<'a> = Context<'a, Passthrough>;
+
+impl Passthrough {
+    /// # Errors
+    ///
+    /// Why `source` is no directory that can be shown.
+    pub(crate) fn new(source: &Path, settings: Settings) -> io::Result<Self> {
+        let inodes = Inodes::new(source)?;
+        Ok(Self {
+            device: inodes.get(Ino::ROOT)?.metadata()?.dev(),
+            settings,
+            inodes,
+            files: Handles::new(),
+            directories: Handles::new(),
+            writeback: AtomicBool::new(false),
+            passthrough: AtomicBool::new(false),
+        })
+    }
+
+    fn debug(&self, what: impl FnOnce() -> String) {
+        if self.settings.debug {
+            eprintln!("DEBUG: {}", what());
+        }
+    }
+
+    /// The answer for `file`, which was opened with O_PATH, and one lookup more.
+    fn entry(&self, file: File) -> io::Result<Entry> {
+        let of = file.metadata()?;
+        if self.settings.hide_mounts && of.dev() != self.device {
+            eprintln!("WARNING: Mountpoints in the source directory tree will be hidden.");
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let attr = self.inodes.count(file, &of);
+        Ok(Entry::new(attr, self.settings.timeout))
+    }
+
+    fn find(&self, parent: Ino, name: &OsStr) -> io::Result<Entry> {
+        let found = self.inodes.get(parent)?.find(name);
+        let entry = found.and_then(|file| self.entry(file));
+        if let Err(error) = &entry {
+            if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
+                eprintln!("ERROR: Reached maximum number of file descriptors.");
+            }
+        }
+        self.debug(|| match &entry {
+            Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.attr.ino),
+            Err(error) => format!("lookup of {name:?} in {parent}: {error}"),
+        });
+        entry
+    }
+
+    /// How to open in the source what is opened here with `flags`.
+    fn flags(&self, flags: OpenFlags) -> OFlags {
+        // What O_DIRECT asks of the memory that is read into, no reply can promise.
+        let unwanted = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::DIRECT;
+        let flags = OFlags::from_bits_retain(flags.bits().unsigned_abs()) - unwanted;
+        if !self.writeback.load(Ordering::Relaxed) {
+            return flags;
+        }
+        // With the writeback cache the kernel reads pages that are written in part, of files that were opened only to be
+        // written, too; and it is the kernel that knows where the end of a file is.
+        if flags.contains(OFlags::WRONLY) {
+            (flags - OFlags::WRONLY - OFlags::APPEND) | OFlags::RDWR
+        } else {
+            flags - OFlags::APPEND
+        }
+    }
+
+    fn opened(&self, cx: &Cx<'_>, inode: &Inode, file: File, flags: OpenFlags) -> Opened {
+        let backing = self.backing(cx, inode, &file);
+        let file = self.files.insert(OpenFile::new(file, backing.clone()));
+        // What the kernel does by itself does not go through the page cache of this file system.
+        let direct =
+            self.settings.direct_io || (backing.is_none() && flags.contains(OpenFlags::DIRECT));
+        let opened = Opened::new(file)
+            .direct_io(direct)
+            .keep_cache(self.settings.keep_cache && backing.is_none());
+        let opened = match &backing {
+            Some(backing) => opened.backing(backing),
+            None => opened,
+        };
+        // There is nothing to flush of a file that is only read.
+        let only_read = self.settings.timeout.is_zero() && !flags.writes();
+        let opened = supported(opened, opened.noflush(only_read));
+        supported(opened, opened.parallel_direct_writes(true))
+    }
+
+    /// What the kernel is to read and write in place of `file`: the same for all open files of an inode.
+    fn backing(&self, cx: &Cx<'_>, inode: &Inode, file: &File) -> Option<Arc<BackingId>> {
+        let open = || match self.passthrough.load(Ordering::Relaxed) {
+            true => cx.open_backing(file),
+            false => Err(io::ErrorKind::Unsupported.into()),
+        };
+        match inode.backing.get_or_open(open) {
+            Ok(backing) => Some(backing),
+            Err(error) => {
+                if self.passthrough.swap(false, Ordering::Relaxed) {
+                    eprintln!(
+                        "DEBUG: no passthrough of {}, nor from now on: {error}",
+                        inode.number
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn created(&self, cx: &Cx<'_>, file: File, flags: OpenFlags) -> Answer<Created> {
+        let entry = self.entry(inode::by_path(&file)?)?;
+        let inode = self.inodes.get(entry.attr.ino)?;
+        Ok(Created {
+            entry,
+            opened: self.opened(cx, &inode, file, flags),
+        })
+    }
+
+    /// Without extended attributes, the kernel is told so, and does not ask again.
+    fn with_xattrs(&self) -> Result<(), Errno> {
+        self.settings.xattr.then_some(()).ok_or(Errno::ENOSYS)
+    }
+}
+
+impl Filesystem for Passthrough {
+    type Lock = Concurrent;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        let mut wanted = Capabilities::READDIRPLUS
+            | Capabilities::READDIRPLUS_AUTO
+            | Capabilities::PARALLEL_DIROPS
+            // A file handle would lead nowhere once its inode is forgotten.
+            | Capabilities::NO_EXPORT_SUPPORT;
+        let settings = &self.settings;
+        wanted.set(Capabilities::SPLICE_READ, settings.splice);
+        wanted.set(Capabilities::SPLICE_WRITE, settings.splice);
+        wanted.set(Capabilities::SPLICE_MOVE, settings.splice);
+        wanted.set(Capabilities::FLOCK_LOCKS, settings.flock);
+        wanted.set(Capabilities::DIRECT_IO_ALLOW_MMAP, settings.map_direct);
+        // The two cannot be had together.
+        let passthrough =
+            settings.passthrough && connection.want(Capabilities::PASSTHROUGH).is_ok();
+        wanted.set(
+            Capabilities::WRITEBACK_CACHE,
+            settings.writeback && !passthrough,
+        );
+
+        // What libfuse or the kernel does not have is done without: it then is slower, and locks are those of this machine.
+        let large = connection.set_max_write(4 << 20);
+        for unsupported in [large, connection.want(wanted)]
+            .into_iter()
+            .filter_map(Result::err)
+        {
+            self.debug(|| unsupported.to_string());
+        }
+        let writeback = connection.wanted().contains(Capabilities::WRITEBACK_CACHE);
+        self.writeback.store(writeback, Ordering::Relaxed);
+        self.passthrough.store(passthrough, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn lookup(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        match (self.find(parent, name), self.settings.negative_timeout) {
+            (Err(error), Some(timeout)) if error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(Entry::negative(timeout))
+            }
+            (found, _) => Ok(found?),
+        }
+    }
+
+    fn forget(&self, _: &mut Cx<'_>, ino: Ino, nlookup: u64) {
+        self.debug(|| format!("forget {nlookup} lookups of {ino}"));
+        self.inodes.forget(ino, nlookup);
+    }
+
+    fn getattr(&self, _: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+        let inode = self.inodes.get(ino)?;
+        let attr = inode::attr(inode.number, &inode.metadata()?);
+        Ok((attr, self.settings.timeout))
+    }
+
+    fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
+        let file = changes.fh.map(|fh| self.files.get(fh)).transpose()?;
+        let file = file.as_ref().map(|open| &open.file);
+        self.inodes.get(ino)?.change(changes, file)?;
+        self.getattr(cx, ino, None)
+    }
+
+    fn readlink(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<PathBuf> {
+        Ok(self.inodes.get(ino)?.readlink()?)
+    }
+
+    fn mknod(
+        &self,
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        rdev: u64,
+    ) -> Answer<Entry> {
+        let acting = ActingAs::new(cx.caller())?;
+        self.inodes.get(parent)?.mknod(name, mode, rdev)?;
+        drop(acting);
+        Ok(self.find(parent, name)?)
+    }
+
+    fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
+        let acting = ActingAs::new(cx.caller())?;
+        self.inodes.get(parent)?.mkdir(name, mode)?;
+        drop(acting);
+        Ok(self.find(parent, name)?)
+    }
+
+    fn unlink(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(self.inodes.get(parent)?.unlink(name)?)
+    }
+
+    fn rmdir(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(self.inodes.get(parent)?.rmdir(name)?)
+    }
+
+    fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let acting = ActingAs::new(cx.caller())?;
+        self.inodes.get(parent)?.symlink(target, name)?;
+        drop(acting);
+        Ok(self.find(parent, name)?)
+    }
+
+    fn rename(
+        &self,
+        _: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        let (from, to) = (self.inodes.get(parent)?, self.inodes.get(newparent)?);
+        Ok(from.rename(name, &to, newname, flags)?)
+    }
+
+    fn link(&self, _: &mut Cx<'_>, ino: Ino, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let inode = self.inodes.get(ino)?;
+        self.inodes.get(parent)?.link(&inode, name)?;
+        Ok(self.entry(inode.duplicate()?)?)
+    }
+
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        self.debug(|| format!("open {ino} with {flags:?}"));
+        let inode = self.inodes.get(ino)?;
+        let file = inode.open(self.flags(flags))?;
+        Ok(self.opened(cx, &inode, file, flags))
+    }
+
+    fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
+        let parent = self.inodes.get(parent)?;
+        let acting = ActingAs::new(cx.caller())?;
+        let file = parent.create(name, self.flags(how.flags), how.mode)?;
+        drop(acting);
+        self.created(cx, file, how.flags)
+    }
+
+    fn read(
+        &self,
+        _: &mut Cx<'_>,
+        _: Ino,
+        file: &FileInfo,
+        offset: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        // Spliced, where that was agreed on, and otherwise read.
+        Ok(out.splice(self.files.get(file.handle())?, offset, usize::MAX))
+    }
+
+    fn write_buf(
+        &self,
+        _: &mut Cx<'_>,
+        _: Ino,
+        file: &FileInfo,
+        offset: u64,
+        data: WriteData<'_>,
+    ) -> Answer<usize> {
+        let file = self.files.get(file.handle())?;
+        Ok(data.splice_into(&*file, offset)?)
+    }
+
+    fn flush(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        // Closing a duplicate does what closing does, and says how it went.
+        let duplicate = self.files.get(file.handle())?.file.try_clone()?;
+        // SAFETY: the duplicate was given up by its owner, and is closed once.
+        let closed = unsafe { rustix::io::try_close(duplicate.into_raw_fd()) };
+        Ok(done(closed)?)
+    }
+
+    fn release(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        self.files.remove(file.handle())?;
+        Ok(())
+    }
+
+    fn fsync(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
+        Ok(sync(&self.files.get(file.handle())?.file, datasync)?)
+    }
+
+    fn opendir(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        let directory = Directory {
+            file: self.inodes.get(ino)?.open(OFlags::DIRECTORY)?,
+            names: Mutex::default(),
+        };
+        Ok(Opened::new(self.directories.insert(directory))
+            .keep_cache(self.settings.keep_cache)
+            .cache_readdir(self.settings.cache_readdir))
+    }
+
+    fn readdir(
+        &self,
+        _: &mut Cx<'_>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut out: DirBuf,
+    ) -> Answer<Listing> {
+        let directory = self.directories.get(file.handle())?;
+        let mut names = directory.names.lock();
+        if offset == 0 {
+            *names = inode::names(&directory.file)?;
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let mut listed = false;
+        for (next, entry) in (1..).zip(&*names).skip(start) {
+            let name = &*entry.name;
+            if !out.is_plus() || matches!(name.as_bytes(), b"." | b"..") {
+                let attr = Attr::new(entry.number, entry.mode);
+                if out.add(name, &Entry::new(attr, Duration::ZERO), next) == Added::Full {
+                    break;
+                }
+                listed = true;
+                continue;
+            }
+            let entry = match self.find(ino, name) {
+                Ok(entry) => entry,
+                // Gone meanwhile, or hidden.
+                Err(error) if gone(&error) => continue,
+                // What is listed so far is counted, and has to be answered; the next call then fails.
+                Err(_) if listed => break,
+                Err(error) => return Err(error.into()),
+            };
+            let added = out.add(name, &entry, next);
+            if added != Added::Counted {
+                self.inodes.forget(entry.attr.ino, 1);
+            }
+            if added == Added::Full {
+                break;
+            }
+            listed = true;
+        }
+        Ok(out.finish())
+    }
+
+    fn releasedir(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        self.directories.remove(file.handle())?;
+        Ok(())
+    }
+
+    fn fsyncdir(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
+        Ok(sync(&self.directories.get(file.handle())?.file, datasync)?)
+    }
+
+    fn statfs(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<StatVfs> {
+        Ok(self.inodes.get(ino)?.statfs()?)
+    }
+
+    fn setxattr(
+        &self,
+        _: &mut Cx<'_>,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Answer<()> {
+        self.with_xattrs()?;
+        Ok(self.inodes.get(ino)?.setxattr(name, value, flags)?)
+    }
+
+    fn getxattr(&self, _: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        self.with_xattrs()?;
+        Ok(self.inodes.get(ino)?.getxattr(name)?)
+    }
+
+    fn listxattr(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
+        self.with_xattrs()?;
+        let names = self.inodes.get(ino)?.listxattr()?;
+        let names = names.split(|byte| *byte == 0);
+        let names = names.filter(|name| !name.is_empty());
+        Ok(names.map(OsStr::from_bytes).collect())
+    }
+
+    fn removexattr(&self, _: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
+        self.with_xattrs()?;
+        Ok(self.inodes.get(ino)?.removexattr(name)?)
+    }
+
+    fn fallocate(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, range: Fallocate) -> Answer<()> {
+        let mode = FallocateFlags::from_bits_retain(range.mode.bits().unsigned_abs());
+        let file = self.files.get(file.handle())?;
+        Ok(done(fs::fallocate(
+            &*file,
+            mode,
+            range.offset,
+            range.length,
+        ))?)
+    }
+
+    fn copy_file_range(&self, _: &mut Cx<'_>, copy: &CopyFileRange<'_>) -> Answer<Copied> {
+        let from = self.files.get(copy.from.file.handle())?;
+        let to = self.files.get(copy.to.file.handle())?;
+        let (mut at, mut to_at) = (copy.from.offset, copy.to.offset);
+        let copied =
+            fs::copy_file_range(&*from, Some(&mut at), &*to, Some(&mut to_at), copy.length);
+        Ok(Copied(done(copied)?))
+    }
+
+    fn lseek(
+        &self,
+        _: &mut Cx<'_>,
+        _: Ino,
+        file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        let to = match whence {
+            Whence::DATA => SeekFrom::Data(offset),
+            Whence::HOLE => SeekFrom::Hole(offset),
+            _ => return Err(Errno::EINVAL.into()),
+        };
+        // It moves the offset of the open file, which nothing here uses.
+        let file = self.files.get(file.handle())?;
+        Ok(Offset(done(fs::seek(&*file, to))?))
+    }
+
+    fn tmpfile(&self, cx: &mut Cx<'_>, parent: Ino, how: Create) -> Answer<Created> {
+        let parent = self.inodes.get(parent)?;
+        let acting = ActingAs::new(cx.caller())?;
+        let file = parent.tmpfile(self.flags(how.flags), how.mode)?;
+        drop(acting);
+        self.created(cx, file, how.flags)
+    }
+
+    fn flock(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo, flock: Flock) -> Answer<()> {
+        let operation = match flock.kind {
+            LockKind::Read => FlockOperation::NonBlockingLockShared,
+            LockKind::Write => FlockOperation::NonBlockingLockExclusive,
+            LockKind::Unlock => FlockOperation::Unlock,
+        };
+        let file = self.files.get(file.handle())?;
+        let lock = move || done(fs::flock(&*file, operation));
+        match lock() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && flock.wait => {}
+            result => return Ok(result?),
+        }
+        // Somebody else has the lock, and a worker that waited for it would be missing for the request that gives it up.
+        let (reply, deferred) = cx.defer();
+        thread::spawn(move || {
+            let answer = loop {
+                thread::sleep(Duration::from_millis(10));
+                match lock() {
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                        break Err(error.into());
+                    }
+                    Err(_) if reply.interrupted() => break Err(Errno::EINTR.into()),
+                    Err(_) => {}
+                    Ok(()) => break Ok(()),
+                }
+            };
+            reply.send(answer);
+        });
+        Err(deferred.into())
+    }
+}
+
+/// What rustix returns, as what `?` makes an answer of.
+fn done<T>(result: rustix::io::Result<T>) -> io::Result<T> {
+    Ok(result?)
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP))
+}
+
+/// `more`, where this libfuse knows of it: what only saves work is done without.
+fn supported(opened: Opened, more: Opened) -> Opened {
+    if more.supported().is_ok() {
+        more
+    } else {
+        opened
+    }
+}
+
+fn sync(file: &File, data_only: bool) -> io::Result<()> {
+    if data_only {
+        file.sync_data()
+    } else {
+        file.sync_all()
+    }
+}

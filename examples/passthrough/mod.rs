@@ -1,0 +1,42 @@
+//! What passthrough_ll and passthrough_hp have in common, which is nearly everything: a file system that is another
+//! directory, the *source*.
+//!
+//! | file | |
+//! |---|---|
+//! | `fs` | the handlers |
+//! | `settings` | in what the two differ |
+//! | `inodes` | the table of what the kernel knows |
+//! | `inode` | a file of the source, and what can be done to it |
+//! | `handles`, `file` | what is open |
+//! | `caller` | making files as somebody else's |
+
+mod caller;
+mod file;
+mod fs;
+mod handles;
+mod inode;
+mod inodes;
+mod settings;
+
+use std::io;
+
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit, umask};
+
+pub(crate) use fs::Passthrough;
+pub(crate) use settings::Settings;
+
+/// What concerns the whole process, and is done before there are threads.
+///
+/// # Errors
+///
+/// EPERM, where root may not do what root can.
+pub(crate) fn prepare() -> io::Result<()> {
+    // The kernel has applied the caller's already.
+    umask(Mode::empty());
+    // One descriptor for each inode that the kernel knows: more than most programs need.
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    caller::prepare()
+}

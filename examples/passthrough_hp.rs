@@ -1,0 +1,162 @@
+//! Another directory, shown with as much fidelity and speed as possible: `passthrough_hp SOURCE MOUNTPOINT`, as libfuse's
+//! example of this name. The file system itself is in `passthrough`.
+//!
+//! Unless told `--nocache`, the kernel keeps what it has learned of names, attributes and data: then the source must not be
+//! changed but through the mount.
+
+#[path = "passthrough/mod.rs"]
+mod passthrough;
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::{ExitCode, Termination};
+use std::time::Duration;
+
+use fuse3::{Concurrent, Reason, Session};
+use passthrough::{Passthrough, Settings};
+
+const USAGE: &str = "\
+Usage: passthrough_hp --help
+       passthrough_hp [options] <source> <mountpoint>";
+
+const OPTIONS: &str = "
+options:
+      --debug           Enable filesystem debug messages
+      --debug-fuse      Enable libfuse debug messages
+      --foreground      Run in foreground
+      --help            Print help
+      --nocache         Disable attribute all caching
+      --nosplice        Do not use splice(2) to transfer data
+      --nopassthrough   Do not use pass-through mode for read/write
+      --single          Run single-threaded
+  -o arg                Mount options (see mount.fuse(5))
+      --num-threads arg Number of libfuse worker threads
+      --clone-fd        use separate fuse device fd for each thread
+      --direct-io       enable fuse kernel internal direct-io";
+
+#[derive(Default)]
+struct Options {
+    debug: bool,
+    debug_fuse: bool,
+    foreground: bool,
+    nocache: bool,
+    nosplice: bool,
+    nopassthrough: bool,
+    single: bool,
+    clone_fd: bool,
+    direct_io: bool,
+    threads: Option<u32>,
+    mount: Vec<String>,
+    paths: Vec<PathBuf>,
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, String> {
+    let mut options = Options::default();
+    let mut arguments = arguments;
+    while let Some(argument) = arguments.next() {
+        let Some(text) = argument.to_str().filter(|text| text.starts_with('-')) else {
+            options.paths.push(argument.into());
+            continue;
+        };
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None if text.starts_with("-o") && text.len() > 2 => ("-o", Some(text[2..].to_owned())),
+            None => (text, None),
+        };
+        let mut value = || {
+            let next = || arguments.next()?.into_string().ok();
+            value
+                .clone()
+                .or_else(next)
+                .ok_or_else(|| format!("{name} needs a value"))
+        };
+        match name {
+            "--debug" => options.debug = true,
+            "--debug-fuse" => options.debug_fuse = true,
+            "--foreground" => options.foreground = true,
+            "--nocache" => options.nocache = true,
+            "--nosplice" => options.nosplice = true,
+            "--nopassthrough" => options.nopassthrough = true,
+            "--single" => options.single = true,
+            "--clone-fd" => options.clone_fd = true,
+            "--direct-io" => options.direct_io = true,
+            "-o" | "--o" => options.mount.push(value()?),
+            "--num-threads" => {
+                let value = value()?;
+                options.threads = Some(value.parse().map_err(|_| format!("{value} is no number"))?);
+            }
+            _ => return Err(format!("no such option: {text}")),
+        }
+    }
+    Ok(options)
+}
+
+fn main() -> ExitCode {
+    if std::env::args_os().any(|argument| argument == "--help") {
+        println!("{USAGE}\n{OPTIONS}");
+        return ExitCode::SUCCESS;
+    }
+    let options = match parse(std::env::args_os().skip(1)) {
+        Ok(options) if options.paths.len() == 2 => options,
+        wrong => {
+            let what = wrong
+                .err()
+                .unwrap_or("invalid number of arguments".to_owned());
+            println!("passthrough_hp: {what}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match serve(options) {
+        Ok(reason) => reason.report(),
+        Err(error) => {
+            eprintln!("passthrough_hp: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
+    let [source, mount_point] = &options.paths[..] else {
+        unreachable!()
+    };
+    let source = source.canonicalize()?;
+    let timeout = Duration::from_secs(if options.nocache { 0 } else { 86_400 });
+    let settings = Settings {
+        timeout,
+        negative_timeout: Some(timeout),
+        keep_cache: !options.nocache,
+        direct_io: options.direct_io,
+        cache_readdir: !options.nocache,
+        writeback: !options.nocache && !options.direct_io,
+        flock: true,
+        xattr: true,
+        hide_mounts: true,
+        splice: !options.nosplice,
+        // The kernel takes files from root only.
+        passthrough: !options.nopassthrough && rustix::process::geteuid().is_root(),
+        map_direct: true,
+        debug: options.debug,
+    };
+    passthrough::prepare()?;
+    let fs = Passthrough::new(&source, settings)?;
+
+    let mut builder = Session::builder(fs, Concurrent)
+        .fsname(source.display())
+        .default_permissions()
+        .clone_fd(options.clone_fd)
+        .debug(options.debug_fuse)
+        .handle_signals(true);
+    for option in &options.mount {
+        builder = builder.options(option);
+    }
+    if let Some(threads) = options.threads {
+        builder = builder.workers(threads);
+    }
+    if options.single {
+        builder = builder.workers(1);
+    }
+    let session = builder.mount(mount_point)?;
+    let foreground = options.foreground || options.debug || options.debug_fuse;
+    Ok(session.daemonize(foreground)?.run()?.reason)
+}

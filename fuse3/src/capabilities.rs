@@ -1,0 +1,193 @@
+use std::fmt;
+
+use crate::sys;
+
+bitflags::bitflags! {
+    /// `FUSE_CAP_*`: what the kernel offers and a file system may ask for in [`init`](crate::Filesystem::init).
+    ///
+    /// Bits that have no name here are kept. The numbers are libfuse's (fuse_common.h), the same in all its releases. Where
+    /// nothing else is said, libfuse asks for nothing by itself. See [`Connection::want`](crate::Connection::want).
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Capabilities: u64 {
+        /// Several reads of one file at once, in any order. Libfuse asks for it.
+        const ASYNC_READ = 1 << 0;
+        /// fcntl(2) locks come to `getlk` and `setlk`; otherwise the kernel keeps them by itself.
+        const POSIX_LOCKS = 1 << 1;
+        /// O_TRUNC comes with `open`, no `setattr` follows. Libfuse asks for it. It comes even where the kernel then fails the
+        /// open with ETXTBSY: a running program loses its text. Without it, that is checked before the `setattr`.
+        const ATOMIC_O_TRUNC = 1 << 3;
+        /// `lookup` knows "." and "..", so that the mount can be exported over NFS.
+        const EXPORT_SUPPORT = 1 << 4;
+        /// The umask is not applied to the modes of `mknod`, `mkdir` and `create`.
+        const DONT_MASK = 1 << 6;
+        /// Replies may be spliced to the kernel: what [`ReadBuf::splice`](crate::ReadBuf::splice) answers with, from two pages on.
+        const SPLICE_WRITE = 1 << 7;
+        /// Pages of such replies may be moved.
+        const SPLICE_MOVE = 1 << 8;
+        /// Requests are spliced from the kernel, and written data reach [`write_buf`](crate::Filesystem::write_buf) as a pipe,
+        /// from about a page on.
+        const SPLICE_READ = 1 << 9;
+        /// flock(2) locks come to `flock`; otherwise the kernel keeps them by itself.
+        const FLOCK_LOCKS = 1 << 10;
+        /// ioctl(2) on directories. Libfuse asks for it.
+        const IOCTL_DIR = 1 << 11;
+        /// A changed size or mtime empties the page cache of a file. Libfuse asks for it.
+        const AUTO_INVAL_DATA = 1 << 12;
+        /// The kernel reads directories with attributes: [`DirBuf::is_plus`](crate::DirBuf::is_plus).
+        const READDIRPLUS = 1 << 13;
+        /// Only where it seems to be worth it; of effect together with `READDIRPLUS`.
+        const READDIRPLUS_AUTO = 1 << 14;
+        /// Direct reads and writes need not wait for each other. Libfuse asks for it.
+        const ASYNC_DIO = 1 << 15;
+        /// Writes go to the page cache first. The kernel then keeps size, mtime and ctime; files that were opened for writing
+        /// alone are read, too; O_APPEND is the kernel's business.
+        const WRITEBACK_CACHE = 1 << 16;
+        /// `open` that answers ENOSYS is not asked again. Offered only: there is nothing to ask for.
+        const NO_OPEN_SUPPORT = 1 << 17;
+        /// `lookup` and `readdir` of one directory at once. Needs libfuse 3.17: older ones never tell the kernel.
+        const PARALLEL_DIROPS = 1 << 18;
+        /// POSIX ACLs: the kernel checks permissions by them, as xattrs of the file system.
+        const POSIX_ACL = 1 << 19;
+        /// The file system drops set-user-id bits itself, when a file is written, cut or given away. Needs libfuse 3.17.
+        const HANDLE_KILLPRIV = 1 << 20;
+        /// The same, and only where the kernel says so ([`FileInfo::kill_suidgid`](crate::FileInfo::kill_suidgid)). Needs libfuse
+        /// 3.18.3: older ones do not say it.
+        const HANDLE_KILLPRIV_V2 = 1 << 21;
+        /// Targets of symbolic links are cached.
+        const CACHE_SYMLINKS = 1 << 23;
+        /// `opendir` that answers ENOSYS is not asked again. Offered only: there is nothing to ask for.
+        const NO_OPENDIR_SUPPORT = 1 << 24;
+        /// Only notifications empty the page cache; `AUTO_INVAL_DATA`, which libfuse asks for, comes first.
+        const EXPLICIT_INVAL_DATA = 1 << 25;
+        /// Entries can be expired rather than invalidated. Offered only: there is nothing to ask for.
+        const EXPIRE_ONLY = 1 << 26;
+        /// `setxattr` has flags of its own beside those of setxattr(2); libfuse does not pass them on.
+        const SETXATTR_EXT = 1 << 27;
+        /// mmap(2) with MAP_SHARED of files that are open with `direct_io`.
+        const DIRECT_IO_ALLOW_MMAP = 1 << 28;
+        /// The kernel reads and writes a file that the file system has opened: [`Context::open_backing`]. Not together with
+        /// `WRITEBACK_CACHE`. Needs libfuse 3.17 and Linux 6.9.
+        ///
+        /// [`Context::open_backing`]: crate::Context::open_backing
+        const PASSTHROUGH = 1 << 29;
+        /// File handles (name_to_handle_at(2), NFS) are refused.
+        const NO_EXPORT_SUPPORT = 1 << 30;
+        /// Requests come over io_uring. libfuse asks for it with the option `io_uring`. Needs libfuse 3.18 and Linux 6.14.
+        const OVER_IO_URING = 1 << 31;
+        /// The mount may be idmapped. Needs libfuse 3.19 and Linux 6.12.
+        const ALLOW_IDMAP = 1 << 32;
+        /// New files come with the security context they are to have. Needs libfuse 3.19 and Linux 5.17.
+        const SECURITY_CTX = 1 << 33;
+        const _ = !0;
+    }
+}
+
+/// Since which Linux, and since which libfuse where 3.10 does not have it.
+const SINCE: &[(Capabilities, &str, Option<&str>)] = &[
+    (Capabilities::ASYNC_READ, "2.6.20", None),
+    (Capabilities::POSIX_LOCKS, "2.6.21", None),
+    (Capabilities::ATOMIC_O_TRUNC, "2.6.24", None),
+    (Capabilities::EXPORT_SUPPORT, "2.6.29", None),
+    (Capabilities::DONT_MASK, "2.6.31", None),
+    (Capabilities::SPLICE_WRITE, "2.6.35", None),
+    (Capabilities::SPLICE_MOVE, "2.6.35", None),
+    (Capabilities::SPLICE_READ, "2.6.35", None),
+    (Capabilities::FLOCK_LOCKS, "3.1", None),
+    (Capabilities::IOCTL_DIR, "3.3", None),
+    (Capabilities::AUTO_INVAL_DATA, "3.6", None),
+    (Capabilities::READDIRPLUS, "3.9", None),
+    (Capabilities::READDIRPLUS_AUTO, "3.9", None),
+    (Capabilities::ASYNC_DIO, "3.10", None),
+    (Capabilities::WRITEBACK_CACHE, "3.15", None),
+    (Capabilities::NO_OPEN_SUPPORT, "3.15", None),
+    (Capabilities::PARALLEL_DIROPS, "4.7", Some("3.17")),
+    (Capabilities::POSIX_ACL, "4.9", None),
+    (Capabilities::HANDLE_KILLPRIV, "4.9", Some("3.17")),
+    (Capabilities::HANDLE_KILLPRIV_V2, "5.11", Some("3.18.3")),
+    (Capabilities::CACHE_SYMLINKS, "4.20", None),
+    (Capabilities::NO_OPENDIR_SUPPORT, "5.1", None),
+    (Capabilities::EXPLICIT_INVAL_DATA, "5.2", None),
+    (Capabilities::EXPIRE_ONLY, "6.2", Some("3.13")),
+    (Capabilities::SETXATTR_EXT, "5.12", Some("3.15")),
+    (Capabilities::DIRECT_IO_ALLOW_MMAP, "6.6", Some("3.17")),
+    (Capabilities::PASSTHROUGH, "6.9", Some("3.17")),
+    (Capabilities::NO_EXPORT_SUPPORT, "6.9", Some("3.17")),
+    (Capabilities::OVER_IO_URING, "6.14", Some("3.18")),
+    (Capabilities::ALLOW_IDMAP, "6.12", Some("3.19")),
+    (Capabilities::SECURITY_CTX, "5.17", Some("3.19")),
+];
+
+impl Capabilities {
+    /// Those that the libfuse this crate was built against can ask the kernel for, or heeds by itself.
+    pub fn known() -> Self {
+        // SAFETY: no precondition.
+        Self::from_bits_retain(unsafe { sys::fuse3_known_capabilities() })
+    }
+
+    /// Those that this libfuse sets by itself and never tells the kernel.
+    pub(crate) fn unheeded() -> Self {
+        SINCE
+            .iter()
+            .map(|(capability, ..)| *capability)
+            .collect::<Self>()
+            - Self::known()
+    }
+
+    /// Their names.
+    pub(crate) fn names(self) -> Vec<String> {
+        self.iter()
+            .map(|capability| match capability.iter_names().next() {
+                Some((name, _)) => name.to_owned(),
+                None => format!("{:#x}", capability.bits()),
+            })
+            .collect()
+    }
+
+    /// Writes, for each, who does not offer it, and since when they do.
+    pub(crate) fn explain(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (capability, name)) in self.iter().zip(self.names()).enumerate() {
+            if position > 0 {
+                f.write_str("; ")?;
+            }
+            let since = SINCE.iter().find(|(known, ..)| *known == capability);
+            let known = Self::known().contains(capability);
+            match since {
+                Some((_, linux, libfuse)) if !known => write!(
+                    f,
+                    "this libfuse does not know {name}, which needs libfuse {} and Linux {linux}",
+                    libfuse.unwrap_or("3.10"),
+                )?,
+                Some((_, linux, _)) => write!(
+                    f,
+                    "the kernel does not offer {name}, which needs Linux {linux}"
+                )?,
+                None => write!(f, "neither kernel nor libfuse are known to offer {name}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_says_what_it_needs() {
+        for (_, capability) in Capabilities::all().iter_names() {
+            assert!(
+                SINCE.iter().any(|(known, ..)| *known == capability),
+                "{capability:?}"
+            );
+        }
+        let unknown = Capabilities::known() - SINCE.iter().map(|(known, ..)| *known).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
+    fn unknown_bits_are_kept() {
+        let bits = Capabilities::from_bits_retain(1 << 63 | 1);
+        assert_eq!(bits.bits(), 1 << 63 | 1);
+        assert_eq!(bits.iter().count(), 2);
+    }
+}

@@ -1,0 +1,90 @@
+//! What a thread sleeps on while it waits for an event.
+
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::clock::Deadline;
+
+/// A thread that waits for an event and can be woken by several things; the first of them counts.
+///
+/// Each has a mutex of its own, so that who wakes it need not know where it is queued.
+#[derive(Debug)]
+pub(crate) struct Sleeper {
+    /// What has woken it.
+    waking: Mutex<Option<Waking>>,
+    wake_up: Condvar,
+}
+
+/// What ended a wait.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Waking {
+    Notified,
+    TimedOut,
+    Interrupted,
+}
+
+thread_local! {
+    static SLEEPER: Arc<Sleeper> = Arc::new(Sleeper::new());
+}
+
+impl Sleeper {
+    const fn new() -> Self {
+        Self {
+            waking: Mutex::new(None),
+            wake_up: Condvar::new(),
+        }
+    }
+
+    /// One for the calling thread, which nobody else knows yet.
+    pub(crate) fn current() -> Arc<Self> {
+        let unused = |sleeper: &Arc<Self>| {
+            // Somebody who was told of it may still be about to wake it.
+            let is_unused = Arc::strong_count(sleeper) == 1;
+            is_unused.then(|| Arc::clone(sleeper))
+        };
+        // A destructor of another thread local may wait after this one is gone.
+        let sleeper = SLEEPER.try_with(unused).ok().flatten();
+        let sleeper = sleeper.unwrap_or_else(|| Arc::new(Self::new()));
+        *sleeper.waking.lock() = None;
+        sleeper
+    }
+
+    /// Ends the wait, unless it has ended. Tells whether.
+    pub(crate) fn wake(&self, by: Waking) -> bool {
+        let mut waking = self.waking.lock();
+        if waking.is_some() {
+            return false;
+        }
+        *waking = Some(by);
+        drop(waking);
+        self.wake_up.notify_one();
+        true
+    }
+
+    /// Waits until something wakes it or the time is up.
+    pub(super) fn sleep(&self, deadline: Deadline) -> Waking {
+        let mut waking = self.waking.lock();
+        loop {
+            if let Some(by) = *waking {
+                return by;
+            }
+            let is_late = match deadline {
+                Deadline::Never => {
+                    self.wake_up.wait(&mut waking);
+                    false
+                }
+                Deadline::At(instant) => self.wake_up.wait_until(&mut waking, instant).timed_out(),
+            };
+            // A notification that came after the time was up is not wasted.
+            if is_late {
+                return *waking.get_or_insert(Waking::TimedOut);
+            }
+        }
+    }
+
+    /// It waits no more. Returns what ended the wait: the time, if nothing did before.
+    pub(super) fn leave(&self) -> Waking {
+        *self.waking.lock().get_or_insert(Waking::TimedOut)
+    }
+}

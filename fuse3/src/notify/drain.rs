@@ -1,0 +1,48 @@
+//! Answering what nobody serves any more.
+
+use std::ffi::c_int;
+
+/// `struct fuse_in_header`.
+const HEADER: usize = 40;
+/// Requests that have no answer: `FUSE_FORGET`, `FUSE_INTERRUPT`, `FUSE_NOTIFY_REPLY`, `FUSE_BATCH_FORGET`.
+const UNANSWERED: [u32; 4] = [2, 36, 41, 42];
+
+/// Answers ENOTCONN to every request that waits for a session whose loop has ended.
+///
+/// A notification in flight waits for locks in the kernel that clients hold, which wait for answers; and while it is in
+/// flight, the connection cannot be closed, which would free them.
+pub(super) fn drain(fd: c_int, buffer: &mut Vec<u8>) {
+    // SAFETY: the descriptor is the session's, and open, as the caller's lock sees to.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // A request may be interrupted, and gone, before it is read.
+    // SAFETY: as above.
+    if flags < 0 || unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
+        return;
+    }
+    // The kernel wants room for the largest write (`max_write` and a header), or returns EINVAL.
+    buffer.resize((1 << 20) + (1 << 16), 0);
+    loop {
+        // SAFETY: `buffer` has that many bytes, and the descriptor is open, as above.
+        let length = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
+        match usize::try_from(length) {
+            Ok(length) if length >= HEADER => refuse(fd, buffer),
+            // Nothing more is there, or nobody.
+            _ => return,
+        }
+    }
+}
+
+fn refuse(fd: c_int, request: &[u8]) {
+    let mut opcode = [0; 4];
+    opcode.copy_from_slice(&request[4..8]);
+    if UNANSWERED.contains(&u32::from_ne_bytes(opcode)) {
+        return;
+    }
+    let mut answer = [0; 16];
+    answer[..4].copy_from_slice(&16_u32.to_ne_bytes());
+    answer[4..8].copy_from_slice(&(-libc::ENOTCONN).to_ne_bytes());
+    answer[8..].copy_from_slice(&request[8..16]);
+    // It fails when the client is gone, which then waits no more.
+    // SAFETY: `answer` has that many bytes, and the descriptor is open, as the caller's lock sees to.
+    unsafe { libc::write(fd, answer.as_ptr().cast(), answer.len()) };
+}

@@ -1,0 +1,154 @@
+//! Answers of the kernel to `retrieve`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{Hub, NotHolding, NotifyError};
+use crate::{Errno, Ino, sys};
+
+/// What the page cache had of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retrieved {
+    /// The inode.
+    pub ino: Ino,
+    /// Where in the file `data` begins.
+    pub offset: u64,
+    /// As much as there was from `offset` on, up to the first page that is not in the cache or the end of the file, but no
+    /// more than was asked for and fits one write.
+    pub data: Vec<u8>,
+}
+
+pub(super) type Answer = Result<Retrieved, NotifyError>;
+pub(super) type Taker = Box<dyn FnOnce(Answer) + Send>;
+
+/// A `retrieve` that was queued, and will be answered: by the kernel, or with an error, at the latest when the session ends.
+///
+/// Dropped, the answer is thrown away.
+pub struct Retrieval {
+    answer: Receiver<Answer>,
+    hub: Arc<Hub>,
+}
+
+impl Retrieval {
+    pub(super) fn new(answer: Receiver<Answer>, hub: Arc<Hub>) -> Self {
+        Self { answer, hub }
+    }
+
+    /// Waits for the answer.
+    ///
+    /// The proof is wanted because what was queued before may wait for a handler that waits for the lock.
+    ///
+    /// # Errors
+    ///
+    /// [`NotifyError::TimedOut`], and the answer is lost then; [`NotifyError::Ended`] when the session ends before; what
+    /// the kernel said.
+    pub fn wait(
+        self,
+        _proof: &mut impl NotHolding,
+        timeout: Duration,
+    ) -> Result<Retrieved, NotifyError> {
+        self.wait_any(timeout)
+    }
+
+    pub(super) fn wait_any(mut self, timeout: Duration) -> Answer {
+        // Workers have to go on taking requests meanwhile, since the answer is one.
+        let hub = Arc::clone(&self.hub);
+        let Some(_hold) = hub.link.hold() else {
+            return self.take().unwrap_or(Err(NotifyError::Ended));
+        };
+        match self.answer.recv_timeout(timeout) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => Err(NotifyError::TimedOut),
+            Err(RecvTimeoutError::Disconnected) => Err(NotifyError::Ended),
+        }
+    }
+
+    /// The answer, if it is there. It is given once.
+    pub fn take(&mut self) -> Option<Result<Retrieved, NotifyError>> {
+        match self.answer.try_recv() {
+            Ok(answer) => Some(answer),
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Retrieval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Retrieval")
+    }
+}
+
+/// Who waits for an answer, by the number that goes to the kernel and back as libfuse's cookie.
+#[derive(Default)]
+pub(super) struct Retrievals(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    last: usize,
+    takers: HashMap<usize, Taker>,
+    closed: bool,
+}
+
+impl Retrievals {
+    /// Returns `taker` when the session has ended.
+    pub(super) fn register(&self, taker: Taker) -> Result<usize, Taker> {
+        let mut waiting = self.0.lock();
+        if waiting.closed {
+            return Err(taker);
+        }
+        waiting.last += 1;
+        let ticket = waiting.last;
+        waiting.takers.insert(ticket, taker);
+        Ok(ticket)
+    }
+
+    pub(super) fn take(&self, ticket: usize) -> Option<Taker> {
+        self.0.lock().takers.remove(&ticket)
+    }
+
+    /// Those whom nobody will answer.
+    pub(super) fn close(&self) -> Vec<Taker> {
+        let mut waiting = self.0.lock();
+        waiting.closed = true;
+        waiting.takers.drain().map(|(_, taker)| taker).collect()
+    }
+}
+
+impl fmt::Debug for Retrievals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let waiting = self.0.lock();
+        f.debug_struct("Retrievals")
+            .field("waiting", &waiting.takers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The data that came with `retrieve_reply`, whether it is in memory or in a pipe.
+///
+/// # Safety
+///
+/// `bufv` is what libfuse passed to `retrieve_reply`, which has not returned.
+pub(crate) unsafe fn read(bufv: *mut sys::fuse_bufvec) -> Result<Vec<u8>, NotifyError> {
+    // SAFETY: the caller promises that it lives.
+    let size = unsafe { sys::fuse_buf_size(bufv) };
+    let mut data = vec![0_u8; size];
+    let mut to = sys::FUSE_BUFVEC_INIT(size);
+    to.buf[0].mem = data.as_mut_ptr().cast();
+    // SAFETY: `to` is one buffer of `size` bytes, and `bufv` lives, as the caller promises.
+    let copied = unsafe { sys::fuse_buf_copy(&raw mut to, bufv, 0) };
+    match usize::try_from(copied) {
+        Ok(copied) => {
+            data.truncate(copied);
+            Ok(data)
+        }
+        Err(_) => Err(NotifyError::Errno(
+            i32::try_from(-copied).map_or(Errno::EIO, Errno::from_raw),
+        )),
+    }
+}

@@ -1,0 +1,667 @@
+//! Notifications through the kernel: what its caches do, and that nobody waits for himself.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use fuse3::{
+    Answer, Attr, Builder, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
+    Notifier, NotifyError, OpenFlags, Opened, Operation, ReadBuf, Session,
+};
+
+use crate::child;
+use crate::deferring::Deferring;
+use crate::fixture::{DEADLINE, Mount, TempDir, require_mount, timed, until};
+
+const PAGE: usize = 4096;
+/// Of each file: three pages of the letter a.
+static A: [u8; 3 * PAGE] = [b'a'; 3 * PAGE];
+/// The kernel asks once, unless it is told to ask again.
+const FOR_EVER: Duration = Duration::from_secs(100_000);
+
+type Hook = Box<dyn Fn(&mut Context<'_, Cached>, Operation, &OsStr) + Send + Sync>;
+
+/// A directory of files, as many as are asked for, that the kernel caches for ever.
+struct Cached {
+    hook: Hook,
+    /// How long the files are said to be.
+    size: Arc<AtomicU64>,
+}
+
+impl Cached {
+    fn builder(
+        hook: impl Fn(&mut Context<'_, Self>, Operation, &OsStr) + Send + Sync + 'static,
+    ) -> Builder<Self> {
+        Session::builder(Self::new(hook), Arc::new(GlobalLock::new(())))
+    }
+
+    fn new(
+        hook: impl Fn(&mut Context<'_, Self>, Operation, &OsStr) + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            hook: Box::new(hook),
+            size: Arc::new(AtomicU64::new(A.len() as u64)),
+        }
+    }
+
+    fn attr(&self, ino: Ino) -> Attr {
+        match ino {
+            Ino::ROOT => Attr::new(ino, libc::S_IFDIR | 0o777),
+            _ => Attr {
+                size: self.size.load(Ordering::SeqCst),
+                ..Attr::new(ino, libc::S_IFREG | 0o666)
+            },
+        }
+    }
+
+    fn mount() -> Mount<Self> {
+        Mount::new(Self::builder(|_, _, _| ()))
+    }
+}
+
+/// The inode of a file, ten more than the number after the `f` of its name; 2 for any other name.
+fn ino(name: &OsStr) -> Ino {
+    let number = name.to_str().and_then(|name| name.strip_prefix('f'));
+    let number: Option<u64> = number.and_then(|number| number.parse().ok());
+    Ino(number.map_or(2, |number| number + 10))
+}
+
+impl Filesystem for Cached {
+    type Lock = Arc<GlobalLock<()>>;
+
+    fn lookup(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        (self.hook)(cx, Operation::Lookup, name);
+        if parent != Ino::ROOT || name == "missing" {
+            return Err(Errno::ENOENT.into());
+        }
+        Ok(Entry::new(self.attr(ino(name)), FOR_EVER))
+    }
+
+    fn getattr(
+        &self,
+        _: &mut Context<'_, Self>,
+        ino: Ino,
+        _: Option<&FileInfo>,
+    ) -> Answer<(Attr, Duration)> {
+        Ok((self.attr(ino), FOR_EVER))
+    }
+
+    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+        Ok(Opened::default().keep_cache(true))
+    }
+
+    fn read(
+        &self,
+        cx: &mut Context<'_, Self>,
+        _: Ino,
+        _: &FileInfo,
+        offset: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        (self.hook)(cx, Operation::Read, OsStr::new(""));
+        Ok(out.lend_from(&A, offset))
+    }
+}
+
+impl Mount<Cached> {
+    /// How many requests of an operation have come.
+    fn count(&self, operation: Operation) -> u64 {
+        let stats = self.handle().stats();
+        let count = stats.requests.iter().find(|(which, _)| *which == operation);
+        count.map_or(0, |(_, count)| *count)
+    }
+
+    /// How many requests of an operation `what` causes.
+    fn causes<R>(&self, operation: Operation, what: impl FnOnce() -> R) -> u64 {
+        let before = self.count(operation);
+        what();
+        self.count(operation) - before
+    }
+
+    /// Sends in one form and then the other, each time after `before`, and each time `shows`.
+    fn in_both_forms(
+        &self,
+        before: impl Fn(),
+        queue: impl Fn(&Notifier),
+        block: impl Fn(&fuse3::Blocking<'_>) -> Result<(), NotifyError>,
+        shows: impl Fn(),
+    ) {
+        let notifier = self.handle().notifier();
+        before();
+        queue(&notifier);
+        notifier.flush(DEADLINE).unwrap();
+        shows();
+        before();
+        let lock = GlobalLock::new(());
+        let sent = lock.unlocked(|proof| block(&notifier.blocking(proof)));
+        assert_eq!(sent, Ok(Ok(())));
+        shows();
+    }
+}
+
+#[test]
+fn inval_inode_drops_data() {
+    require_mount!();
+    let mount = Cached::mount();
+    let file = File::open(mount.join("file")).unwrap();
+    let read = |page: usize| {
+        let mut data = [0];
+        let at = (page * PAGE) as u64;
+        assert_eq!(file.read_at(&mut data, at).unwrap(), 1);
+        assert_eq!(data, *b"a");
+    };
+    let reads = |page| mount.causes(Operation::Read, || read(page));
+    let all = || (0..3).for_each(read);
+    mount.in_both_forms(
+        || {
+            all();
+            assert_eq!(mount.causes(Operation::Read, all), 0);
+        },
+        |notifier| notifier.inval_inode(Ino(2), ..),
+        |now| now.inval_inode(Ino(2), ..),
+        || assert!(reads(0) > 0),
+    );
+    let second = PAGE as u64..2 * PAGE as u64;
+    mount.in_both_forms(
+        all,
+        |notifier| notifier.inval_inode(Ino(2), second.clone()),
+        |now| now.inval_inode(Ino(2), second.clone()),
+        || {
+            assert_eq!(reads(0), 0);
+            assert_eq!(reads(2), 0);
+            assert_eq!(reads(1), 1);
+        },
+    );
+    mount.in_both_forms(
+        || {
+            all();
+            // Reading changes the time of the last access.
+            file.metadata().unwrap();
+            assert_eq!(mount.causes(Operation::Getattr, || file.metadata()), 0);
+        },
+        |notifier| notifier.inval_attr(Ino(2)),
+        |now| now.inval_attr(Ino(2)),
+        || {
+            assert_eq!(mount.causes(Operation::Getattr, || file.metadata()), 1);
+            assert_eq!(mount.causes(Operation::Read, all), 0);
+        },
+    );
+    drop(file);
+    mount.end();
+}
+
+#[test]
+fn names_are_looked_up_anew() {
+    require_mount!();
+    let mount = Cached::mount();
+    let path = mount.join("f7");
+    let lookups = || mount.causes(Operation::Lookup, || fs::metadata(&path).unwrap());
+    let cached = || {
+        lookups();
+        assert_eq!(lookups(), 0);
+    };
+    let anew = || assert_eq!(lookups(), 1);
+    mount.in_both_forms(
+        cached,
+        |notifier| notifier.inval_entry(Ino::ROOT, "f7"),
+        |now| now.inval_entry(Ino::ROOT, "f7"),
+        anew,
+    );
+    mount.in_both_forms(
+        cached,
+        |notifier| notifier.delete(Ino::ROOT, Ino(17), "f7"),
+        |now| now.delete(Ino::ROOT, Ino(17), "f7"),
+        anew,
+    );
+    if let Some(minor) = minor() {
+        if minor >= 38 {
+            mount.in_both_forms(
+                cached,
+                |notifier| notifier.expire_entry(Ino::ROOT, "f7"),
+                |now| now.expire_entry(Ino::ROOT, "f7"),
+                anew,
+            );
+        }
+        if minor >= 44 {
+            mount.in_both_forms(
+                cached,
+                Notifier::increment_epoch,
+                |now| now.increment_epoch(),
+                anew,
+            );
+        }
+    }
+    // Another inode has the name, and the kernel has no such name or directory.
+    let notifier = mount.handle().notifier();
+    let enoent = Err(NotifyError::Errno(Errno::ENOENT));
+    cached();
+    let lock = GlobalLock::new(());
+    lock.unlocked(|proof| {
+        let now = notifier.blocking(proof);
+        assert_eq!(now.delete(Ino::ROOT, Ino(8), "f7"), enoent);
+        assert_eq!(now.inval_entry(Ino::ROOT, "f1000"), enoent);
+        assert_eq!(now.inval_entry(Ino(99), "f7"), enoent);
+        assert_eq!(now.inval_inode(Ino(99), ..), enoent);
+        assert_eq!(now.store(Ino(99), 0, b"x"), enoent);
+        let none = now.retrieve(Ino(99), 0, 1, DEADLINE);
+        assert_eq!(none.map(|_| ()), enoent);
+    })
+    .unwrap();
+    // The name is looked up anew, whose ever it is.
+    assert_eq!(lookups(), 1);
+    mount.end();
+}
+
+/// Minor version of the kernel's protocol, where a mounted session tells.
+fn minor() -> Option<u32> {
+    static MINOR: OnceLock<Option<u32>> = OnceLock::new();
+    *MINOR.get_or_init(|| {
+        let mount = Cached::mount();
+        fs::metadata(mount.path()).unwrap();
+        let notifier = mount.handle().notifier();
+        // Nothing is unknown to no kernel but one that does not have it at all.
+        let lock = GlobalLock::new(());
+        let told = lock.unlocked(|proof| notifier.blocking(proof).prune([Ino(12345)]));
+        mount.end();
+        match told.unwrap() {
+            Err(NotifyError::Unsupported { has, .. }) => Some(has.1),
+            _ => Some(45),
+        }
+    })
+}
+
+#[test]
+fn what_is_stored_is_read_and_retrieved() {
+    require_mount!();
+    let served = Cached::new(|_, _, _| ());
+    let size = Arc::clone(&served.size);
+    let mount = Mount::new(Session::builder(served, Arc::new(GlobalLock::new(()))));
+    let path = mount.join("file");
+    fs::metadata(&path).unwrap();
+    let notifier = mount.handle().notifier();
+    let b = vec![b'b'; A.len()];
+    notifier.store(Ino(2), 0, b.clone());
+    let queued = notifier.retrieve(Ino(2), 10, 2 * PAGE as u32);
+    let lock = GlobalLock::new(());
+    let retrieved = lock.unlocked(|proof| queued.wait(proof, DEADLINE));
+    let retrieved = retrieved.unwrap().unwrap();
+    assert_eq!((retrieved.ino, retrieved.offset), (Ino(2), 10));
+    assert_eq!(retrieved.data, b[..2 * PAGE]);
+    // Longer than the file was, and read without a request.
+    let more = [&b[..], b"and more"].concat();
+    size.store(more.len() as u64, Ordering::SeqCst);
+    lock.unlocked(|proof| {
+        let now = notifier.blocking(proof);
+        assert_eq!(now.store(Ino(2), b.len() as u64, b"and more"), Ok(()));
+        // Only as much as there is.
+        let end = now.retrieve(Ino(2), b.len() as u64, 1000, DEADLINE);
+        assert_eq!(end.unwrap().data, b"and more");
+        let beyond = now.retrieve(Ino(2), 1 << 30, 1000, DEADLINE);
+        assert_eq!(beyond.unwrap().data, b"");
+    })
+    .unwrap();
+    let reads = mount.causes(Operation::Read, || {
+        assert_eq!(fs::read(&path).unwrap(), more);
+    });
+    assert_eq!(reads, 0);
+    // What is dropped comes from the file system again, and what is not in the cache cannot be retrieved.
+    notifier.inval_inode(Ino(2), ..);
+    let mut nothing = notifier.retrieve(Ino(2), 0, 10);
+    notifier.flush(DEADLINE).unwrap();
+    until_answered(&mut nothing, |retrieved| assert_eq!(retrieved.data, b""));
+    size.store(A.len() as u64, Ordering::SeqCst);
+    assert_eq!(fs::read(&path).unwrap(), A);
+    mount.end();
+}
+
+fn until_answered(retrieval: &mut fuse3::Retrieval, check: impl FnOnce(fuse3::Retrieved)) {
+    let start = Instant::now();
+    loop {
+        if let Some(answer) = retrieval.take() {
+            return check(answer.unwrap());
+        }
+        assert!(start.elapsed() < DEADLINE, "no answer");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn prune_makes_the_kernel_forget() {
+    require_mount!();
+    if minor() < Some(45) {
+        return;
+    }
+    let mount = Cached::mount();
+    let inos: Vec<_> = (100..1100).map(Ino).collect();
+    let look_up = || {
+        for ino in &inos {
+            fs::metadata(mount.join(&format!("f{}", ino.0 - 10))).unwrap();
+        }
+    };
+    let forgotten = || mount.count(Operation::Forget) + mount.count(Operation::ForgetMulti) > 0;
+    mount.in_both_forms(
+        look_up,
+        |notifier| notifier.prune(inos.clone()),
+        |now| now.prune(inos.clone()),
+        || {
+            until(forgotten);
+            let again = mount.causes(Operation::Lookup, look_up);
+            assert_eq!(again, 1000);
+        },
+    );
+    // One that is open stays.
+    let file = File::open(mount.join("f90")).unwrap();
+    let lock = GlobalLock::new(());
+    let notifier = mount.handle().notifier();
+    let sent = lock.unlocked(|proof| notifier.blocking(proof).prune([Ino(100)]));
+    assert_eq!(sent, Ok(Ok(())));
+    assert_eq!(mount.causes(Operation::Read, || (&file).read(&mut [0])), 1);
+    drop(file);
+    mount.end();
+}
+
+#[test]
+fn resend_asks_again() {
+    require_mount!();
+    if minor() < Some(40) {
+        return;
+    }
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let mount = Mount::new(Deferring::builder(Arc::clone(&kept)));
+    let path = mount.join("file");
+    let client = thread::spawn(move || fs::metadata(path));
+    until(|| kept.lock().unwrap().len() == 1);
+    mount.handle().notifier().resend();
+    until(|| kept.lock().unwrap().len() == 2);
+    let mut replies = std::mem::take(&mut *kept.lock().unwrap());
+    let (second, first) = (replies.pop().unwrap(), replies.pop().unwrap());
+    // The kernel waits for the answer to the second one only; the first one's is not taken.
+    first.send(Err(Errno::EIO.into()));
+    let attr = Attr {
+        size: 5,
+        ..Attr::new(Ino(2), libc::S_IFREG | 0o666)
+    };
+    second.send(Ok(Entry::new(attr, FOR_EVER)));
+    assert_eq!(client.join().unwrap().unwrap().len(), 5);
+    mount.end();
+}
+
+/// llfuse: the queue takes 1,000, and the next one waits, with the lock held, for a thread that waits for this very lookup.
+#[test]
+fn a_hundred_thousand_from_a_lookup_do_not_block() {
+    require_mount!();
+    let shared = Arc::new(OnceLock::<Notifier>::new());
+    let (told, took) = mpsc::channel();
+    let builder = Cached::builder({
+        let shared = Arc::clone(&shared);
+        move |_, operation, name| {
+            if operation == Operation::Lookup && name == "trigger" {
+                let (took, ()) = timed(|| {
+                    let notifier = shared.get().unwrap();
+                    for number in 0..100_000 {
+                        notifier.inval_entry(Ino::ROOT, format!("f{number}"));
+                    }
+                });
+                told.send(took).unwrap();
+            }
+        }
+    });
+    let mount = Mount::new(builder);
+    let notifier = mount.handle().notifier();
+    shared.set(notifier.clone()).unwrap();
+    // Some of them are known to the kernel, the last one too.
+    for number in [0, 500, 50_000, 99_999] {
+        fs::metadata(mount.join(&format!("f{number}"))).unwrap();
+    }
+    let (whole, _) = timed(|| fs::metadata(mount.join("trigger")).unwrap());
+    let queued = took.recv().unwrap();
+    assert!(queued < Duration::from_secs(5), "{queued:?}");
+    assert!(whole < Duration::from_secs(6), "{whole:?}");
+    notifier.flush(DEADLINE).unwrap();
+    let again = mount.causes(Operation::Lookup, || {
+        fs::metadata(mount.join("f99999")).unwrap()
+    });
+    assert_eq!(again, 1);
+    mount.end();
+}
+
+/// llfuse: the store waits for the page, with the lock held, which the read that has the page waits for.
+#[test]
+fn a_store_of_a_page_that_is_being_read() {
+    require_mount!();
+    let shared = Arc::new(OnceLock::<Notifier>::new());
+    let (told, stored) = mpsc::channel();
+    let lock = Arc::new(GlobalLock::new(()));
+    let fs = Cached::new({
+        let (shared, lock) = (Arc::clone(&shared), Arc::clone(&lock));
+        move |cx, operation, name| {
+            if operation != Operation::Lookup || name != "trigger" {
+                return;
+            }
+            // A read of the page has come, and waits for the lock that is held here.
+            until(|| {
+                let waiters = lock.stats().waiters;
+                waiters
+                    .iter()
+                    .any(|waiter| waiter.operation == Some(Operation::Read))
+            });
+            let notifier = shared.get().unwrap();
+            let page = [b'b'; PAGE];
+            let result = cx.released(|proof| notifier.blocking(proof).store(Ino(2), 0, &page));
+            told.send(result).unwrap();
+        }
+    });
+    let mount = Mount::new(Session::builder(fs, Arc::clone(&lock)));
+    shared.set(mount.handle().notifier()).unwrap();
+    let file = File::open(mount.join("file")).unwrap();
+    let trigger = thread::spawn({
+        let path = mount.join("trigger");
+        move || fs::metadata(path).map(|_| ())
+    });
+    until(|| lock.stats().holder.is_some());
+    let mut page = [0; PAGE];
+    file.read_exact_at(&mut page, 0).unwrap();
+    assert_eq!(stored.recv_timeout(DEADLINE).unwrap(), Ok(()));
+    trigger.join().unwrap().unwrap();
+    file.read_exact_at(&mut page, 0).unwrap();
+    assert_eq!(page, [b'b'; PAGE]);
+    drop(file);
+    mount.end();
+}
+
+/// A queued notification waits for a lookup that is never answered, and the session ends all the same.
+#[test]
+fn the_end_does_not_wait_for_what_waits_for_ever() {
+    require_mount!();
+    if minor() < Some(40) {
+        return;
+    }
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let mut mount = Mount::new(Deferring::builder(Arc::clone(&kept)));
+    let path = mount.join("file");
+    let client = thread::spawn(move || fs::metadata(path));
+    until(|| kept.lock().unwrap().len() == 1);
+    let notifier = mount.handle().notifier();
+    notifier.inval_entry(Ino::ROOT, "other");
+    let waits = notifier.flush(Duration::from_millis(100));
+    assert_eq!(waits, Err(NotifyError::TimedOut));
+    let (took, ()) = timed(|| {
+        mount.handle().terminate();
+        mount.ended();
+    });
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(client.join().unwrap().is_err());
+    assert_eq!(notifier.flush(DEADLINE), Err(NotifyError::Ended));
+    drop(kept);
+}
+
+/// The same, where nothing is deferred: a client's request came when nobody served any more.
+#[test]
+fn a_blocking_one_lets_the_session_serve_until_it_is_done() {
+    require_mount!();
+    let gate = Arc::new(AtomicBool::new(false));
+    let builder = Cached::builder({
+        let gate = Arc::clone(&gate);
+        move |cx, operation, name| {
+            if operation == Operation::Lookup && name == "slow" {
+                cx.released(|_| until(|| gate.load(Ordering::SeqCst)));
+            }
+        }
+    });
+    let mut mount = Mount::new(builder);
+    let slow = thread::spawn({
+        let path = mount.join("slow");
+        move || fs::metadata(path).map(|_| ())
+    });
+    until(|| mount.count(Operation::Lookup) == 1);
+    let notifier = mount.handle().notifier();
+    let sender = thread::spawn(move || {
+        let lock = GlobalLock::new(());
+        lock.unlocked(|proof| notifier.blocking(proof).inval_entry(Ino::ROOT, "other"))
+    });
+    thread::sleep(Duration::from_millis(50));
+    mount.handle().terminate();
+    // It still answers: nothing of this needs the directory that is locked.
+    let asked = mount.causes(Operation::Getattr, || fs::metadata(mount.path()).unwrap());
+    assert_eq!(asked, 1);
+    gate.store(true, Ordering::SeqCst);
+    let sent = sender.join().unwrap().unwrap();
+    assert_eq!(sent, Err(NotifyError::Errno(Errno::ENOENT)));
+    slow.join().unwrap().unwrap();
+    mount.ended();
+}
+
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Mounts and unmounts `count` times, each time with notifications of all kinds on their way in both forms, from threads and
+/// handlers that do not stop for the end.
+fn mount_again_and_again(count: u32) {
+    let stop = Arc::new(AtomicBool::new(false));
+    let current = Arc::new(Mutex::new(None::<Notifier>));
+    let senders: Vec<_> = (0..2)
+        .map(|number| {
+            let (stop, current) = (Arc::clone(&stop), Arc::clone(&current));
+            thread::spawn(move || {
+                let lock = GlobalLock::new(());
+                while !stop.load(Ordering::SeqCst) {
+                    // One that outlives its session.
+                    let Some(notifier) = current.lock().unwrap().clone() else {
+                        thread::yield_now();
+                        continue;
+                    };
+                    for round in 0..20 {
+                        notifier.inval_entry(Ino::ROOT, format!("f{round}"));
+                        notifier.inval_inode(Ino(2), ..);
+                        notifier.store(Ino(2), 0, *b"b");
+                        drop(notifier.retrieve(Ino(2), 0, 100));
+                        let sent = lock.unlocked(|proof| {
+                            let now = notifier.blocking(proof);
+                            match number {
+                                0 => now.inval_entry(Ino::ROOT, "file"),
+                                _ => now.retrieve(Ino(2), 0, 9, DEADLINE).map(|_| ()),
+                            }
+                        });
+                        // Whether it was in time is not known.
+                        let _: Result<(), NotifyError> = sent.unwrap();
+                    }
+                }
+            })
+        })
+        .collect();
+    let dir = TempDir::new();
+    let before = (threads(), descriptors());
+    for round in 0..count {
+        let shared = Arc::new(OnceLock::<Notifier>::new());
+        let builder = Cached::builder({
+            let shared = Arc::clone(&shared);
+            move |_, _, _| {
+                if let Some(notifier) = shared.get() {
+                    for number in 0..50 {
+                        notifier.inval_entry(Ino::ROOT, format!("f{number}"));
+                    }
+                }
+            }
+        });
+        let session = builder
+            .on_notify_error(|_, _| ())
+            .mount(dir.path())
+            .unwrap();
+        let handle = session.handle();
+        shared.set(handle.notifier()).unwrap();
+        *current.lock().unwrap() = Some(handle.notifier());
+        let watchdog = crate::fixture::Watchdog::new(dir.path());
+        let server = thread::spawn(move || session.run().map(|end| end.reason));
+        let path = dir.path().to_owned();
+        let client = thread::spawn(move || {
+            for number in 0..10 {
+                // The session may have ended.
+                let _: io::Result<_> = fs::read(path.join(format!("f{number}")));
+                let _: io::Result<_> = fs::read(path.join("file"));
+            }
+        });
+        thread::sleep(Duration::from_micros(u64::from(round % 20) * 100));
+        if round % 2 == 0 {
+            handle.terminate();
+        } else {
+            crate::fixture::force_unmount(dir.path());
+        }
+        server.join().unwrap().unwrap();
+        client.join().unwrap();
+        drop(watchdog);
+    }
+    stop.store(true, Ordering::SeqCst);
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    *current.lock().unwrap() = None;
+    // The senders were there before, and the watchdogs take a moment.
+    until(|| threads() <= before.0 - 2);
+    assert!(descriptors() <= before.1, "descriptors are left");
+}
+
+#[test]
+fn many_sessions_end_with_notifications_on_their_way() {
+    require_mount!();
+    child::run(child::this_test!(), || mount_again_and_again(40));
+}
+
+/// `make notifications`: under valgrind, or as it is.
+#[test]
+#[ignore = "takes a minute; scripts run it"]
+fn a_thousand_sessions_end_with_notifications_on_their_way() {
+    require_mount!();
+    mount_again_and_again(1000);
+}
+
+#[test]
+fn no_thread_before_run_and_none_after() {
+    require_mount!();
+    child::run(child::this_test!(), || {
+        let before = threads();
+        let dir = TempDir::new();
+        let session = Cached::builder(|_, _, _| ()).mount(dir.path()).unwrap();
+        let notifier = session.handle().notifier();
+        for ino in 0..1000 {
+            notifier.inval_inode(Ino(ino), ..);
+        }
+        assert_eq!(threads(), before);
+        let handle = session.handle();
+        let server = thread::spawn(move || session.run().map(|end| end.reason));
+        notifier.flush(DEADLINE).unwrap();
+        assert!(threads() > before + 1);
+        handle.terminate();
+        server.join().unwrap().unwrap();
+        until(|| threads() == before);
+    });
+}

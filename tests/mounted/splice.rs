@@ -1,0 +1,115 @@
+//! Data that libfuse splices where it was asked for, and nothing spliced where it was not.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use fuse3::Capabilities;
+
+use crate::child::{run_under, this_test};
+use crate::fixture::{TempDir, require_mount};
+use crate::real::{Real, SIZE, contents};
+
+const SPLICE: Capabilities = Capabilities::SPLICE_READ
+    .union(Capabilities::SPLICE_WRITE)
+    .union(Capabilities::SPLICE_MOVE);
+
+/// Writes and reads 128 KiB through the kernel, and compares; how many writes came in a pipe.
+fn there_and_back(wants: Capabilities) -> usize {
+    let mount = Real::new(wants).mount();
+    let path = mount.join("file");
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let mut there = vec![0; SIZE];
+    file.read_exact_at(&mut there, 0).unwrap();
+    assert!(there == contents(0));
+    file.write_all_at(&contents(1), 0).unwrap();
+    file.read_exact_at(&mut there, 0).unwrap();
+    assert!(there == contents(1));
+    // Fewer than asked for, at the end of the file.
+    let mut more = vec![0; 2 * SIZE];
+    assert_eq!(file.read_at(&mut more, 100).unwrap(), SIZE - 100);
+    assert!(more[..SIZE - 100] == contents(1)[100..]);
+    assert_eq!(file.read_at(&mut more, SIZE as u64).unwrap(), 0);
+    // Little data come as a slice, in any case.
+    file.write_all_at(b"little", 10).unwrap();
+    file.read_exact_at(&mut there, 0).unwrap();
+    assert_eq!(
+        &there[..20],
+        [&contents(1)[..10], b"little", &contents(1)[16..20]].concat()
+    );
+    drop(file);
+    let agreement = mount.handle().connection().unwrap();
+    assert_eq!(agreement.granted & SPLICE, wants);
+    let fs = mount.end().fs;
+    let pipes = fs.pipes.load(Ordering::Relaxed);
+    assert_eq!(pipes + fs.slices.load(Ordering::Relaxed), 2);
+    assert!(fs::read(fs.path()).unwrap() == there);
+    pipes
+}
+
+#[test]
+fn spliced_data_are_the_same() {
+    require_mount!();
+    assert_eq!(there_and_back(SPLICE), 1);
+    assert_eq!(there_and_back(Capabilities::SPLICE_READ), 1);
+    assert_eq!(there_and_back(Capabilities::SPLICE_WRITE), 0);
+    assert_eq!(there_and_back(Capabilities::empty()), 0);
+}
+
+/// Runs the test under strace(1), and returns how many bytes each splice(2) moved.
+fn spliced(name: &str, test: impl FnOnce()) -> Option<Vec<u64>> {
+    let strace = Command::new("strace")
+        .arg("-V")
+        .stdout(Stdio::null())
+        .status();
+    if strace.is_err() {
+        let line = format!("******** SKIPPED: {name}: strace is not installed\n");
+        io::stderr().write_all(line.as_bytes()).unwrap();
+        return None;
+    }
+    let dir = TempDir::new();
+    let log = dir.path().join("strace");
+    let mut tracer = Command::new("strace");
+    tracer.args(["-f", "-qq", "-e", "trace=splice", "-e", "signal=none", "-o"]);
+    tracer.arg(&log);
+    if !run_under(name, tracer, test) {
+        return None;
+    }
+    // 123 splice(3, NULL, 4, NULL, 131152, 0) = 131152; or "<unfinished ...>", then "<... splice resumed>) = 131152".
+    let log = fs::read_to_string(log).unwrap();
+    let results = log.lines().filter_map(|line| line.rsplit_once(" = "));
+    Some(
+        results
+            .filter_map(|(_, moved)| moved.parse().ok())
+            .collect(),
+    )
+}
+
+#[test]
+fn strace_shows_splice() {
+    require_mount!();
+    let Some(moved) = spliced(this_test!(), || {
+        assert_eq!(there_and_back(SPLICE), 1);
+    }) else {
+        return;
+    };
+    let size = SIZE as u64;
+    // The write's request from the device, with its header, and its data into the file.
+    assert!(moved.contains(&(size + 80)), "{moved:?}");
+    assert!(moved.contains(&size), "{moved:?}");
+    // The read's reply to the device, with its header.
+    assert!(moved.contains(&(size + 16)), "{moved:?}");
+}
+
+#[test]
+fn strace_shows_no_splice() {
+    require_mount!();
+    let wants = Capabilities::empty();
+    if let Some(moved) = spliced(this_test!(), || {
+        assert_eq!(there_and_back(wants), 0);
+    }) {
+        assert_eq!(moved, []);
+    }
+}
