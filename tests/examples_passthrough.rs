@@ -425,7 +425,7 @@ fn null_io_stores_nothing() {
 #[test]
 fn command_lines() {
     let run = |example: &str, arguments: &[&str]| {
-        let output = Command::new(mount::program(example))
+        let output = Command::new(mount::program::built(example))
             .args(arguments)
             .output()
             .unwrap();

@@ -1,5 +1,8 @@
 //! An example, run as a program and mounted, which ends whatever happens.
 
+#[path = "program.rs"]
+pub(crate) mod program;
+
 use std::env;
 use std::ffi::CString;
 use std::fs::{self, File};
@@ -82,7 +85,7 @@ impl Mounted {
             skipped(example, &why);
             return None;
         }
-        let program = program(example);
+        let program = program::built(example);
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("fuse3-{example}-{}-{number}", std::process::id());
@@ -281,25 +284,4 @@ fn can_mount() -> Result<(), String> {
         return Err("fusermount3 is not installed".to_owned());
     }
     Ok(())
-}
-
-/// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
-/// example that has tests of its own as a program, too.
-pub(crate) fn program(example: &str) -> PathBuf {
-    let this = env::current_exe().unwrap();
-    let [profile, target] = [2, 3].map(|above| {
-        this.ancestors()
-            .nth(above)
-            .expect("target/PROFILE/deps/NAME")
-    });
-    if let Some(cargo) = env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--locked", "--example", example]);
-        build.arg("--target-dir").arg(target);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "{example} was not built");
-    }
-    profile.join("examples").join(example)
 }
