@@ -199,7 +199,7 @@ fn generate(libfuse: &Libfuse) {
         .blocklist_type("stat|statx|statvfs|flock|iovec|timespec|__[a-z0-9_]+_t")
         .blocklist_type("(dev|gid|mode|off|pid|size|ssize|uid)_t")
         .raw_line(
-            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, uid_t};",
+            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, statx, uid_t};",
         )
         .generate_comments(false)
         .layout_tests(true)

@@ -10,7 +10,7 @@ mod passthrough;
 use std::error::Error;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::time::Duration;
 
 use fuse3::{Concurrent, Reason, Session};
@@ -108,8 +108,7 @@ fn main() -> ExitCode {
         }
     };
     match serve(options) {
-        Ok(Reason::Unmounted) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+        Ok(reason) => reason.report(),
         Err(error) => {
             eprintln!("passthrough_hp: {error}");
             ExitCode::FAILURE
@@ -130,8 +129,13 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
         direct_io: options.direct_io,
         cache_readdir: !options.nocache,
         writeback: !options.nocache && !options.direct_io,
+        flock: true,
         xattr: true,
         hide_mounts: true,
+        splice: !options.nosplice,
+        // The kernel takes files from root only.
+        passthrough: !options.nopassthrough && rustix::process::geteuid().is_root(),
+        map_direct: true,
         debug: options.debug,
     };
     passthrough::prepare()?;
@@ -152,5 +156,7 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
     if options.single {
         builder = builder.workers(1);
     }
-    Ok(builder.mount(mount_point)?.run()?.reason)
+    let session = builder.mount(mount_point)?;
+    let foreground = options.foreground || options.debug || options.debug_fuse;
+    Ok(session.daemonize(foreground)?.run()?.reason)
 }

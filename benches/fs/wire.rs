@@ -17,7 +17,7 @@ const INIT: Message = Message {
     opcode: 26,
     node: 0,
     // Protocol 7.31, read-ahead, no flags.
-    body: Body::Words(&[7 | 31 << 32, 0x20000]),
+    body: Body::Words(&[7 | (31 << 32), 0x20000]),
 };
 
 /// What is measured. Each request is of the first file.

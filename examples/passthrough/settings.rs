@@ -17,10 +17,18 @@ pub(crate) struct Settings {
     pub(crate) cache_readdir: bool,
     /// Writes go to the page cache first.
     pub(crate) writeback: bool,
+    /// flock(2) locks are taken in the source, where others see them.
+    pub(crate) flock: bool,
     /// There are extended attributes.
     pub(crate) xattr: bool,
     /// What is mounted in the source is hidden, rather than shown.
     pub(crate) hide_mounts: bool,
+    /// Data are moved by splice(2).
+    pub(crate) splice: bool,
+    /// The kernel reads and writes the files of the source by itself. Takes the place of `writeback`.
+    pub(crate) passthrough: bool,
+    /// Files that pass the page cache by can be mapped and shared: nobody else changes them.
+    pub(crate) map_direct: bool,
     /// Says on stderr what is looked up and opened.
     pub(crate) debug: bool,
 }

@@ -6,6 +6,7 @@
     non_snake_case,
     non_upper_case_globals,
     unknown_lints,
+    unused_imports,
     clippy::all,
     clippy::cast_possible_truncation,
     clippy::allow_attributes_without_reason,

@@ -1,5 +1,6 @@
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -35,10 +36,14 @@ pub struct Builder<F: Filesystem> {
     pub(crate) settings: Settings,
 }
 
+/// `FUSE_LOOP_MT_MAX_THREADS`: libfuse complains about more.
+const MOST_WORKERS: u32 = 100_000;
+
 /// What `run` needs to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) workers: u32,
+    pub(crate) max_idle_workers: Option<u32>,
     pub(crate) clone_fd: bool,
     pub(crate) handle_signals: bool,
     pub(crate) keep_mounted: bool,
@@ -49,6 +54,7 @@ impl<F: Filesystem> Builder<F> {
     pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
         let settings = Settings {
             workers: 30,
+            max_idle_workers: None,
             clone_fd: false,
             handle_signals: false,
             keep_mounted: false,
@@ -76,13 +82,13 @@ impl<F: Filesystem> Builder<F> {
     /// One mount option, as `fsname=a,b`: nothing in it is special.
     ///
     /// It is checked by [`mount`](Self::mount).
-    pub fn option(self, option: impl AsRef<str>) -> Self {
+    pub fn option(self, option: impl AsRef<OsStr>) -> Self {
         self.change(|options| options.add(option.as_ref()))
     }
 
     /// Mount options as `-o` takes them: with commas between them, and a backslash before a comma or backslash that is
     /// part of one. They are checked by [`mount`](Self::mount).
-    pub fn options(self, options: impl AsRef<str>) -> Self {
+    pub fn options(self, options: impl AsRef<OsStr>) -> Self {
         self.change(|all| all.add_all(options.as_ref()))
     }
 
@@ -148,7 +154,22 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
-    /// `clone_fd`: each worker has a descriptor of its own.
+    /// `max_idle_threads`: a worker that finds more than this many idle ends. None ends unless set, which libfuse advises:
+    /// to start one again takes longer than it saves.
+    ///
+    /// Such a worker is not waited for: it may still be ending, and drop what its handlers left in thread-local variables,
+    /// when [`Session::run`] has returned. libfuse takes at most 100,000; [`u32::MAX`] is as many as there are.
+    pub fn max_idle_workers(mut self, workers: impl Into<Option<u32>>) -> Self {
+        self.settings.max_idle_workers = workers.into().filter(|workers| *workers < MOST_WORKERS);
+        self
+    }
+
+    /// `clone_fd`: each worker has a descriptor of its own, which is closed when the worker has ended and the last request
+    /// that came by it has been answered.
+    ///
+    /// So a [`Reply`](crate::Reply) that outlives the session keeps a descriptor, and with it the connection: until it is
+    /// dropped, or sent, the clients that still wait go on waiting, unless the connection is aborted. Without `clone_fd`,
+    /// they get ENOTCONN or ECONNABORTED when the session ends.
     pub fn clone_fd(mut self, clone_fd: bool) -> Self {
         self.settings.clone_fd = clone_fd;
         self
@@ -214,14 +235,14 @@ impl<F: Filesystem> Builder<F> {
             Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
         ));
-        let mut arguments = vec!["fuse3".to_owned()];
+        let mut arguments = vec![OsString::from("fuse3")];
         arguments.extend(options.arguments());
         if self.debug {
-            arguments.push("-odebug".to_owned());
+            arguments.push("-odebug".into());
         }
-        let session = new_session(&arguments, &core)?;
+        let session = new_session(arguments, &core)?;
         // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
-        let live = unsafe { Live::new(session, core) };
+        let live = unsafe { Live::new(session, Arc::clone(&core)) };
         // SAFETY: the session was just made, and `mount_point` lives; libfuse copies it.
         let mounted = || unsafe { sys::fuse_session_mount(session.as_ptr(), mount_point.as_ptr()) };
         let (result, said) = log::listen(mounted);
@@ -236,19 +257,19 @@ impl<F: Filesystem> Builder<F> {
         let mut settings = self.settings;
         // There is nothing to unmount then, so that libfuse would not end the connection either.
         settings.keep_mounted |= mount::descriptor(path).is_some();
-        Ok(Session::new(live, settings))
+        Ok(Session::new(live, core, settings))
     }
 }
 
 /// `fuse_session_new()` with the table of `F`.
 fn new_session<F: Filesystem>(
-    arguments: &[String],
+    arguments: Vec<OsString>,
     core: &Arc<Core<F>>,
 ) -> Result<NonNull<sys::fuse_session>, MountError> {
     let refused = |said: String| MountError::Refused(said);
     let strings: Result<Vec<_>, _> = arguments
-        .iter()
-        .map(|argument| CString::new(argument.as_str()))
+        .into_iter()
+        .map(|argument| CString::new(argument.into_vec()))
         .collect();
     let strings = strings.map_err(|error| refused(error.to_string()))?;
     let mut args = sys::FUSE_ARGS_INIT(0, std::ptr::null_mut());

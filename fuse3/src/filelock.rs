@@ -100,13 +100,10 @@ impl FileLock {
     ///
     /// EINVAL for a type of lock that there is none of.
     pub(crate) fn from_flock(lock: &libc::flock, owner: LockOwner) -> Result<Self, Errno> {
-        const READ: c_int = libc::F_RDLCK as c_int;
-        const WRITE: c_int = libc::F_WRLCK as c_int;
-        const UNLOCK: c_int = libc::F_UNLCK as c_int;
         let kind = match c_int::from(lock.l_type) {
-            READ => LockKind::Read,
-            WRITE => LockKind::Write,
-            UNLOCK => LockKind::Unlock,
+            libc::F_RDLCK => LockKind::Read,
+            libc::F_WRLCK => LockKind::Write,
+            libc::F_UNLCK => LockKind::Unlock,
             _ => return Err(Errno::EINVAL),
         };
         let bits = |number: libc::off_t| u64::from_ne_bytes(number.to_ne_bytes());
@@ -121,12 +118,13 @@ impl FileLock {
     fn to_flock(self) -> libc::flock {
         // SAFETY: `struct flock` is integers, for which zero is a value.
         let mut lock: libc::flock = unsafe { mem::zeroed() };
-        lock.l_type = match self.kind {
-            LockKind::Read => libc::F_RDLCK as c_short,
-            LockKind::Write => libc::F_WRLCK as c_short,
-            LockKind::Unlock => libc::F_UNLCK as c_short,
+        let kind = match self.kind {
+            LockKind::Read => libc::F_RDLCK,
+            LockKind::Write => libc::F_WRLCK,
+            LockKind::Unlock => libc::F_UNLCK,
         };
-        lock.l_whence = libc::SEEK_SET as c_short;
+        // They are 0, 1 and 2; `l_whence` is SEEK_SET, 0.
+        lock.l_type = c_short::try_from(kind).unwrap_or(0);
         // `check` keeps both in what a file can have.
         let signed = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         lock.l_start = signed(self.start);

@@ -24,17 +24,17 @@ impl Handle {
         self.control.end(TERMINATED);
     }
 
+    /// What tells the kernel that its caches are out of date.
+    pub fn notifier(&self) -> Notifier {
+        Notifier::new(Arc::clone(&self.notifications))
+    }
+
     /// `struct fuse_conn_info`: what kernel and libfuse agreed on, above all what of it was granted.
     ///
     /// `None` before the kernel has sent a request after INIT, when libfuse has not settled it yet, and after the end of the
     /// session.
     pub fn connection(&self) -> Option<Agreement> {
         self.counters.settled().then(|| self.control.agreement())?
-    }
-
-    /// What tells the kernel that its caches are out of date.
-    pub fn notifier(&self) -> Notifier {
-        Notifier::new(Arc::clone(&self.notifications))
     }
 
     /// What the session has done so far.

@@ -44,6 +44,10 @@ impl IoctlCommand {
     const WRITE: u32 = 1;
     const READ: u32 = 2;
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the size has 14 bits, as asserted; `try_from` is not const"
+    )]
     const fn encode<T>(direction: u32, kind: u8, number: u8) -> Self {
         let size = mem::size_of::<T>();
         assert!(size < 1 << 14, "ioctl commands have 14 bits for the size");

@@ -55,6 +55,8 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
+//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//!
 //! # What goes wrong, and what then
 //!
 //! | mistake of the file system | the caller gets | besides |
@@ -72,10 +74,13 @@ mod backing;
 mod builder;
 mod call;
 mod capabilities;
+mod cmdline;
 mod connection;
 mod context;
 mod control;
 mod core;
+pub mod coverage;
+mod daemon;
 mod data;
 mod deferred;
 mod dirbuf;
@@ -123,6 +128,7 @@ pub use attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
 pub use backing::{BackingId, SharedBacking};
 pub use builder::{Builder, OnPanic};
 pub use capabilities::Capabilities;
+pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
 pub use connection::{Agreement, Connection};
 pub use context::{Caller, Context, Guard};
 pub use data::Data;

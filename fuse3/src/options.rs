@@ -1,9 +1,11 @@
 use std::error::Error;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The options of a mount: what `-o` takes, collected and checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Options(Vec<String>);
+pub(crate) struct Options(Vec<OsString>);
 
 /// An option that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,57 +68,86 @@ const OBSOLETE: &[(&str, &str)] = &[
 
 impl Options {
     /// One option, name or `name=value`, with nothing escaped.
-    pub(crate) fn add(&mut self, option: &str) -> Result<(), OptionError> {
+    pub(crate) fn add(&mut self, option: &OsStr) -> Result<(), OptionError> {
+        let text = option.to_string_lossy();
         if option.is_empty() {
             return Err(OptionError::Empty);
         }
-        if option.contains('\0') {
-            return Err(OptionError::Nul(option.to_owned()));
+        if option.as_bytes().contains(&0) {
+            return Err(OptionError::Nul(text.into_owned()));
         }
-        let name = option.split('=').next().unwrap_or(option);
+        let name = text.split('=').next().unwrap_or(&text);
         let find =
             |list: &'static [(&str, &'static str)]| list.iter().find(|(known, _)| *known == name);
         if let Some((_, why)) = find(DROPPED) {
-            crate::log::info!("the mount option {option:?} is of libfuse 2 and is left out: {why}");
+            crate::log::info!("the mount option {text:?} is of libfuse 2 and is left out: {why}");
             return Ok(());
         }
         if let Some((_, instead)) = find(OBSOLETE) {
-            return Err(OptionError::Obsolete(option.to_owned(), instead));
+            return Err(OptionError::Obsolete(text.into_owned(), instead));
         }
         self.0.push(option.to_owned());
         Ok(())
     }
 
-    /// A string as given to `-o`: options with commas between them; a backslash makes the next character plain.
-    pub(crate) fn add_all(&mut self, options: &str) -> Result<(), OptionError> {
-        let mut option = String::new();
-        let mut chars = options.chars();
-        while let Some(char) = chars.next() {
-            match char {
-                ',' => self.add(&std::mem::take(&mut option))?,
-                '\\' => option.extend(chars.next()),
-                plain => option.push(plain),
-            }
-        }
-        self.add(&option)
+    /// A string as given to `-o`.
+    pub(crate) fn add_all(&mut self, options: &OsStr) -> Result<(), OptionError> {
+        split(options.as_bytes()).try_for_each(|option| self.add(&option))
     }
 
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
-    pub(crate) fn arguments(&self) -> impl Iterator<Item = String> + '_ {
-        self.0.iter().map(|option| format!("-o{}", escape(option)))
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> + '_ {
+        self.0.iter().map(|option| escape(option))
     }
 }
 
-/// `fuse_opt_add_opt_escaped()`: a backslash before each comma and backslash.
-fn escape(option: &str) -> String {
-    let mut escaped = String::with_capacity(option.len());
-    for char in option.chars() {
-        if matches!(char, ',' | '\\') {
-            escaped.push('\\');
+/// The options of a string as given to `-o`: with commas between them. After a backslash a comma is part of an option,
+/// three octal digits are a byte, and anything else is itself.
+pub(crate) fn split(group: &[u8]) -> impl Iterator<Item = OsString> + '_ {
+    let mut rest = Some(group);
+    std::iter::from_fn(move || {
+        let mut option = Vec::new();
+        let mut bytes = rest.take()?;
+        while let [first, after @ ..] = bytes {
+            bytes = after;
+            match (first, after) {
+                (b',', _) => {
+                    rest = Some(after);
+                    break;
+                }
+                (
+                    b'\\',
+                    [
+                        a @ b'0'..=b'3',
+                        b @ b'0'..=b'7',
+                        c @ b'0'..=b'7',
+                        after @ ..,
+                    ],
+                ) => {
+                    option.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                    bytes = after;
+                }
+                (b'\\', [plain, after @ ..]) => {
+                    option.push(*plain);
+                    bytes = after;
+                }
+                (plain, _) => option.push(*plain),
+            }
         }
-        escaped.push(char);
+        Some(OsString::from_vec(option))
+    })
+}
+
+/// `fuse_opt_add_opt_escaped()`: a backslash before each comma and backslash.
+fn escape(option: &OsStr) -> OsString {
+    let mut escaped = b"-o".to_vec();
+    for byte in option.as_bytes() {
+        if matches!(byte, b',' | b'\\') {
+            escaped.push(b'\\');
+        }
+        escaped.push(*byte);
     }
-    escaped
+    OsString::from_vec(escaped)
 }
 
 #[cfg(test)]
@@ -125,8 +156,26 @@ mod tests {
 
     fn arguments(options: &str) -> Result<Vec<String>, OptionError> {
         let mut all = Options::default();
-        all.add_all(options)?;
-        Ok(all.arguments().collect())
+        all.add_all(OsStr::new(options))?;
+        Ok(all
+            .arguments()
+            .map(|all| all.into_string().unwrap())
+            .collect())
+    }
+
+    #[test]
+    fn groups_are_split_as_libfuse_splits_them() {
+        for (group, options) in [
+            (&br"a,b=c"[..], &[&b"a"[..], b"b=c"][..]),
+            (br"", &[b""]),
+            (br",a,", &[b"", b"a", b""]),
+            (br"a\,b\\,c", &[br"a,b\", b"c"]),
+            (br"\101\1012\400\18\377", &[b"AA240018\xff"]),
+            (br"a\", &[br"a\"]),
+        ] {
+            let split: Vec<_> = split(group).map(OsString::into_vec).collect();
+            assert_eq!(split, options, "{}", String::from_utf8_lossy(group));
+        }
     }
 
     #[test]
@@ -136,7 +185,7 @@ mod tests {
             ["-oro", r"-ofsname=a\,b\\c"]
         );
         let mut all = Options::default();
-        all.add(r"fsname=x,y\z").unwrap();
+        all.add(OsStr::new(r"fsname=x,y\z")).unwrap();
         assert_eq!(all.arguments().collect::<Vec<_>>(), [r"-ofsname=x\,y\\z"]);
     }
 

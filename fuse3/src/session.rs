@@ -2,14 +2,15 @@ use std::ffi::c_int;
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
+use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 
 use crate::builder::Settings;
 use crate::control::{TERMINATED, TROUBLE};
-use crate::core::{Live, Trouble};
+use crate::core::{Core, Live, Trouble};
 use crate::signals::Handling;
 use crate::wake::Wake;
-use crate::{Builder, Filesystem, Handle, Locking, SessionStats, sys};
+use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, sys};
 
 /// The loop's result when the connection ended while a request was being read.
 const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
@@ -19,6 +20,7 @@ const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 /// Dropped, it is unmounted.
 pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
+    core: Arc<Core<F>>,
     settings: Settings,
 }
 
@@ -28,15 +30,19 @@ impl<F: Filesystem> Session<F> {
         Builder::new(fs, lock)
     }
 
-    pub(crate) fn new(live: Arc<Live<F>>, settings: Settings) -> Self {
-        live.core.control.open(live.session());
-        live.open_notifications();
-        Self { live, settings }
+    pub(crate) fn new(live: Arc<Live<F>>, core: Arc<Core<F>>, settings: Settings) -> Self {
+        core.control.open(live.session());
+        live.open_notifications(&core);
+        Self {
+            live,
+            core,
+            settings,
+        }
     }
 
     /// A handle on the session, to end it and to ask what it does, from anywhere.
     pub fn handle(&self) -> Handle {
-        let core = &self.live.core;
+        let core = &self.core;
         Handle {
             control: Arc::clone(&core.control),
             counters: Arc::clone(&core.counters),
@@ -46,7 +52,30 @@ impl<F: Filesystem> Session<F> {
 
     /// The file system.
     pub fn fs(&self) -> &F {
-        &self.live.core.fs
+        &self.core.fs
+    }
+
+    /// `fuse_daemonize()`: goes to the background, unless `foreground`; the working directory becomes `/` either way, so that
+    /// the process keeps no other file system busy.
+    ///
+    /// The process forks, and the one that returns has a session of its own (setsid(2)). The one in the foreground waits
+    /// until [`init`](Filesystem::init) has succeeded and then ends with status 0. Until then errors go to the same stderr
+    /// as before, and if the process in the background ends, the one in the foreground does so with the same status. (C's
+    /// ends at once, and such errors are lost.) Afterwards standard input, output and error are /dev/null: set a logger
+    /// before, if the file system has something to say.
+    ///
+    /// Start threads after it.
+    ///
+    /// # Errors
+    ///
+    /// Of the system; and when the process has more than one thread, since the others would be gone.
+    pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
+        if !foreground {
+            let waiting = daemon::fork()?;
+            self.core.release_when_begun(waiting);
+        }
+        std::env::set_current_dir("/")?;
+        Ok(self)
     }
 
     /// `fuse_session_loop_mt()`, llfuse's `main`: serves requests until the file system is unmounted, the session is
@@ -64,13 +93,13 @@ impl<F: Filesystem> Session<F> {
     ///
     /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
     pub fn run(self) -> io::Result<End<F>> {
-        if self.live.core.lock.is_held() {
+        if self.core.lock.is_held() {
             crate::log::error!(
                 "Session::run was called with the global lock held, which no handler could take then"
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        let control = &self.live.core.control;
+        let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
             // SAFETY: `control.close()` comes before `wake` is dropped.
@@ -81,7 +110,7 @@ impl<F: Filesystem> Session<F> {
             .handle_signals
             .then(|| Handling::of(control))
             .transpose();
-        self.live.core.notifications.running();
+        self.core.notifications.running();
         let result = handling.map(|_handling| self.serve());
         control.close();
         drop(wake);
@@ -98,7 +127,12 @@ impl<F: Filesystem> Session<F> {
         unsafe { sys::fuse_loop_cfg_set_max_threads(config, self.settings.workers) };
         // SAFETY: as above.
         unsafe { sys::fuse_loop_cfg_set_clone_fd(config, self.settings.clone_fd.into()) };
-        // libfuse's default for idle workers is kept: they stay. One that it detaches might end after the loop has.
+        // libfuse's default is that idle workers stay. One that it detaches, since there are too many, might end after the
+        // loop has: it uses nothing of the loop or the session any more, and what it drops is `'static`.
+        if let Some(workers) = self.settings.max_idle_workers {
+            // SAFETY: as above.
+            unsafe { sys::fuse_loop_cfg_set_idle_threads(config, workers) };
+        }
         // SAFETY: the session lives, is mounted, and is run once, since `run` takes it.
         let result = unsafe { sys::fuse_session_loop_mt(self.live.session(), config) };
         // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
@@ -109,7 +143,7 @@ impl<F: Filesystem> Session<F> {
     /// Unmounts, and gives back what there is.
     fn finish(self, result: c_int) -> io::Result<End<F>> {
         self.end();
-        let core = &self.live.core;
+        let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
             (Some(Trouble::Panic(payload)), _) => {
                 drop(self);
@@ -135,14 +169,14 @@ impl<F: Filesystem> Session<F> {
     /// nothing.
     fn end(&self) {
         let session = self.live.session();
-        self.live.close();
+        self.live.close(&self.core);
         if self.settings.keep_mounted {
             disconnect(session);
         } else {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
-        self.live.core.destroy();
+        self.core.destroy();
     }
 }
 
@@ -197,11 +231,21 @@ pub enum Reason {
     Signal(i32),
 }
 
+/// As libfuse's examples have it: 0 when the file system was unmounted or the session terminated, 1 after a signal.
+impl Termination for Reason {
+    fn report(self) -> ExitCode {
+        match self {
+            Self::Unmounted | Self::Terminated => ExitCode::SUCCESS,
+            Self::Signal(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
 /// What is left of a session.
 pub struct End<F: Filesystem> {
     /// Why it ended.
     pub reason: Reason,
-    /// The file system; [`Arc::into_inner`] gives it back, unless a task or a reply that outlived the session has it too.
+    /// The file system; [`Arc::into_inner`] gives it back, unless a task that outlived the session has it too.
     pub fs: Arc<F>,
     /// The lock, and what it guards.
     pub lock: F::Lock,

@@ -1,4 +1,5 @@
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::Operation;
 use crate::lock::ThreadId;
@@ -11,8 +12,12 @@ pub struct SessionStats {
     pub requests: Vec<(Operation, u64)>,
     /// How many answers the kernel did not take, mostly for interrupted callers. What they gave out was taken back.
     pub not_taken: u64,
-    /// How many handlers panicked.
+    /// How many handlers, and callbacks of interrupts, panicked.
     pub panics: u64,
+    /// On how many threads requests have come so far: libfuse starts another one when a request comes and all are in
+    /// handlers, up to [`Builder::workers`](crate::Builder::workers), and keeps them. When they are all in handlers that
+    /// wait, the next request waits, too.
+    pub workers: usize,
 }
 
 impl SessionStats {
@@ -29,6 +34,14 @@ pub(crate) struct Counters {
     requests: [Requests; 16],
     not_taken: AtomicU64,
     panics: AtomicU64,
+    workers: AtomicUsize,
+    /// Which of all sessions it is.
+    session: u64,
+}
+
+thread_local! {
+    /// The session whose requests come on this thread; 0 before the first. One of libfuse's serves one session only.
+    static SERVED: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Requests of each operation, in cache lines of their own.
@@ -43,16 +56,35 @@ impl Requests {
 }
 
 impl Counters {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        static SESSIONS: AtomicU64 = AtomicU64::new(1);
         Self {
             requests: [const { Requests::new() }; 16],
             not_taken: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            workers: AtomicUsize::new(0),
+            session: SESSIONS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
+    /// Counts a request, and with the first one of a thread the thread.
     #[inline]
     pub(crate) fn request(&self, operation: Operation) {
+        if SERVED.get() != self.session {
+            self.worker();
+        }
+        self.called(operation);
+    }
+
+    #[cold]
+    fn worker(&self) {
+        SERVED.set(self.session);
+        self.workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a call that need not be on a worker.
+    #[inline]
+    pub(crate) fn called(&self, operation: Operation) {
         let Requests(here) = &self.requests[ThreadId::current().count() % self.requests.len()];
         here[operation as usize].fetch_add(1, Ordering::Relaxed);
     }
@@ -86,6 +118,7 @@ impl Counters {
             requests: requests.filter(|(_, count)| *count > 0).collect(),
             not_taken: self.not_taken.load(Ordering::Relaxed),
             panics: self.panics.load(Ordering::Relaxed),
+            workers: self.workers.load(Ordering::Relaxed),
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{TempDir, mounts_below, unmount_below};
+use crate::fixture::{TempDir, abort_below, mounts_below, unmount_below};
 
 /// Set in the child, to the test that it is to run.
 const CHILD: &str = "FUSE3_TEST_CHILD";
@@ -61,7 +62,7 @@ fn run_command(name: &str, mut command: Command, test: impl FnOnce()) -> bool {
         .env(CHILD, name)
         .env("TMPDIR", temp.path())
         .stdin(Stdio::null());
-    let (success, output) = finish(&mut command, DEADLINE);
+    let (success, output) = finish_in(&mut command, temp.path(), DEADLINE);
     let left = mounts_below(temp.path());
     unmount_below(temp.path());
     assert!(success, "{name} failed:\n{output}");
@@ -78,36 +79,50 @@ fn run_command(name: &str, mut command: Command, test: impl FnOnce()) -> bool {
 /// Runs a command to its end, in its own process group, and returns whether it succeeded and all that it said.
 #[track_caller]
 pub(crate) fn finish(command: &mut Command, deadline: Duration) -> (bool, String) {
-    // A file, since a pipe is open as long as whatever the command has left behind.
     let dir = TempDir::new();
-    let path = dir.path().join("output");
+    finish_in(command, dir.path(), deadline)
+}
+
+/// The same, of a command whose mounts are below `dir`.
+#[track_caller]
+fn finish_in(command: &mut Command, dir: &Path, deadline: Duration) -> (bool, String) {
+    // A file, since a pipe is open as long as whatever the command has left behind.
+    let path = dir.join("output");
     let output = File::create(&path).unwrap();
     command
         .stdout(output.try_clone().unwrap())
         .stderr(output)
         .process_group(0);
-    let success = wait(&mut command.spawn().unwrap(), deadline);
+    let status = finish_within(&mut command.spawn().unwrap(), dir, deadline);
     let mut said = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-    if success.is_none() {
+    if status.is_none() {
         said.push_str("\n******** DEADLINE: killed\n");
     }
-    (success == Some(true), said)
+    (status.is_some_and(|status| status.success()), said)
 }
 
-/// `None` when it had to be killed.
-fn wait(child: &mut Child, deadline: Duration) -> Option<bool> {
+/// Waits for a client of the mounts below `dir`. `None` when it had to be killed.
+pub(crate) fn finish_within(
+    client: &mut Child,
+    dir: &Path,
+    deadline: Duration,
+) -> Option<ExitStatus> {
     let start = Instant::now();
     loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return Some(status.success());
+        if let Some(status) = client.try_wait().unwrap() {
+            return Some(status);
         }
         if start.elapsed() > deadline {
-            let group = i32::try_from(child.id()).unwrap();
-            // SAFETY: no memory is involved; the group is the child's own, which has not been waited for.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
-            child.wait().unwrap();
+            // Who waits for an answer is not killed before it has one: nobody would be waited for without this.
+            abort_below(dir);
+            let pid = i32::try_from(client.id()).unwrap();
+            // SAFETY: no memory is involved. The child has not been waited for, and the group, if there is one of that
+            // number, is its own.
+            unsafe { libc::kill(-pid, libc::SIGKILL) };
+            client.kill().unwrap();
+            client.wait().unwrap();
             return None;
         }
-        thread::sleep(Duration::from_millis(2));
+        thread::sleep(Duration::from_millis(1));
     }
 }

@@ -6,7 +6,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 
 use crate::fixture::DEADLINE;
@@ -100,8 +100,10 @@ impl Client {
     #[track_caller]
     pub(crate) fn ends(mut self) {
         // It has said its last word when the pipe is closed.
-        while let Ok(line) = self.lines.recv_timeout(DEADLINE) {
-            panic!("the client says more: {line}");
+        match self.lines.recv_timeout(DEADLINE) {
+            Err(RecvTimeoutError::Disconnected) => {}
+            Err(RecvTimeoutError::Timeout) => panic!("the client does not end"),
+            Ok(line) => panic!("the client says more: {line}"),
         }
         assert!(self.process.wait().unwrap().success(), "the client failed");
     }

@@ -1,6 +1,6 @@
 //! A mount that ends whatever happens.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
@@ -145,6 +145,47 @@ pub(crate) fn unmount_below(path: &Path) {
     for point in mounts_below(path).iter().rev() {
         force_unmount(point);
     }
+}
+
+/// Ends the connections of the mounts below `path`, so that nobody waits for an answer any more.
+///
+/// By the control file system, which asks nothing of the mount.
+pub(crate) fn abort_below(path: &Path) {
+    const CONNECTIONS: &CStr = c"/sys/fs/fuse/connections";
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let below = |line: &&str| {
+        let point = line.split(' ').nth(4).map(Path::new);
+        point.is_some_and(|point| point.starts_with(path)) && line.contains(" - fuse")
+    };
+    let numbers = mounts.lines().filter(below).filter_map(|line| {
+        let device = line.split(' ').nth(2)?;
+        Some(device.split_once(':')?.1)
+    });
+    let numbers: Vec<&str> = numbers.collect();
+    let at = CONNECTIONS.to_str().unwrap();
+    let control = !numbers.is_empty() && !is_mounted(Path::new(at));
+    if control {
+        // SAFETY: all strings live and are NUL-terminated, and there is no data.
+        unsafe {
+            libc::mount(
+                c"none".as_ptr(),
+                CONNECTIONS.as_ptr(),
+                c"fusectl".as_ptr(),
+                0,
+                std::ptr::null(),
+            )
+        };
+    }
+    for number in numbers {
+        if let Err(error) = fs::write(format!("{at}/{number}/abort"), "1") {
+            bark(&format!("connection {number} was not aborted: {error}"));
+        }
+    }
+    if control {
+        // SAFETY: the string lives and is NUL-terminated.
+        unsafe { libc::umount2(CONNECTIONS.as_ptr(), libc::MNT_DETACH) };
+    }
+    unmount_below(path);
 }
 
 /// Ends the connection, so that nobody waits for an answer any more, and takes the mount away.

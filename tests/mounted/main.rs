@@ -12,6 +12,7 @@ mod filelocks;
 mod fixture;
 mod input;
 mod interrupted;
+mod killed;
 mod life;
 mod lock;
 mod notify;

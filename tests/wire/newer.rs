@@ -1,10 +1,17 @@
 //! Operations that not every libfuse delivers: `tmpfile`, `statx`, `syncfs`.
 
-use fuse3::{Concurrent, Errno, Operation};
+use std::io;
+use std::sync::Arc;
+
+use fuse3::{
+    Concurrent, Connection, Errno, Filesystem, Guard, Needs, Operation, UnsupportedOperation,
+};
+use parking_lot::Mutex;
 
 use crate::every::{Case, end, recorded};
+use crate::harness::Wire;
 use crate::mistakes::mistake;
-use crate::proto::{self, fopen};
+use crate::proto::{self, InitIn, fopen};
 use crate::recorder::{ENTRY, HANDLE, Values, entry};
 
 /// O_TMPFILE and O_RDWR.
@@ -53,6 +60,65 @@ fn what_is_not_delivered() {
         }
     }
     end(&fs, wire);
+}
+
+/// What `init` is told about each operation.
+#[derive(Clone, Default)]
+struct Asks(Arc<Mutex<Vec<Result<(), UnsupportedOperation>>>>);
+
+impl Filesystem for Asks {
+    type Lock = Concurrent;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        let all = Operation::ALL.iter();
+        *self.0.lock() = all.map(|each| connection.delivers(*each)).collect();
+        Ok(())
+    }
+}
+
+/// By libfuse first, and then by the kernel.
+#[test]
+fn what_init_is_told() {
+    use Operation as O;
+    for (minor, lacking) in [
+        (45, vec![]),
+        (38, vec![(O::Statx, 39)]),
+        (
+            23,
+            vec![
+                (O::CopyFileRange, 28),
+                (O::Lseek, 24),
+                (O::Tmpfile, 37),
+                (O::Statx, 39),
+                (O::Syncfs, 34),
+            ],
+        ),
+    ] {
+        let fs = Asks::default();
+        let mut wire = Wire::connect(fs.clone(), Concurrent, |builder| builder);
+        wire.init(InitIn {
+            minor,
+            ..InitIn::default()
+        });
+        wire.end();
+        for (operation, told) in O::ALL.iter().zip(&*fs.0.lock()) {
+            let by_kernel = lacking.iter().find(|(lacking, _)| lacking == operation);
+            let by_kernel =
+                by_kernel.map_or(Ok(()), |(_, minor)| Err(Needs::Protocol((7, *minor))));
+            let expected = match operation.delivered() {
+                Ok(()) => by_kernel,
+                Err(error) => Err(error.needs),
+            };
+            assert_eq!(
+                told.map_err(|error| error.needs),
+                expected,
+                "{operation} {minor}"
+            );
+            if let Err(error) = told {
+                assert!(error.to_string().starts_with(operation.name()), "{error}");
+            }
+        }
+    }
 }
 
 /// A file without a name is new, and no root.

@@ -989,8 +989,8 @@ impl<L: Style> Filesystem for Recorder<L> {
             cx,
             format!("statx {ino}{file} {:#x} {:#x}", flags.bits(), mask.bits()),
         );
-        let (statx, timeout) = (self.values().statx, self.values().entry.attr_timeout);
-        self.respond(cx, || (statx, timeout))
+        let Values { statx, entry, .. } = *self.values();
+        self.respond(cx, || (statx, entry.attr_timeout))
     }
 
     fn syncfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<()> {

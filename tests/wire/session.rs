@@ -1,13 +1,15 @@
 //! The life of a session: INIT and what it negotiates, DESTROY, and the ends.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use fuse3::{Capabilities, Concurrent, Entry, Errno, OnPanic, Operation, Reason, Reply};
+use fuse3::{Capabilities, Concurrent, Condvar, Entry, Errno, OnPanic, Operation, Reason, Reply};
 use parking_lot::Mutex;
 
 use crate::every::{end, recorded};
-use crate::harness::Wire;
+use crate::harness::{Wire, until};
 use crate::logger::PANIC;
 use crate::probe::{Probe, await_from, enoent};
 use crate::proto::{self, InitIn, InitOut, init};
@@ -16,6 +18,7 @@ use crate::recorder::{ENTRY, How, Locked, Recorder, Style, in_both_styles};
 in_both_styles! {
     init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once destroy_panics a_panic_ends_the_session
     handlers_in_flight_are_answered replies_outstanding_at_the_end a_terminate_in_a_handler
+    blocked_handlers replies_in_the_file_system_at_the_end
 }
 
 /// INIT with this offer, to a file system that wants this.
@@ -329,22 +332,45 @@ fn keeping_the_reply<L: Style>() -> (Wire<Probe<L>>, Reply<Entry>) {
     (wire, reply)
 }
 
-/// They keep the memory of the session. The connection ends all the same, so that no client waits for what will not come:
-/// nothing is sent any more, and nothing taken back.
+/// They keep the memory of libfuse's session, but not the file system. The connection ends all the same, so that no client
+/// waits for what will not come: nothing is sent any more, and nothing taken back.
 fn replies_outstanding_at_the_end<L: Style>() {
     for answer in [Some(Ok(ENTRY)), Some(enoent()), None] {
         let (mut wire, reply) = keeping_the_reply::<L>();
         wire.handle.terminate();
         let end = wire.wait_or_panic().unwrap().unwrap();
         wire.assert_closed();
+        // The session's share of the file system went with it.
+        let fs = Arc::into_inner(end.fs).unwrap();
         match answer {
             Some(answer) => reply.send(answer),
             None => drop(reply),
         }
-        assert!(end.fs.taken_back.lock().is_empty());
-        // The session's share of the file system went with its last reply.
-        assert!(Arc::into_inner(end.fs).is_some());
+        assert!(fs.taken_back.lock().is_empty());
     }
+}
+
+/// A file system that keeps its own replies is not kept by them, not in its fields and not under its lock.
+fn replies_in_the_file_system_at_the_end<L: Style>() {
+    let (sender, receiver) = mpsc::channel();
+    let kept = Mutex::new(Vec::new());
+    let fs = Probe::<L>::new(move |cx, _| {
+        let (reply, deferred) = cx.defer();
+        kept.lock().push(reply);
+        sender.send(()).unwrap();
+        Err(deferred.into())
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    for _ in 0..3 {
+        wire.send(&proto::lookup(1, b"name"));
+        await_from(&receiver);
+    }
+    wire.handle.terminate();
+    let end = wire.wait_or_panic().unwrap().unwrap();
+    wire.assert_closed();
+    let fs = Arc::downgrade(&end.fs);
+    drop(end);
+    assert_eq!(fs.strong_count(), 0, "the replies keep the file system");
 }
 
 /// A lost connection is an error: nobody asked for it.
@@ -377,4 +403,51 @@ fn run_with_the_lock_held() {
     assert_eq!(error.raw_os_error(), Some(libc::EDEADLK));
     drop(guard);
     wire.assert_closed();
+}
+
+/// As long as one worker is left, requests are answered, however many handlers wait. Workers are started as they are
+/// needed, and counted.
+fn blocked_handlers<L: Style>() {
+    const WORKERS: usize = 12;
+    let gate = Arc::new((Condvar::new(), AtomicUsize::new(0), AtomicBool::new(false)));
+    let its = Arc::clone(&gate);
+    let fs = Probe::<L>::new(move |cx, name| {
+        let (condvar, came, open) = &*its;
+        if name == "wait" {
+            came.fetch_add(1, Ordering::SeqCst);
+            cx.wait_while(condvar, None, |_| !open.load(Ordering::SeqCst))?;
+        }
+        enoent()
+    });
+    let workers = u32::try_from(WORKERS).unwrap();
+    let mut wire = Wire::with(fs, L::lock(), |builder| builder.workers(workers));
+    let (condvar, came, open) = &*gate;
+    assert_eq!(wire.handle.stats().workers, 0);
+    let mut waiting = Vec::new();
+    for blocked in 1..WORKERS {
+        waiting.push(wire.send(&proto::lookup(1, b"wait")));
+        until("the handler waits", || {
+            came.load(Ordering::SeqCst) == blocked
+        });
+        wire.expect_error(&proto::lookup(1, b"do not"), Errno::ENOENT);
+        let workers = wire.handle.stats().workers;
+        assert!(blocked < workers && workers <= WORKERS, "{workers}");
+    }
+    // The last one; the next request has to wait.
+    waiting.push(wire.send(&proto::lookup(1, b"wait")));
+    until("all wait", || came.load(Ordering::SeqCst) == WORKERS);
+    waiting.push(wire.send(&proto::lookup(1, b"do not")));
+    thread::sleep(Duration::from_millis(20));
+    wire.assert_silent();
+    open.store(true, Ordering::SeqCst);
+    condvar.notify_all();
+    let mut replies: Vec<_> = waiting.iter().map(|_| wire.receive()).collect();
+    let mut expected: Vec<_> = waiting
+        .iter()
+        .map(|unique| proto::error(*unique, libc::ENOENT))
+        .collect();
+    replies.sort();
+    expected.sort();
+    assert_eq!(replies, expected);
+    assert_eq!(wire.end().stats.workers, WORKERS);
 }

@@ -1,8 +1,9 @@
 //! The way to the kernel: the session's descriptor, while it is open.
 
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::c_int;
 use std::fmt;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -120,11 +121,11 @@ impl Link {
         notification: &Notification,
         ticket: usize,
     ) -> Result<(), NotifyError> {
-        let name = notification
-            .c_name()
-            .ok_or(NotifyError::Errno(Errno::EINVAL))?;
+        if notification.has_nul() {
+            return Err(NotifyError::Errno(Errno::EINVAL));
+        }
         self.with(notification.needs(), |session| {
-            deliver(session, notification, &name, ticket)
+            deliver(session, notification, ticket)
         })
     }
 
@@ -189,52 +190,46 @@ impl Link {
 /// [`Notification::needs`] of `Store`.
 const STORE_NEEDS: u32 = 15;
 
-fn signed(offset: u64) -> Option<libc::off_t> {
-    libc::off_t::try_from(offset).ok()
-}
-
 /// Returns 0 or a negative errno.
 fn deliver(
     session: NonNull<sys::fuse_session>,
     notification: &Notification,
-    name: &CStr,
     ticket: usize,
 ) -> c_int {
-    let se = session.as_ptr();
     // SAFETY: the session lives (`Link`).
-    let fd = unsafe { sys::fuse_session_fd(se) };
-    let (start, length) = (name.as_ptr(), name.to_bytes().len());
+    let fd = unsafe { sys::fuse_session_fd(session.as_ptr()) };
     match notification {
         Notification::InvalInode {
             ino,
             offset,
             length,
-        } => {
-            // SAFETY: the session lives, and its descriptor is open (`Link`).
-            unsafe { sys::fuse_lowlevel_notify_inval_inode(se, ino.0, *offset, *length) }
+        } => raw::inval_inode(fd, *ino, *offset, *length),
+        Notification::InvalEntry { parent, name } => {
+            raw::inval_entry(fd, *parent, name.as_bytes(), false)
         }
-        Notification::InvalEntry { parent, .. } => {
-            // SAFETY: as above; `start` leads to that many bytes and a NUL byte after them.
-            unsafe { sys::fuse_lowlevel_notify_inval_entry(se, parent.0, start, length) }
+        Notification::ExpireEntry { parent, name } => {
+            raw::inval_entry(fd, *parent, name.as_bytes(), true)
         }
-        Notification::Delete { parent, child, .. } => {
-            // SAFETY: as above.
-            unsafe { sys::fuse_lowlevel_notify_delete(se, parent.0, child.0, start, length) }
-        }
+        Notification::Delete {
+            parent,
+            child,
+            name,
+        } => raw::delete(fd, *parent, *child, name.as_bytes()),
         Notification::Store { ino, offset, data } => store(session, *ino, *offset, data),
         Notification::Retrieve { ino, offset, size } => {
-            let Some(offset) = signed(*offset) else {
+            let (Ok(offset), Ok(size)) = (libc::off_t::try_from(*offset), usize::try_from(*size))
+            else {
                 return -libc::EINVAL;
             };
-            let Ok(size) = usize::try_from(*size) else {
-                return -libc::EINVAL;
-            };
-            let cookie: *mut c_void = ptr::without_provenance_mut(ticket);
+            // libfuse has to send this one, since it takes the answer. It would print the error (`raw`).
+            if raw::is_dead(fd) {
+                return -libc::ENOTCONN;
+            }
+            let (se, cookie) = (session.as_ptr(), ptr::without_provenance_mut(ticket));
             // SAFETY: the session lives, and its descriptor is open (`Link`); the cookie is a number, which libfuse
             // hands back as it is.
             unsafe { sys::fuse_lowlevel_notify_retrieve(se, ino.0, size, offset, cookie) }
         }
-        Notification::ExpireEntry { parent, .. } => raw::expire_entry(fd, *parent, name),
         Notification::IncrementEpoch => raw::increment_epoch(fd),
         Notification::Prune { inos } => raw::prune(fd, inos),
         Notification::Resend => raw::resend(fd),
@@ -242,30 +237,26 @@ fn deliver(
 }
 
 fn store(session: NonNull<sys::fuse_session>, ino: Ino, offset: u64, data: &[u8]) -> c_int {
-    let Some(start) = signed(offset) else {
+    // SAFETY: the session lives (`Link`).
+    let fd = unsafe { sys::fuse_session_fd(session.as_ptr()) };
+    // The kernel's offsets are signed.
+    let last = u64::try_from(data.len()).ok();
+    let last = last.and_then(|length| offset.checked_add(length));
+    if last.is_none_or(|last| i64::try_from(last).is_err()) {
         return -libc::EINVAL;
-    };
-    let mut done = 0;
-    loop {
-        let piece = &data[done..data.len().min(done + LARGEST)];
-        let offset = libc::off_t::try_from(done)
-            .ok()
-            .and_then(|done| start.checked_add(done));
-        let Some(offset) = offset else {
-            return -libc::EFBIG;
-        };
-        let mut bufv = sys::FUSE_BUFVEC_INIT(piece.len());
-        bufv.buf[0].mem = piece.as_ptr().cast_mut().cast();
-        // SAFETY: the session lives, and its descriptor is open (`Link`); `bufv` is one buffer in memory, which libfuse
-        // only reads, and which lives.
-        let result = unsafe {
-            sys::fuse_lowlevel_notify_store(session.as_ptr(), ino.0, offset, &raw mut bufv, 0)
-        };
-        done += piece.len();
-        if result != 0 || done == data.len() {
+    }
+    let mut at = offset;
+    for piece in data.chunks(LARGEST) {
+        let result = raw::store(fd, ino, at, piece);
+        if result != 0 {
             return result;
         }
+        at += LARGEST as u64;
     }
+    if data.is_empty() {
+        return raw::store(fd, ino, offset, data);
+    }
+    0
 }
 
 impl fmt::Debug for Link {

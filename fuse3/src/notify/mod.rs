@@ -1,20 +1,21 @@
 //! Notifications: what the server tells the kernel without being asked.
 //!
-//! | here | `fuse_lowlevel_notify_*` | kernel: protocol | the kernel waits for | sent by |
-//! |---|---|---|---|---|
-//! | `inval_inode` | `inval_inode` | 7.12 | pages that are being read or written | libfuse |
-//! | `inval_attr` | `inval_inode`, offset -1 | 7.12 | nothing | libfuse |
-//! | `inval_entry` | `inval_entry` | 7.12 | what goes on in the directory | libfuse |
-//! | `delete` | `delete` | 7.18 | the same, and in the child | libfuse |
-//! | `expire_entry` | `expire_entry` | 7.38 | what goes on in the directory | this crate |
-//! | `store` | `store` | 7.15 | the page that is being read or written | libfuse |
-//! | `retrieve` | `retrieve` | 7.15 | nothing | libfuse |
-//! | `increment_epoch` | `increment_epoch` | 7.44 | nothing | this crate |
-//! | `prune` | `prune` | 7.45 | nothing | this crate |
-//! | `resend` | (none) | 7.40 | nothing | this crate |
+//! | here | `fuse_lowlevel_notify_*` | kernel: protocol | the kernel waits for |
+//! |---|---|---|---|
+//! | `inval_inode` | `inval_inode` | 7.12 | pages that are being read or written |
+//! | `inval_attr` | `inval_inode`, offset -1 | 7.12 | nothing |
+//! | `inval_entry` | `inval_entry` | 7.12 | what goes on in the directory |
+//! | `delete` | `delete` | 7.18 | the same, and in the child |
+//! | `expire_entry` | `expire_entry` | 7.38 | what goes on in the directory |
+//! | `store` | `store` | 7.15 | the page that is being read or written |
+//! | `retrieve` | `retrieve` | 7.15 | nothing |
+//! | `increment_epoch` | `increment_epoch` | 7.44 | nothing |
+//! | `prune` | `prune` | 7.45 | nothing |
+//! | `resend` | (none) | 7.40 | nothing |
 //!
-//! What some libfuse between 3.10 and 3.18 lacks, or refuses, is written to the session's descriptor by this crate, so that
-//! only the kernel decides what there is. It says which protocol it has when the session begins.
+//! They are written to the session's descriptor by this crate (`raw` says why), all but `retrieve`, whose answer libfuse takes.
+//! So only the kernel decides what there is, and not which libfuse between 3.10 and 3.18 is at hand. The kernel says which
+//! protocol it has when the session begins.
 //!
 //! Two forms: [`Notifier`] queues, [`Blocking`] waits for the kernel.
 

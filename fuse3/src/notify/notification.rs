@@ -1,4 +1,4 @@
-use std::ffi::{CString, OsString};
+use std::ffi::OsString;
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::os::unix::ffi::OsStrExt;
@@ -102,13 +102,13 @@ impl Notification {
         }
     }
 
-    /// The name in it as it is sent, empty where there is none; `None` for one that has a NUL byte in it.
-    pub(super) fn c_name(&self) -> Option<CString> {
+    /// Its name is none: names end at a NUL byte.
+    pub(super) fn has_nul(&self) -> bool {
         match self {
             Self::InvalEntry { name, .. }
             | Self::ExpireEntry { name, .. }
-            | Self::Delete { name, .. } => CString::new(name.as_bytes()).ok(),
-            _ => Some(CString::default()),
+            | Self::Delete { name, .. } => name.as_bytes().contains(&0),
+            _ => false,
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
     });
 }
 
-/// libfuse's answer has 32 bits for how much was copied.
+/// The answer of the protocol before 7.45 has 32 bits for how much was copied; the kernel asks again for the rest.
 fn countable(length: usize) -> usize {
     length.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX))
 }

@@ -1,0 +1,105 @@
+//! Another directory, in the simplest way that is right: `passthrough_ll -o source=DIRECTORY MOUNTPOINT`, as libfuse's
+//! example of this name. The file system itself is in `passthrough`, shared with passthrough_hp.
+//!
+//! Without a source it shows the whole system. What the program may do, every user may do who reaches the mount, unless
+//! `-o default_permissions` has the kernel check.
+//!
+//! With `-o writeback`, files can only be written that can be read, since the kernel fills up pages that are written in
+//! part.
+
+#[path = "passthrough/mod.rs"]
+mod passthrough;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use fuse3::{CommandLine, Concurrent};
+use passthrough::{Passthrough, Settings};
+
+/// What was asked for with `-o`.
+struct Options {
+    source: PathBuf,
+    timeout: Option<f64>,
+    cache: Cache,
+    writeback: bool,
+    flock: bool,
+    xattr: bool,
+}
+
+/// `cache=`: what the kernel keeps, and whether it looks at it again when a file is opened.
+#[derive(Clone, Copy, PartialEq)]
+enum Cache {
+    Never,
+    Auto,
+    Always,
+}
+
+impl Options {
+    fn settings(&self, debug: bool) -> Result<Settings, String> {
+        let timeout = match (self.timeout, self.cache) {
+            (Some(seconds), _) => Duration::try_from_secs_f64(seconds)
+                .map_err(|error| format!("timeout={seconds}: {error}"))?,
+            (None, Cache::Never) => Duration::ZERO,
+            (None, Cache::Auto) => Duration::from_secs(1),
+            (None, Cache::Always) => Duration::from_secs(86_400),
+        };
+        Ok(Settings {
+            timeout,
+            negative_timeout: None,
+            keep_cache: self.cache == Cache::Always,
+            direct_io: self.cache == Cache::Never,
+            cache_readdir: self.cache != Cache::Never,
+            writeback: self.writeback,
+            flock: self.flock,
+            xattr: self.xattr,
+            hide_mounts: false,
+            splice: true,
+            passthrough: false,
+            map_direct: false,
+            debug,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options {
+        source: "/".into(),
+        timeout: None,
+        cache: Cache::Auto,
+        writeback: false,
+        flock: false,
+        xattr: false,
+    };
+    CommandLine::new(options)
+        .flag("writeback", "Enable writeback", |o| o.writeback = true)
+        .flag("no_writeback", "Disable write back", |o| {
+            o.writeback = false
+        })
+        .path(
+            "source=/home/dir",
+            "Source directory to be mounted",
+            |o, source| o.source = source,
+        )
+        .flag("flock", "Enable flock", |o| o.flock = true)
+        .flag("no_flock", "Disable flock", |o| o.flock = false)
+        .flag("xattr", "Enable xattr", |o| o.xattr = true)
+        .flag("no_xattr", "Disable xattr", |o| o.xattr = false)
+        .value("timeout=1.0", "Caching timeout", |o, timeout| {
+            o.timeout = Some(timeout)
+        })
+        .flag("cache=never", "Disable cache", |o| o.cache = Cache::Never)
+        .flag("cache=auto", "Auto enable cache", |o| o.cache = Cache::Auto)
+        .flag("cache=always", "Cache always", |o| o.cache = Cache::Always)
+        .main(|command| {
+            let settings = command.options.settings(command.debug)?;
+            passthrough::prepare()?;
+            let source = &command.options.source;
+            let fs = Passthrough::new(source, settings)
+                .map_err(|error| format!("source={}: {error}", source.display()))?;
+            let session = command
+                .builder(fs, Concurrent)
+                .mount(&command.mount_point)?;
+            Ok(session.daemonize(command.foreground)?.run()?.reason)
+        })
+}

@@ -1,0 +1,87 @@
+//! Going to the background.
+
+use std::ffi::c_int;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+/// The process in the foreground, which waits for the session to begin.
+///
+/// It ends with status 0 once it is released. When this process ends before that, it ends with the same status, so that
+/// nobody takes a file system for mounted that is not.
+#[derive(Debug)]
+pub(crate) struct Waiting(UnixStream);
+
+/// `fuse_daemonize(0)`: forks. The process that returns is the one in the background.
+pub(crate) fn fork() -> io::Result<Waiting> {
+    // Without /proc nobody knows; the caller was told.
+    let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    if threads > 1 {
+        return Err(io::Error::other(format!(
+            "the process has {threads} threads, and only one of them would go to the background; \
+             start threads after Session::daemonize"
+        )));
+    }
+    let (foreground, background) = UnixStream::pair()?;
+    // What is left in the buffers would be written twice.
+    io::stdout().flush()?;
+    // SAFETY: null is allowed, for all streams.
+    unsafe { libc::fflush(std::ptr::null_mut()) };
+    // SAFETY: there is one thread, so that no lock is held by one that the child does not have.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => {
+            drop(foreground);
+            // SAFETY: no precondition.
+            if unsafe { libc::setsid() } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+            Ok(Waiting(background))
+        }
+        child => {
+            drop(background);
+            wait(foreground, child)
+        }
+    }
+}
+
+/// Waits for the child, and ends this process: nothing is unmounted, and no destructor runs.
+fn wait(mut child_says: UnixStream, child: libc::pid_t) -> ! {
+    let ready = child_says.read_exact(&mut [0]).is_ok();
+    let status = if ready { 0 } else { status_of(child) };
+    // SAFETY: no precondition.
+    unsafe { libc::_exit(status) }
+}
+
+fn status_of(child: libc::pid_t) -> c_int {
+    let mut status = 0;
+    // SAFETY: `status` lives.
+    while unsafe { libc::waitpid(child, &raw mut status, 0) } == -1 {
+        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return 1;
+        }
+    }
+    if libc::WIFEXITED(status) {
+        libc::WEXITSTATUS(status)
+    } else {
+        128 + libc::WTERMSIG(status)
+    }
+}
+
+impl Waiting {
+    /// The session has begun: standard input, output and error become /dev/null, and the process in the foreground ends.
+    pub(crate) fn release(mut self) -> io::Result<()> {
+        let null = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
+        for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
+            // SAFETY: both descriptors may be replaced or duplicated whatever they are; a standard one belongs to nobody.
+            if unsafe { libc::dup2(null.as_raw_fd(), standard) } == -1 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        self.0.write_all(&[1])
+    }
+}

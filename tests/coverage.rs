@@ -1,0 +1,216 @@
+//! Everything that the installed headers declare is covered by the safe crate, or the documentation says why not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// What the module `fuse3::coverage` shows.
+const TABLE: &str = include_str!("../fuse3/src/coverage.md");
+
+/// Names for one API version, behind names that are covered.
+const VERSIONED: [&str; 8] = [
+    "_fn",
+    "_30",
+    "_31",
+    "_32",
+    "_312",
+    "_317",
+    "_319",
+    "_versioned",
+];
+
+/// A line of the table.
+#[derive(Debug)]
+struct Row {
+    since: [u32; 2],
+    here: &'static str,
+}
+
+fn release(text: &str) -> [u32; 2] {
+    let (major, minor) = text.split_once('.').unwrap();
+    [major, minor].map(|number| number.parse().unwrap())
+}
+
+/// Slots of the table of operations, and functions.
+fn rows() -> (BTreeMap<&'static str, Row>, BTreeMap<&'static str, Row>) {
+    let mut rows = BTreeMap::new();
+    for line in TABLE.lines().filter(|line| line.starts_with("| `")) {
+        let columns: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [name, since, here] = columns[..] else {
+            panic!("{line}");
+        };
+        if name == "`fuse_lowlevel_ops`" {
+            continue;
+        }
+        let since = release(since);
+        let other = rows.insert(name.trim_matches('`'), Row { since, here });
+        assert!(other.is_none(), "{name} is there twice");
+    }
+    let (functions, slots): (BTreeMap<_, _>, BTreeMap<_, _>) = rows
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("fuse_"));
+    assert!(slots.len() >= 46 && functions.len() >= 60, "{TABLE}");
+    (slots, functions)
+}
+
+/// `fuse_lowlevel.h` without its comments.
+fn header() -> String {
+    let path = format!("{}/fuse_lowlevel.h", env!("FUSE3_INCLUDE"));
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let mut code = String::new();
+    let mut rest = &text[..];
+    while let Some((before, after)) = rest.split_once("/*") {
+        code.push_str(before);
+        rest = after.split_once("*/").map_or("", |(_, after)| after);
+    }
+    code + rest
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The slots that the headers declare.
+fn slots(header: &str) -> BTreeSet<&str> {
+    let (_, ops) = header.split_once("struct fuse_lowlevel_ops {").unwrap();
+    let (ops, _) = ops.split_once("\n};").unwrap();
+    ops.split("(*")
+        .skip(1)
+        .map(|slot| slot.split(')').next().unwrap().trim())
+        .collect()
+}
+
+/// The functions that they declare.
+fn functions(header: &str) -> BTreeSet<&str> {
+    let ends = header.match_indices('(').map(|(end, _)| &header[..end]);
+    let names = ends.map(|before| before.rsplit(|c| !is_word(c)).next().unwrap());
+    let is_api = |name: &&str| {
+        name.starts_with("fuse_") && !VERSIONED.iter().any(|suffix| name.ends_with(suffix))
+    };
+    names.filter(is_api).collect()
+}
+
+/// The sources of the safe crate, without comments.
+fn sources() -> String {
+    fn read(dir: &Path, sources: &mut String) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                read(&path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let is_code = |line: &&str| !line.trim_start().starts_with("//");
+                sources.extend(text.lines().filter(is_code).flat_map(|line| [line, "\n"]));
+            }
+        }
+    }
+    let mut sources = String::new();
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fuse3/src");
+    read(Path::new(dir), &mut sources);
+    sources
+}
+
+/// What the installed headers and the table have, and the other does not.
+#[track_caller]
+fn compare(declared: &BTreeSet<&str>, rows: &BTreeMap<&str, Row>) {
+    let [major, minor, _] = fuse3::sys::header_version();
+    let missing: Vec<_> = declared
+        .iter()
+        .filter(|name| !rows.contains_key(**name))
+        .collect();
+    assert!(missing.is_empty(), "in no row of coverage.md: {missing:#?}");
+    let is_old = |row: &Row| row.since <= [major, minor];
+    let unknown: Vec<_> = rows
+        .iter()
+        .filter(|(name, row)| is_old(row) && !declared.contains(**name))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        "not in the headers of {major}.{minor}: {unknown:#?}"
+    );
+}
+
+#[test]
+fn every_operation_is_in_the_table() {
+    let (rows, _) = rows();
+    let header = header();
+    let declared = slots(&header);
+    assert!(declared.len() >= 44, "{declared:?}");
+    compare(&declared, &rows);
+}
+
+#[test]
+fn every_function_is_in_the_table() {
+    let (_, rows) = rows();
+    let header = header();
+    let declared = functions(&header);
+    let replies = declared
+        .iter()
+        .filter(|name| name.starts_with("fuse_reply_"));
+    assert!(replies.count() >= 20, "{declared:?}");
+    compare(&declared, &rows);
+}
+
+/// What is said to be covered is called, and what is said not to be yet, is not.
+#[test]
+fn the_table_says_what_the_crate_calls() {
+    let sources = sources();
+    let (slots, functions) = rows();
+    let is_there = |forms: &[String]| forms.iter().any(|form| sources.contains(form));
+    for (name, row) in slots {
+        let filled = [format!("ops.{name} = "), format!("set_{name}(")];
+        let is_covered = row.here.starts_with('[');
+        assert_eq!(is_there(&filled), is_covered, "{name}: {row:?}");
+    }
+    for (name, row) in functions {
+        let short = name.strip_prefix("fuse_").unwrap();
+        let notification = short.strip_prefix("lowlevel_notify_").unwrap_or(short);
+        let called = [
+            format!("sys::{name}("),
+            format!("sys::fuse3_{short}("),
+            // What not every libfuse has is written to the kernel.
+            format!("raw::{notification}("),
+        ];
+        // What has no counterpart may be of use to the library itself.
+        if !row.here.starts_with("no: ") {
+            assert_eq!(
+                is_there(&called),
+                row.here.starts_with('['),
+                "{name}: {row:?}"
+            );
+        }
+    }
+}
+
+/// Each place that is named is one.
+#[test]
+fn the_places_are_there() {
+    let sources = sources();
+    let defines = |what: &str, name: &str| {
+        let form = format!("{what} {name}");
+        let after = |(at, _): (usize, &str)| sources[at + form.len()..].chars().next();
+        sources
+            .match_indices(&form)
+            .filter_map(after)
+            .any(|next| !is_word(next))
+    };
+    let (slots, functions) = rows();
+    for (name, row) in slots.into_iter().chain(functions) {
+        let is_explained = ["[", "no: ", "not yet"]
+            .iter()
+            .any(|start| row.here.starts_with(start));
+        assert!(is_explained, "{name}: {row:?}");
+        for place in row.here.split("(crate::").skip(1) {
+            let place = place.split(')').next().unwrap();
+            let (kind, function) = place.split_once("::").unwrap_or((place, ""));
+            let is_type = ["struct", "enum", "trait"]
+                .iter()
+                .any(|what| defines(what, kind));
+            assert!(is_type, "{name}: there is no {kind}");
+            assert!(
+                function.is_empty() || defines("fn", function),
+                "{name}: there is no {place}"
+            );
+        }
+    }
+}
