@@ -132,6 +132,10 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
         flock: true,
         xattr: true,
         hide_mounts: true,
+        splice: !options.nosplice,
+        // The kernel takes files from root only.
+        passthrough: !options.nopassthrough && rustix::process::geteuid().is_root(),
+        map_direct: true,
         debug: options.debug,
     };
     passthrough::prepare()?;

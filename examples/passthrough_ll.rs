@@ -54,6 +54,9 @@ impl Options {
             flock: self.flock,
             xattr: self.xattr,
             hide_mounts: false,
+            splice: true,
+            passthrough: false,
+            map_direct: false,
             debug,
         })
     }

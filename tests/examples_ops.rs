@@ -1,6 +1,7 @@
 //! The examples `poll` and `ioctl_ll`, through the kernel, with their clients.
 
 #[path = "common/mount.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 
 use std::fs::{self, File};
@@ -43,7 +44,7 @@ fn poll_wakes_its_client() {
     names.sort();
     assert_eq!(names.concat(), "0123456789ABCDEF");
 
-    let printed = output(Command::new(program("poll_client")).current_dir(mounted.path()));
+    let printed = output(Command::new(program::built("poll_client")).current_dir(mounted.path()));
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(lines.len(), 16, "{printed}");
     let mut read = 0;
@@ -100,7 +101,7 @@ fn files_of_poll_are_read_only_and_opened_once() {
 }
 
 fn client(arguments: &[&str], file: &Path) -> Command {
-    let mut command = Command::new(program("ioctl_client"));
+    let mut command = Command::new(program::built("ioctl_client"));
     command.arg(file).args(arguments);
     command
 }
@@ -130,7 +131,7 @@ fn ioctl_asks_for_a_size_and_sets_it() {
     assert!(said.starts_with("ioctl: "), "{said}");
     let said = failure(&mut client(&[], &mounted.path().join("other")));
     assert!(said.starts_with("open: "), "{said}");
-    let said = failure(&mut Command::new(program("ioctl_client")));
+    let said = failure(&mut Command::new(program::built("ioctl_client")));
     assert!(said.starts_with("Usage: "), "{said}");
 
     let ended = mounted.unmount();

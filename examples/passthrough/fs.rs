@@ -5,24 +5,26 @@ use std::fs::File;
 use std::io;
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Concurrent, Connection, Context, Copied, CopyFileRange,
-    Create, Created, Data, DirBuf, Entry, Errno, Fallocate, FileInfo, Filesystem, Flock, Guard,
-    Ino, Listing, LockKind, Offset, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
-    Whence, XattrFlags, XattrNames,
+    Added, Answer, Attr, BackingId, Capabilities, Concurrent, Connection, Context, Copied,
+    CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, FileInfo, Filesystem,
+    Flock, Guard, Ino, Listing, LockKind, Offset, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
+    StatVfs, Whence, WriteData, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
 use rustix::fs::{self, FallocateFlags, FlockOperation, OFlags, SeekFrom};
 
 use super::caller::ActingAs;
+use super::file::OpenFile;
 use super::handles::Handles;
-use super::inode::{self, Name};
+use super::inode::{self, Inode, Name};
 use super::inodes::Inodes;
 use super::settings::Settings;
 
@@ -33,10 +35,12 @@ pub(crate) struct Passthrough {
     /// The device of the source.
     device: u64,
     inodes: Inodes,
-    files: Handles<File>,
+    files: Handles<OpenFile>,
     directories: Handles<Directory>,
     /// The kernel has agreed to the writeback cache.
     writeback: AtomicBool,
+    /// The kernel has agreed to read and write files by itself, and has not failed to yet.
+    passthrough: AtomicBool,
 }
 
 /// An open directory.
@@ -63,6 +67,7 @@ impl Passthrough {
             files: Handles::new(),
             directories: Handles::new(),
             writeback: AtomicBool::new(false),
+            passthrough: AtomicBool::new(false),
         })
     }
 
@@ -109,23 +114,57 @@ impl Passthrough {
         // With the writeback cache the kernel reads pages that are written in part, of files that were opened only to be
         // written, too; and it is the kernel that knows where the end of a file is.
         if flags.contains(OFlags::WRONLY) {
-            flags - OFlags::WRONLY - OFlags::APPEND | OFlags::RDWR
+            (flags - OFlags::WRONLY - OFlags::APPEND) | OFlags::RDWR
         } else {
             flags - OFlags::APPEND
         }
     }
 
-    fn opened(&self, file: File, flags: OpenFlags) -> Opened {
-        let direct = self.settings.direct_io || flags.contains(OpenFlags::DIRECT);
-        Opened::new(self.files.insert(file))
+    fn opened(&self, cx: &Cx<'_>, inode: &Inode, file: File, flags: OpenFlags) -> Opened {
+        let backing = self.backing(cx, inode, &file);
+        let file = self.files.insert(OpenFile::new(file, backing.clone()));
+        // What the kernel does by itself does not go through the page cache of this file system.
+        let direct =
+            self.settings.direct_io || (backing.is_none() && flags.contains(OpenFlags::DIRECT));
+        let opened = Opened::new(file)
             .direct_io(direct)
-            .keep_cache(self.settings.keep_cache)
+            .keep_cache(self.settings.keep_cache && backing.is_none());
+        let opened = match &backing {
+            Some(backing) => opened.backing(backing),
+            None => opened,
+        };
+        // There is nothing to flush of a file that is only read.
+        let only_read = self.settings.timeout.is_zero() && !flags.writes();
+        let opened = supported(opened, opened.noflush(only_read));
+        supported(opened, opened.parallel_direct_writes(true))
     }
 
-    fn created(&self, file: File, flags: OpenFlags) -> Answer<Created> {
+    /// What the kernel is to read and write in place of `file`: the same for all open files of an inode.
+    fn backing(&self, cx: &Cx<'_>, inode: &Inode, file: &File) -> Option<Arc<BackingId>> {
+        let open = || match self.passthrough.load(Ordering::Relaxed) {
+            true => cx.open_backing(file),
+            false => Err(io::ErrorKind::Unsupported.into()),
+        };
+        match inode.backing.get_or_open(open) {
+            Ok(backing) => Some(backing),
+            Err(error) => {
+                if self.passthrough.swap(false, Ordering::Relaxed) {
+                    eprintln!(
+                        "DEBUG: no passthrough of {}, nor from now on: {error}",
+                        inode.number
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    fn created(&self, cx: &Cx<'_>, file: File, flags: OpenFlags) -> Answer<Created> {
+        let entry = self.entry(inode::by_path(&file)?)?;
+        let inode = self.inodes.get(entry.attr.ino)?;
         Ok(Created {
-            entry: self.entry(inode::by_path(&file)?)?,
-            opened: self.opened(file, flags),
+            entry,
+            opened: self.opened(cx, &inode, file, flags),
         })
     }
 
@@ -141,19 +180,34 @@ impl Filesystem for Passthrough {
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
         let mut wanted = Capabilities::READDIRPLUS
             | Capabilities::READDIRPLUS_AUTO
-            | Capabilities::PARALLEL_DIROPS;
-        if self.settings.writeback {
-            wanted |= Capabilities::WRITEBACK_CACHE;
-        }
-        if self.settings.flock {
-            wanted |= Capabilities::FLOCK_LOCKS;
-        }
-        // What the kernel does not have is done without: it then is slower, or locks are those of this machine.
-        if let Err(unsupported) = connection.want(wanted) {
+            | Capabilities::PARALLEL_DIROPS
+            // A file handle would lead nowhere once its inode is forgotten.
+            | Capabilities::NO_EXPORT_SUPPORT;
+        let settings = &self.settings;
+        wanted.set(Capabilities::SPLICE_READ, settings.splice);
+        wanted.set(Capabilities::SPLICE_WRITE, settings.splice);
+        wanted.set(Capabilities::SPLICE_MOVE, settings.splice);
+        wanted.set(Capabilities::FLOCK_LOCKS, settings.flock);
+        wanted.set(Capabilities::DIRECT_IO_ALLOW_MMAP, settings.map_direct);
+        // The two cannot be had together.
+        let passthrough =
+            settings.passthrough && connection.want(Capabilities::PASSTHROUGH).is_ok();
+        wanted.set(
+            Capabilities::WRITEBACK_CACHE,
+            settings.writeback && !passthrough,
+        );
+
+        // What libfuse or the kernel does not have is done without: it then is slower, and locks are those of this machine.
+        let large = connection.set_max_write(4 << 20);
+        for unsupported in [large, connection.want(wanted)]
+            .into_iter()
+            .filter_map(Result::err)
+        {
             self.debug(|| unsupported.to_string());
         }
         let writeback = connection.wanted().contains(Capabilities::WRITEBACK_CACHE);
         self.writeback.store(writeback, Ordering::Relaxed);
+        self.passthrough.store(passthrough, Ordering::Relaxed);
         Ok(())
     }
 
@@ -179,7 +233,8 @@ impl Filesystem for Passthrough {
 
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
         let file = changes.fh.map(|fh| self.files.get(fh)).transpose()?;
-        self.inodes.get(ino)?.change(changes, file.as_deref())?;
+        let file = file.as_ref().map(|open| &open.file);
+        self.inodes.get(ino)?.change(changes, file)?;
         self.getattr(cx, ino, None)
     }
 
@@ -242,10 +297,11 @@ impl Filesystem for Passthrough {
         Ok(self.entry(inode.duplicate()?)?)
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
         self.debug(|| format!("open {ino} with {flags:?}"));
-        let file = self.inodes.get(ino)?.open(self.flags(flags))?;
-        Ok(self.opened(file, flags))
+        let inode = self.inodes.get(ino)?;
+        let file = inode.open(self.flags(flags))?;
+        Ok(self.opened(cx, &inode, file, flags))
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
@@ -253,7 +309,7 @@ impl Filesystem for Passthrough {
         let acting = ActingAs::new(cx.caller())?;
         let file = parent.create(name, self.flags(how.flags), how.mode)?;
         drop(acting);
-        self.created(file, how.flags)
+        self.created(cx, file, how.flags)
     }
 
     fn read(
@@ -262,27 +318,27 @@ impl Filesystem for Passthrough {
         _: Ino,
         file: &FileInfo,
         offset: u64,
-        mut out: ReadBuf,
+        out: ReadBuf,
     ) -> Answer<Data<'_>> {
-        let file = self.files.get(file.handle())?;
-        out.push_with(out.size(), |room| file.read_at(room, offset))?;
-        Ok(out.finish())
+        // Spliced, where that was agreed on, and otherwise read.
+        Ok(out.splice(self.files.get(file.handle())?, offset, usize::MAX))
     }
 
-    fn write(
+    fn write_buf(
         &self,
         _: &mut Cx<'_>,
         _: Ino,
         file: &FileInfo,
         offset: u64,
-        data: &[u8],
+        data: WriteData<'_>,
     ) -> Answer<usize> {
-        Ok(self.files.get(file.handle())?.write_at(data, offset)?)
+        let file = self.files.get(file.handle())?;
+        Ok(data.splice_into(&*file, offset)?)
     }
 
     fn flush(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
         // Closing a duplicate does what closing does, and says how it went.
-        let duplicate = self.files.get(file.handle())?.try_clone()?;
+        let duplicate = self.files.get(file.handle())?.file.try_clone()?;
         // SAFETY: the duplicate was given up by its owner, and is closed once.
         let closed = unsafe { rustix::io::try_close(duplicate.into_raw_fd()) };
         Ok(done(closed)?)
@@ -294,7 +350,7 @@ impl Filesystem for Passthrough {
     }
 
     fn fsync(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
-        Ok(sync(&*self.files.get(file.handle())?, datasync)?)
+        Ok(sync(&self.files.get(file.handle())?.file, datasync)?)
     }
 
     fn opendir(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
@@ -438,7 +494,7 @@ impl Filesystem for Passthrough {
         let acting = ActingAs::new(cx.caller())?;
         let file = parent.tmpfile(self.flags(how.flags), how.mode)?;
         drop(acting);
-        self.created(file, how.flags)
+        self.created(cx, file, how.flags)
     }
 
     fn flock(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo, flock: Flock) -> Answer<()> {
@@ -480,6 +536,15 @@ fn done<T>(result: rustix::io::Result<T>) -> io::Result<T> {
 
 fn gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP))
+}
+
+/// `more`, where this libfuse knows of it: what only saves work is done without.
+fn supported(opened: Opened, more: Opened) -> Opened {
+    if more.supported().is_ok() {
+        more
+    } else {
+        opened
+    }
 }
 
 fn sync(file: &File, data_only: bool) -> io::Result<()> {

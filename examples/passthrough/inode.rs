@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use fuse3::{Attr, Ino, RenameFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
+use fuse3::{
+    Attr, Ino, RenameFlags, SetAttr, SetTime, SharedBacking, StatVfs, Timestamp, XattrFlags,
+};
 use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 
 /// An inode of the source, of any type, held open.
@@ -25,6 +27,8 @@ pub(crate) struct Inode {
     /// The same for calls that take a path, since the others refuse a descriptor of O_PATH: a link that leads to the inode
     /// and, if that is a symbolic link, no further.
     path: PathBuf,
+    /// What the kernel reads and writes, where it does so by itself.
+    pub(crate) backing: SharedBacking,
 }
 
 /// An entry of a directory.
@@ -38,8 +42,12 @@ pub(crate) struct Name {
 
 impl Inode {
     pub(crate) fn new(number: Ino, file: File) -> Self {
-        let path = path_of(&file);
-        Self { number, file, path }
+        Self {
+            number,
+            path: path_of(&file),
+            file,
+            backing: SharedBacking::default(),
+        }
     }
 
     /// The root of the source.

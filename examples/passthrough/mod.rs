@@ -7,10 +7,11 @@
 //! | `settings` | in what the two differ |
 //! | `inodes` | the table of what the kernel knows |
 //! | `inode` | a file of the source, and what can be done to it |
-//! | `handles` | what is open |
+//! | `handles`, `file` | what is open |
 //! | `caller` | making files as somebody else's |
 
 mod caller;
+mod file;
 mod fs;
 mod handles;
 mod inode;

@@ -23,6 +23,12 @@ pub(crate) struct Settings {
     pub(crate) xattr: bool,
     /// What is mounted in the source is hidden, rather than shown.
     pub(crate) hide_mounts: bool,
+    /// Data are moved by splice(2).
+    pub(crate) splice: bool,
+    /// The kernel reads and writes the files of the source by itself. Takes the place of `writeback`.
+    pub(crate) passthrough: bool,
+    /// Files that pass the page cache by can be mapped and shared: nobody else changes them.
+    pub(crate) map_direct: bool,
     /// Says on stderr what is looked up and opened.
     pub(crate) debug: bool,
 }

@@ -164,7 +164,12 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
-    /// `clone_fd`: each worker has a descriptor of its own.
+    /// `clone_fd`: each worker has a descriptor of its own, which is closed when the worker has ended and the last request
+    /// that came by it has been answered.
+    ///
+    /// So a [`Reply`](crate::Reply) that outlives the session keeps a descriptor, and with it the connection: until it is
+    /// dropped, or sent, the clients that still wait go on waiting, unless the connection is aborted. Without `clone_fd`,
+    /// they get ENOTCONN or ECONNABORTED when the session ends.
     pub fn clone_fd(mut self, clone_fd: bool) -> Self {
         self.settings.clone_fd = clone_fd;
         self
@@ -237,7 +242,7 @@ impl<F: Filesystem> Builder<F> {
         }
         let session = new_session(arguments, &core)?;
         // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
-        let live = unsafe { Live::new(session, core) };
+        let live = unsafe { Live::new(session, Arc::clone(&core)) };
         // SAFETY: the session was just made, and `mount_point` lives; libfuse copies it.
         let mounted = || unsafe { sys::fuse_session_mount(session.as_ptr(), mount_point.as_ptr()) };
         let (result, said) = log::listen(mounted);
@@ -252,7 +257,7 @@ impl<F: Filesystem> Builder<F> {
         let mut settings = self.settings;
         // There is nothing to unmount then, so that libfuse would not end the connection either.
         settings.keep_mounted |= mount::descriptor(path).is_some();
-        Ok(Session::new(live, settings))
+        Ok(Session::new(live, core, settings))
     }
 }
 

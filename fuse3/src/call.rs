@@ -61,7 +61,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let uncancelled = Uncancelled::new();
         // SAFETY: the caller promises that libfuse passed `req` to a handler.
         let userdata = unsafe { sys::fuse_req_userdata(req) };
-        // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives it.
+        // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives its loop.
         let core = unsafe { &*userdata.cast::<Core<F>>() };
         // SAFETY: the caller promises it.
         let request = unsafe { Request::take(req) };

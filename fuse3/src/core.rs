@@ -1,4 +1,5 @@
 use std::any::Any;
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::fmt;
 use std::io;
@@ -242,16 +243,22 @@ impl<F: Filesystem> Core<F> {
     }
 }
 
-/// A `fuse_session`, and what its handlers need; destroyed when neither session nor reply holds it any more.
+thread_local! {
+    /// This thread is in `fuse_session_destroy()`.
+    static DISPOSING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A `fuse_session`; destroyed when neither session nor reply holds it any more.
 ///
 /// # Invariants
 ///
-/// `session` came from `fuse_session_new()` with `core` as its userdata, and is destroyed with this value.
+/// `session` came from `fuse_session_new()`, with what `core` was at first as its userdata, and is destroyed with this value.
+/// Its descriptor is open while there is a `core`. Afterwards the session is nothing but the memory that requests are freed
+/// with: a file system that keeps its own replies is not kept alive by them.
 pub(crate) struct Live<F: Filesystem> {
     session: NonNull<sys::fuse_session>,
-    pub(crate) core: Arc<Core<F>>,
-    /// Whether the descriptor is open.
-    open: RwLock<bool>,
+    /// What the handlers need, until the session has ended.
+    core: RwLock<Option<Arc<Core<F>>>>,
 }
 
 // SAFETY: libfuse allows replies from any thread and the end of a session on another one than its start; the loop is run
@@ -267,20 +274,24 @@ impl<F: Filesystem> Live<F> {
     pub(crate) unsafe fn new(session: NonNull<sys::fuse_session>, core: Arc<Core<F>>) -> Arc<Self> {
         let live = Arc::new(Self {
             session,
-            core,
-            open: RwLock::new(true),
+            core: RwLock::new(Some(Arc::clone(&core))),
         });
-        live.core.set_live(&live);
+        core.set_live(&live);
         live
     }
 
+    /// The thread is destroying a session, whose `destroy` was called before, or never will be.
+    pub(crate) fn is_disposing() -> bool {
+        DISPOSING.get()
+    }
+
     /// From now on, notifications can be queued, and sent once the session runs, until [`close`](Self::close).
-    pub(crate) fn open_notifications(&self) {
-        let lock = self.core.lock.clone();
+    pub(crate) fn open_notifications(&self, core: &Core<F>) {
+        let lock = core.lock.clone();
         let is_held = Box::new(move || lock.is_held());
         // SAFETY: the session is ours (invariant). It is destroyed with this value, and its descriptor closed by
         // `Session::end`, both of which come after `close`.
-        unsafe { self.core.notifications.open(self.session, is_held) };
+        unsafe { core.notifications.open(self.session, is_held) };
     }
 
     pub(crate) fn session(&self) -> *mut sys::fuse_session {
@@ -288,18 +299,21 @@ impl<F: Filesystem> Live<F> {
     }
 
     /// From now on no deferred reply touches the descriptor; those that were doing it are done.
-    pub(crate) fn close(&self) {
-        self.core.control.close();
-        self.core.notifications.close();
-        *self.open.write() = false;
+    pub(crate) fn close(&self, core: &Core<F>) {
+        core.control.close();
+        core.notifications.close();
+        // Whoever calls has a share of it.
+        *self.core.write() = None;
     }
 }
 
 impl<F: Filesystem> Drop for Live<F> {
     fn drop(&mut self) {
+        let before = DISPOSING.replace(true);
         // SAFETY: the session is ours (invariant), its loop has ended, since `Session` held this value, and there is no
-        // unanswered request, since each holds it too.
+        // unanswered request, since each holds it too. Of its userdata, which may be gone, no use is made (`is_disposing`).
         unsafe { sys::fuse_session_destroy(self.session()) };
+        DISPOSING.set(before);
     }
 }
 
@@ -311,28 +325,36 @@ impl<F: Filesystem> Outlived for Live<F> {
 
     fn while_open(&self, send: &mut dyn FnMut()) -> bool {
         // Recursive: what a reply is made of may send another one.
-        let open = self.open.read_recursive();
-        if *open {
+        let core = self.core.read_recursive();
+        if core.is_some() {
             send();
         }
-        *open
+        core.is_some()
     }
 
     fn run(&self, callback: Box<dyn FnOnce() + Send>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-            self.core.panicked(&"an interrupt callback", payload);
+            let core = self.core.read_recursive().clone();
+            match core {
+                Some(core) => core.panicked(&"an interrupt callback", payload),
+                None => discard(payload),
+            }
         }
     }
 
     fn undo(self: Arc<Self>, undo: Undo) {
-        if !self.core.lock.is_held() {
-            return self.core.undo(undo);
+        // `destroy` is the last that a file system hears of.
+        let Some(core) = self.core.read_recursive().clone() else {
+            return;
+        };
+        if !core.lock.is_held() {
+            return core.undo(undo);
         }
         // Whoever sent the reply holds the lock, which the handlers want: they get it on a thread of
         // their own, once it is released.
         let spawned = thread::Builder::new()
             .name("fuse3-undo".to_owned())
-            .spawn(move || self.core.undo(undo));
+            .spawn(move || core.undo(undo));
         if let Err(error) = spawned {
             crate::log::error!("what a deferred reply gave out was not taken back: {error}");
         }

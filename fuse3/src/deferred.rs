@@ -26,8 +26,11 @@ pub(crate) trait Outlived: Send + Sync {
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).
 ///
-/// It may be sent from any thread, at any time. Dropped, it answers EIO. It keeps the memory of the session alive; after
-/// the session has ended nothing is sent, since nobody waits any more.
+/// It may be sent from any thread, at any time. Dropped, it answers EIO. After the session has ended nothing is sent, since
+/// nobody waits any more. It keeps the memory of libfuse's session alive, and until the end the file system and its lock,
+/// so that a file system may keep its replies in its own state. Those that are left at the end can be dropped in
+/// [`destroy`](crate::Filesystem::destroy), or go with the state; [`clone_fd`](crate::Builder::clone_fd) says why the former
+/// is better.
 pub struct Reply<T> {
     request: Option<Request>,
     asked: Asked,

@@ -429,8 +429,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS). The default is ENOSYS, which the caller gets.
     ///
     /// A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
-    /// answered later, with [`Context::defer`]; when it is interrupted meanwhile, its answer is EINTR, which
-    /// [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give:
+    /// answered later, with [`Context::defer`]. When it is interrupted meanwhile, its answer is EINTR, which
+    /// [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed:
     ///
     /// ```
     /// # use fuse3::{Answer, Context, Errno, FileInfo, FileLock, Filesystem, GlobalLock, Ino, LockKind, Reply, SetLock};

@@ -25,27 +25,41 @@ struct State {
     interrupted: bool,
     /// The handler, while it waits.
     sleeper: Option<Arc<Sleeper>>,
-    callback: Option<Callback>,
+    /// Until the request is answered, when it has been started, too.
+    callback: Option<Arc<Callback>>,
 }
+
+type Run = Box<dyn FnOnce() + Send>;
 
 /// A function of the file system, and the session that a panic of it is counted for.
 pub(crate) struct Callback {
-    run: Box<dyn FnOnce() + Send>,
+    /// Whoever takes it runs it, or sees to it that it is not run.
+    run: Mutex<Option<Run>>,
     session: Arc<dyn Outlived>,
 }
 
 impl Callback {
-    pub(crate) fn new(run: impl FnOnce() + Send + 'static, session: Arc<dyn Outlived>) -> Self {
-        let run = Box::new(run);
-        Self { run, session }
+    pub(crate) fn new(
+        run: impl FnOnce() + Send + 'static,
+        session: Arc<dyn Outlived>,
+    ) -> Arc<Self> {
+        let run = Mutex::new(Some(Box::new(run) as Run));
+        Arc::new(Self { run, session })
     }
 
-    /// Runs it on a thread of its own, which holds nothing.
-    fn start(self) {
-        let Self { run, session } = self;
+    fn take(&self) -> Option<Run> {
+        self.run.lock().take()
+    }
+
+    /// Runs it on a thread of its own, which holds nothing. Nothing of the file system's is dropped here.
+    fn start(self: Arc<Self>) {
         let spawned = thread::Builder::new()
             .name("fuse3-interrupt".to_owned())
-            .spawn(move || session.run(run));
+            .spawn(move || {
+                if let Some(run) = self.take() {
+                    self.session.run(run);
+                }
+            });
         if let Err(error) = spawned {
             crate::log::error!("nobody was told of an interrupt: {error}");
         }
@@ -63,7 +77,7 @@ impl Interrupts {
     fn tell(&self) {
         let mut state = self.0.lock();
         state.interrupted = true;
-        let (sleeper, callback) = (state.sleeper.take(), state.callback.take());
+        let (sleeper, callback) = (state.sleeper.take(), state.callback.clone());
         drop(state);
         if let Some(sleeper) = sleeper {
             sleeper.wake(Waking::Interrupted);
@@ -75,19 +89,22 @@ impl Interrupts {
 
     /// `callback` is run when the interrupt comes, or now when it has come. Returns what was to be run until now.
     #[must_use = "its destructor is the application's"]
-    pub(crate) fn set(&self, callback: Callback) -> Option<Callback> {
+    pub(crate) fn set(&self, callback: Arc<Callback>) -> Option<Run> {
         let mut state = self.0.lock();
-        if state.interrupted {
-            drop(state);
+        let before = state.callback.replace(Arc::clone(&callback));
+        let interrupted = state.interrupted;
+        drop(state);
+        if interrupted {
             callback.start();
-            return None;
         }
-        state.callback.replace(callback)
+        before.and_then(|before| before.take())
     }
 
-    /// What was to be run, and will not be.
-    pub(crate) fn take(&self) -> Option<Callback> {
-        self.0.lock().callback.take()
+    /// What has not been run by now, and will not be.
+    #[must_use = "its destructor is the application's"]
+    pub(crate) fn take(&self) -> Option<Run> {
+        let callback = self.0.lock().callback.take();
+        callback.and_then(|callback| callback.take())
     }
 
     /// An interrupt that comes while the result lives wakes `sleeper`. `None` when it has come.

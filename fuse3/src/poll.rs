@@ -1,12 +1,11 @@
 use std::fmt;
-use std::io;
 use std::ptr::NonNull;
 use std::sync::Weak;
 
 use crate::answer::{Asked, Payload, sealed};
 use crate::deferred::Outlived;
 use crate::request::{Request, Sent};
-use crate::sys;
+use crate::{NotifyError, sys};
 
 bitflags::bitflags! {
     /// `POLL*` of poll(2): what a caller waits for, and what an open file is ready for.
@@ -74,20 +73,21 @@ impl PollHandle {
     ///
     /// # Errors
     ///
-    /// ENOTCONN when the session has ended; what writing to the kernel failed with, ENODEV when the file system was
-    /// unmounted. Nobody waits then.
-    pub fn notify(self) -> io::Result<()> {
-        let mut result = -libc::ENOTCONN;
+    /// [`NotifyError::Ended`] when the session has ended; what writing to the kernel failed with, ENODEV when the file
+    /// system was unmounted. Nobody waits then.
+    pub fn notify(self) -> Result<(), NotifyError> {
+        let mut sent = Err(NotifyError::Ended);
         if let Some(session) = self.session.upgrade() {
             session.while_open(&mut || {
                 // SAFETY: the handle lives (invariant), and so does its session, whose descriptor is open.
-                result = unsafe { sys::fuse_lowlevel_notify_poll(self.handle.as_ptr()) };
+                let result = unsafe { sys::fuse_lowlevel_notify_poll(self.handle.as_ptr()) };
+                sent = match result {
+                    0 => Ok(()),
+                    error => Err(NotifyError::of(error)),
+                };
             });
         }
-        match result {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(-error)),
-        }
+        sent
     }
 }
 

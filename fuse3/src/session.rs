@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::builder::Settings;
 use crate::control::{TERMINATED, TROUBLE};
-use crate::core::{Live, Trouble};
+use crate::core::{Core, Live, Trouble};
 use crate::signals::Handling;
 use crate::wake::Wake;
 use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, sys};
@@ -20,6 +20,7 @@ const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 /// Dropped, it is unmounted.
 pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
+    core: Arc<Core<F>>,
     settings: Settings,
 }
 
@@ -29,15 +30,19 @@ impl<F: Filesystem> Session<F> {
         Builder::new(fs, lock)
     }
 
-    pub(crate) fn new(live: Arc<Live<F>>, settings: Settings) -> Self {
-        live.core.control.open(live.session());
-        live.open_notifications();
-        Self { live, settings }
+    pub(crate) fn new(live: Arc<Live<F>>, core: Arc<Core<F>>, settings: Settings) -> Self {
+        core.control.open(live.session());
+        live.open_notifications(&core);
+        Self {
+            live,
+            core,
+            settings,
+        }
     }
 
     /// A handle on the session, to end it and to ask what it does, from anywhere.
     pub fn handle(&self) -> Handle {
-        let core = &self.live.core;
+        let core = &self.core;
         Handle {
             control: Arc::clone(&core.control),
             counters: Arc::clone(&core.counters),
@@ -47,7 +52,7 @@ impl<F: Filesystem> Session<F> {
 
     /// The file system.
     pub fn fs(&self) -> &F {
-        &self.live.core.fs
+        &self.core.fs
     }
 
     /// `fuse_daemonize()`: goes to the background, unless `foreground`; the working directory becomes `/` either way, so that
@@ -67,7 +72,7 @@ impl<F: Filesystem> Session<F> {
     pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
         if !foreground {
             let waiting = daemon::fork()?;
-            self.live.core.release_when_begun(waiting);
+            self.core.release_when_begun(waiting);
         }
         std::env::set_current_dir("/")?;
         Ok(self)
@@ -88,13 +93,13 @@ impl<F: Filesystem> Session<F> {
     ///
     /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
     pub fn run(self) -> io::Result<End<F>> {
-        if self.live.core.lock.is_held() {
+        if self.core.lock.is_held() {
             crate::log::error!(
                 "Session::run was called with the global lock held, which no handler could take then"
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        let control = &self.live.core.control;
+        let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
             // SAFETY: `control.close()` comes before `wake` is dropped.
@@ -105,7 +110,7 @@ impl<F: Filesystem> Session<F> {
             .handle_signals
             .then(|| Handling::of(control))
             .transpose();
-        self.live.core.notifications.running();
+        self.core.notifications.running();
         let result = handling.map(|_handling| self.serve());
         control.close();
         drop(wake);
@@ -138,7 +143,7 @@ impl<F: Filesystem> Session<F> {
     /// Unmounts, and gives back what there is.
     fn finish(self, result: c_int) -> io::Result<End<F>> {
         self.end();
-        let core = &self.live.core;
+        let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
             (Some(Trouble::Panic(payload)), _) => {
                 drop(self);
@@ -164,14 +169,14 @@ impl<F: Filesystem> Session<F> {
     /// nothing.
     fn end(&self) {
         let session = self.live.session();
-        self.live.close();
+        self.live.close(&self.core);
         if self.settings.keep_mounted {
             disconnect(session);
         } else {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
-        self.live.core.destroy();
+        self.core.destroy();
     }
 }
 
@@ -240,7 +245,7 @@ impl Termination for Reason {
 pub struct End<F: Filesystem> {
     /// Why it ended.
     pub reason: Reason,
-    /// The file system; [`Arc::into_inner`] gives it back, unless a task or a reply that outlived the session has it too.
+    /// The file system; [`Arc::into_inner`] gives it back, unless a task that outlived the session has it too.
     pub fs: Arc<F>,
     /// The lock, and what it guards.
     pub lock: F::Lock,

@@ -14,7 +14,7 @@ use std::slice;
 
 use crate::answer::Asked;
 use crate::call::{Call, Uncancelled};
-use crate::core::Core;
+use crate::core::{Core, Live};
 use crate::notify::{current, read_retrieved};
 use crate::sys::{
     fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
@@ -111,7 +111,7 @@ unsafe fn os_str<'a>(name: *const c_char) -> &'a OsStr {
 
 unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives it.
+    // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
     let core = unsafe { &*userdata.cast::<Core<F>>() };
     let Some(conn) = NonNull::new(conn) else {
         return;
@@ -123,8 +123,12 @@ unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_
 }
 
 unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
+    if Live::<F>::is_disposing() {
+        return;
+    }
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives it.
+    // SAFETY: `userdata` is the session's `Core<F>`, which is there until the session has ended; after that this is called
+    // in `fuse_session_destroy()` only.
     let core = unsafe { &*userdata.cast::<Core<F>>() };
     core.destroy();
 }

@@ -1,11 +1,14 @@
 //! An example, run as a program and mounted, which ends whatever happens.
 
+#[path = "program.rs"]
+pub(crate) mod program;
+
 use std::env;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -49,8 +52,14 @@ impl Mounted {
         Self::start(example, arguments, deadline, |_, _| {})
     }
 
-    /// The same, by a user without rights, where the test is root's, through fusermount3.
+    /// The same, by a user without rights, where the test is root's, through fusermount3. Only where all users may open
+    /// /dev/fuse.
     pub(crate) fn by_nobody(example: &str, arguments: &[&str], deadline: Duration) -> Option<Self> {
+        let mode = fs::metadata("/dev/fuse").map_or(0, |device| device.permissions().mode());
+        if mode & 0o6 != 0o6 {
+            skipped(example, "not every user may open /dev/fuse");
+            return None;
+        }
         Self::start(example, arguments, deadline, |command, dir| {
             if !is_root() {
                 return;
@@ -72,12 +81,10 @@ impl Mounted {
         change: impl FnOnce(&mut Command, &Path),
     ) -> Option<Self> {
         if let Err(why) = can_mount() {
-            // Past libtest's capture, which swallows what a test prints when it passes.
-            let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
-            io::stderr().write_all(line.as_bytes()).unwrap();
+            skipped(example, &why);
             return None;
         }
-        let program = program(example);
+        let program = program::built(example);
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("fuse3-{example}-{}-{number}", std::process::id());
@@ -194,6 +201,12 @@ impl Drop for Mounted {
     }
 }
 
+fn skipped(example: &str, why: &str) {
+    // Past libtest's capture, which swallows what a test prints when it passes.
+    let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
+}
+
 /// Kills `child` when the time is up.
 fn watch(child: &Arc<Mutex<Child>>, deadline: Duration) -> Sender<()> {
     let (watched, over) = mpsc::channel();
@@ -270,25 +283,4 @@ fn can_mount() -> Result<(), String> {
         return Err("fusermount3 is not installed".to_owned());
     }
     Ok(())
-}
-
-/// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
-/// example that has tests of its own as a program, too.
-pub(crate) fn program(example: &str) -> PathBuf {
-    let this = env::current_exe().unwrap();
-    let [profile, target] = [2, 3].map(|above| {
-        this.ancestors()
-            .nth(above)
-            .expect("target/PROFILE/deps/NAME")
-    });
-    if let Some(cargo) = env::var_os("CARGO") {
-        let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--locked", "--example", example]);
-        build.arg("--target-dir").arg(target);
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success(), "{example} was not built");
-    }
-    profile.join("examples").join(example)
 }

@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use fuse3::{Capabilities, FileLock, GlobalLock, LockKind};
 
 use crate::child::this_test;
 use crate::client::{Client, part, say, wait_to_go_on};
-use crate::fixture::{Mount, require_mount, until};
+use crate::fixture::{Mount, require_mount, timed, until};
 use crate::tools::{Shop, Tools};
 
 fn open(mount: &Path) -> File {
@@ -84,7 +85,7 @@ fn holder_and_waiter(
     until(|| books.lock().unwrap().waiting.len() == 1);
     waiter.is_silent();
     let shop = books.lock().unwrap();
-    let (wanted, _) = &shop.waiting[0];
+    let (wanted, _) = &shop.waiting.values().next().unwrap();
     assert_eq!((wanted.start, wanted.end), (10, 19));
     assert_eq!(wanted.kind, LockKind::Read);
     assert_ne!(wanted.owner, shop.held[0].owner);
@@ -122,6 +123,25 @@ fn the_other_client_is_killed() {
     holder.kill();
     assert_eq!(waiter.says(), "has it");
     waiter.ends();
+    assert_eq!(books.lock().unwrap().held, []);
+    mount.end();
+}
+
+/// It is freed at once, by EINTR, and takes no lock with it.
+#[test]
+fn the_waiting_client_is_killed() {
+    if let Some((part, mount)) = part(this_test!()) {
+        return play_fcntl(&part, &mount);
+    }
+    require_mount!();
+    let (mount, books) = Tools::mount(Capabilities::POSIX_LOCKS);
+    let (mut holder, waiter) = holder_and_waiter(this_test!(), &mount, &books);
+    let (took, ()) = timed(|| waiter.kill());
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert!(books.lock().unwrap().waiting.is_empty());
+    holder.go_on();
+    assert_eq!(holder.says(), "gave it up");
+    holder.ends();
     assert_eq!(books.lock().unwrap().held, []);
     mount.end();
 }

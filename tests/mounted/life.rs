@@ -158,3 +158,26 @@ fn a_reply_that_outlives_its_session_does_no_harm() {
     kept.pop().unwrap().send(Err(Errno::EACCES.into()));
     assert!(kept.is_empty());
 }
+
+/// Then a reply keeps its descriptor, and the client waits until it is dropped.
+#[test]
+fn a_reply_that_outlives_its_session_with_a_descriptor_of_its_own() {
+    require_mount!();
+    child::run(this_test!(), || {
+        let kept: Arc<Mutex<Vec<Reply<Entry>>>> = Arc::default();
+        let mut mount = Mount::new(Deferring::builder(Arc::clone(&kept)).clone_fd(true));
+        let path = mount.join("file");
+        let client = std::thread::spawn(move || fs::metadata(path).unwrap_err().raw_os_error());
+        crate::fixture::until(|| kept.lock().unwrap().len() == 1);
+        mount.handle().terminate();
+        assert_eq!(mount.ended().reason, Reason::Terminated);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!client.is_finished());
+        let reply = kept.lock().unwrap().pop().unwrap();
+        reply.send(Err(Errno::EACCES.into()));
+        assert!(matches!(
+            client.join().unwrap(),
+            Some(libc::ENOTCONN | libc::ECONNABORTED)
+        ));
+    });
+}

@@ -1,23 +1,24 @@
 //! ioctl(2), poll(2), fallocate(2), copy_file_range(2), lseek(2), O_TMPFILE and statx(2), from other processes.
 //!
-//! Not here: `bmap` and `syncfs`, which the kernel sends to a file system on a block device (`fuseblk`) only. Their bytes
-//! are tested over the wire.
+//! `bmap` needs a block device, since the kernel sends it to file systems of type `fuseblk` only: a loop device. Not here:
+//! `syncfs`, which needs that and libfuse 3.19. Its bytes are tested over the wire.
 
 use std::ffi::c_long;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::ptr;
 use std::sync::Arc;
 
-use fuse3::{Capabilities, Operation, Timestamp};
+use fuse3::{Capabilities, NotifyError, Operation, Timestamp};
 
 use crate::child::this_test;
 use crate::client::{Client, part, say};
 use crate::deferring::Deferring;
-use crate::fixture::{Mount, require_mount, until};
+use crate::fixture::{Mount, TempDir, require_mount, until};
 use crate::tools::{BORN, HOLE, REVERSE, SIZE, Tools};
 
 fn open(mount: &Path, name: &str) -> File {
@@ -144,8 +145,8 @@ fn a_handle_that_nobody_waits_for() {
     }
     handles.pop().unwrap().notify().unwrap();
     let end = mount.end();
-    let error = handles.pop().unwrap().notify().unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+    let told = handles.pop().unwrap().notify();
+    assert_eq!(told, Err(NotifyError::Ended));
     // No handle kept the session.
     drop(books);
     assert!(Arc::into_inner(end.fs).is_some());
@@ -291,6 +292,61 @@ fn statx_tells_when_a_file_was_made() {
     client.ends();
     let expected: &[&str] = if delivered { &["statx 2 true"] } else { &[] };
     assert_eq!(books.lock().unwrap().calls, expected);
+    mount.end();
+}
+
+/// A loop device, freed at the end.
+struct Loop(String);
+
+impl Loop {
+    fn new(path: &Path) -> io::Result<Self> {
+        File::create(path)?.set_len(1 << 20)?;
+        let mut losetup = Command::new("losetup");
+        let output = losetup.args(["--find", "--show"]).arg(path).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr)));
+        }
+        let device = String::from_utf8_lossy(&output.stdout);
+        Ok(Self(device.trim().to_owned()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let freed = Command::new("losetup").args(["-d", &self.0]).status();
+        assert!(freed.unwrap().success() || std::thread::panicking());
+    }
+}
+
+#[test]
+fn bmap_on_a_block_device() {
+    if let Some((_, mount)) = part(this_test!()) {
+        let file = open(&mount, "file");
+        let mut block: i32 = 7;
+        // FIBMAP.
+        // SAFETY: the descriptor is open, and `block` is an int.
+        let done = unsafe { libc::ioctl(file.as_raw_fd(), 1, &raw mut block) };
+        assert_eq!(result(done).unwrap(), 0);
+        return say(block);
+    }
+    require_mount!();
+    let image = TempDir::new();
+    let device = match Loop::new(&image.path().join("image")) {
+        Ok(device) => device,
+        Err(why) => {
+            let line = format!("******** SKIPPED: bmap: there is no loop device: {why}\n");
+            return io::stderr().write_all(line.as_bytes()).unwrap();
+        }
+    };
+    let (builder, books) = Tools::builder(Capabilities::empty());
+    let builder = builder.option("blkdev").fsname(&device.0);
+    let mount = Mount::new(builder);
+    let client = Client::new(this_test!(), "client", mount.path());
+    assert_eq!(client.says(), "1007");
+    client.ends();
+    let calls = books.lock().unwrap().calls.clone();
+    // The size of a block is that of the attributes.
+    assert_eq!(calls, ["bmap 2 7 of 4096"]);
     mount.end();
 }
 

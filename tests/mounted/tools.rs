@@ -1,17 +1,18 @@
 //! A file system that does what else can be done to a file than read and write it, and writes down what it was asked.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use fuse3::{
-    Answer, Attr, Capabilities, Connection, Context, Copied, CopyFileRange, Create, Created, Entry,
-    Errno, Fallocate, Fh, FileInfo, FileLock, Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl,
-    IoctlCommand, IoctlFlags, IoctlReply, LockKind, LockOwner, Offset, OpenFlags, Opened,
-    PollEvents, PollHandle, Reply, Session, SetLock, Statx, StatxFlags, StatxMask, Timestamp,
-    Whence,
+    Answer, Attr, Block, Builder, Capabilities, Connection, Context, Copied, CopyFileRange, Create,
+    Created, Entry, Errno, Fallocate, Fh, FileInfo, FileLock, Filesystem, Flock, GlobalLock, Guard,
+    Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, LockKind, LockOwner, Offset, OpenFlags,
+    Opened, PollEvents, PollHandle, Reply, Session, SetLock, Statx, StatxFlags, StatxMask,
+    Timestamp, Whence,
 };
 
 use crate::fixture::Mount;
@@ -31,7 +32,9 @@ pub(crate) const REVERSE: IoctlCommand = IoctlCommand::read_write::<[u8; 8]>(b'E
 pub(crate) struct Shop {
     pub(crate) calls: Vec<String>,
     pub(crate) held: Vec<FileLock>,
-    pub(crate) waiting: Vec<(FileLock, Reply<()>)>,
+    /// Locks that are waited for, by the number of the wait.
+    pub(crate) waiting: BTreeMap<u64, (FileLock, Reply<()>)>,
+    waits: u64,
     pub(crate) flocks: Vec<(LockOwner, LockKind)>,
     pub(crate) flock_waiting: Vec<(Flock, Reply<()>)>,
     pub(crate) ready: bool,
@@ -48,12 +51,12 @@ impl Shop {
     /// Gives up what `owner` has, and gives it to who waits.
     fn unlock(&mut self, owner: LockOwner) {
         self.held.retain(|held| held.owner != owner);
-        for (lock, reply) in mem::take(&mut self.waiting) {
+        for (number, (lock, reply)) in mem::take(&mut self.waiting) {
             if self.is_free(&lock) {
                 self.held.push(lock);
                 reply.send(Ok(()));
             } else {
-                self.waiting.push((lock, reply));
+                self.waiting.insert(number, (lock, reply));
             }
         }
     }
@@ -85,14 +88,23 @@ pub(crate) type Books = Arc<GlobalLock<Shop>>;
 /// See the module.
 pub(crate) struct Tools {
     wants: Capabilities,
+    books: Weak<GlobalLock<Shop>>,
 }
 
 impl Tools {
     /// Mounted, with one worker, that nothing may keep busy.
     pub(crate) fn mount(wants: Capabilities) -> (Mount<Self>, Books) {
-        let books = Books::default();
-        let builder = Session::builder(Self { wants }, Arc::clone(&books)).workers(1);
+        let (builder, books) = Self::builder(wants);
         (Mount::new(builder), books)
+    }
+
+    pub(crate) fn builder(wants: Capabilities) -> (Builder<Self>, Books) {
+        let books = Books::default();
+        let fs = Self {
+            wants,
+            books: Arc::downgrade(&books),
+        };
+        (Session::builder(fs, Arc::clone(&books)).workers(1), books)
     }
 }
 
@@ -180,8 +192,18 @@ impl Filesystem for Tools {
         } else if cx.is_free(&lock) {
             cx.held.push(lock);
         } else if set.wait {
-            let (reply, deferred) = cx.defer();
-            cx.waiting.push((lock, reply));
+            let (mut reply, deferred) = cx.defer();
+            cx.waits += 1;
+            let (number, books) = (cx.waits, self.books.clone());
+            reply.on_interrupt(move || {
+                let waiting = books.upgrade();
+                let given_up =
+                    waiting.and_then(|books| books.lock().unwrap().waiting.remove(&number));
+                if let Some((_, reply)) = given_up {
+                    reply.send(Err(Errno::EINTR.into()));
+                }
+            });
+            cx.waiting.insert(number, (lock, reply));
             return Err(deferred.into());
         } else {
             return Err(Errno::EAGAIN.into());
@@ -200,6 +222,18 @@ impl Filesystem for Tools {
             return Err(Errno::EAGAIN.into());
         }
         Ok(())
+    }
+
+    fn bmap(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        block_size: usize,
+        block: Block,
+    ) -> Answer<Block> {
+        cx.calls
+            .push(format!("bmap {ino} {} of {block_size}", block.0));
+        Ok(Block(block.0 + 1000))
     }
 
     fn ioctl(

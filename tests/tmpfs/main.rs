@@ -5,6 +5,7 @@ mod ending;
 mod features;
 mod llfuse;
 #[path = "../common/mount.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 mod stress;
 

@@ -18,7 +18,7 @@ use crate::recorder::{ENTRY, How, Locked, Recorder, Style, in_both_styles};
 in_both_styles! {
     init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once destroy_panics a_panic_ends_the_session
     handlers_in_flight_are_answered replies_outstanding_at_the_end a_terminate_in_a_handler
-    blocked_handlers
+    blocked_handlers replies_in_the_file_system_at_the_end
 }
 
 /// INIT with this offer, to a file system that wants this.
@@ -332,22 +332,45 @@ fn keeping_the_reply<L: Style>() -> (Wire<Probe<L>>, Reply<Entry>) {
     (wire, reply)
 }
 
-/// They keep the memory of the session. The connection ends all the same, so that no client waits for what will not come:
-/// nothing is sent any more, and nothing taken back.
+/// They keep the memory of libfuse's session, but not the file system. The connection ends all the same, so that no client
+/// waits for what will not come: nothing is sent any more, and nothing taken back.
 fn replies_outstanding_at_the_end<L: Style>() {
     for answer in [Some(Ok(ENTRY)), Some(enoent()), None] {
         let (mut wire, reply) = keeping_the_reply::<L>();
         wire.handle.terminate();
         let end = wire.wait_or_panic().unwrap().unwrap();
         wire.assert_closed();
+        // The session's share of the file system went with it.
+        let fs = Arc::into_inner(end.fs).unwrap();
         match answer {
             Some(answer) => reply.send(answer),
             None => drop(reply),
         }
-        assert!(end.fs.taken_back.lock().is_empty());
-        // The session's share of the file system went with its last reply.
-        assert!(Arc::into_inner(end.fs).is_some());
+        assert!(fs.taken_back.lock().is_empty());
     }
+}
+
+/// A file system that keeps its own replies is not kept by them, not in its fields and not under its lock.
+fn replies_in_the_file_system_at_the_end<L: Style>() {
+    let (sender, receiver) = mpsc::channel();
+    let kept = Mutex::new(Vec::new());
+    let fs = Probe::<L>::new(move |cx, _| {
+        let (reply, deferred) = cx.defer();
+        kept.lock().push(reply);
+        sender.send(()).unwrap();
+        Err(deferred.into())
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    for _ in 0..3 {
+        wire.send(&proto::lookup(1, b"name"));
+        await_from(&receiver);
+    }
+    wire.handle.terminate();
+    let end = wire.wait_or_panic().unwrap().unwrap();
+    wire.assert_closed();
+    let fs = Arc::downgrade(&end.fs);
+    drop(end);
+    assert_eq!(fs.strong_count(), 0, "the replies keep the file system");
 }
 
 /// A lost connection is an error: nobody asked for it.

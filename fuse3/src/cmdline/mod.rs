@@ -248,3 +248,6 @@ impl<T: fmt::Debug> fmt::Debug for CommandLine<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

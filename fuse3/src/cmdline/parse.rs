@@ -125,7 +125,7 @@ impl<'a, T> Parser<'a, T> {
                     self.command.max_threads = Some(number("max_threads", value)?);
                 } else if let Some(value) = bytes.strip_prefix(b"max_idle_threads=") {
                     self.command.max_idle_threads = Some(number("max_idle_threads", value)?);
-                } else if grouped {
+                } else if grouped && !bytes.starts_with(b"-") {
                     self.mount_option(option);
                 } else {
                     return Err(CommandLineError::Unknown(option.to_owned()));

@@ -29,7 +29,7 @@ pub enum NotifyError {
 
 impl NotifyError {
     /// A negative errno, as libfuse returns it.
-    pub(super) fn of(result: std::ffi::c_int) -> Self {
+    pub(crate) fn of(result: std::ffi::c_int) -> Self {
         Self::Errno(Errno::from_raw(-result))
     }
 

@@ -1,0 +1,206 @@
+//! In the background. Its process becomes a child of this one, which so learns how it ended.
+
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use crate::foreground::says_hello;
+use crate::place::{Place, c_string, need, shell_status, within};
+
+/// From now on processes whose parent has ended are this one's children.
+fn adopt() {
+    // SAFETY: the call changes this process only.
+    assert_eq!(
+        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) },
+        0
+    );
+}
+
+/// The status of the process in the background, when it has ended; there are no other children (`Place`).
+#[track_caller]
+fn adopted_ended() -> i32 {
+    let mut ended = None;
+    let waited = within(|| {
+        let mut status = 0;
+        // SAFETY: `status` lives.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+        ended = (pid > 0).then(|| ExitStatus::from_raw(status));
+        ended.is_some()
+    });
+    assert!(waited, "it did not end");
+    shell_status(ended.unwrap())
+}
+
+#[track_caller]
+fn serves_and_ends(place: &Place) {
+    says_hello(place);
+    place.unmount(&place.mount_point());
+    assert_eq!(adopted_ended(), 0);
+}
+
+#[test]
+fn it_goes_there_once_it_serves() {
+    adopt();
+    for place in [Place::new as fn(&str) -> _, Place::of_nobody] {
+        let Some(place) = place("hello_ll") else {
+            continue;
+        };
+        let ended = place.run(place.example(["mnt"]));
+        ended.well();
+        assert_eq!((&ended.stdout[..], &ended.stderr[..]), ("", ""));
+        // No waiting: it is mounted, and has begun.
+        assert_eq!(place.mount(&place.mount_point())[0], "fuse.hello_ll");
+        serves_and_ends(&place);
+    }
+}
+
+#[test]
+fn what_fails_before_is_not_lost() {
+    adopt();
+    // The mount succeeds, and no file system can be served on it.
+    let Some(place) = Place::new("hello_ll") else {
+        return;
+    };
+    let file = place.path("file");
+    let mut command = place.command("sh");
+    let script = format!(
+        "exec 3<>{}; exec {} /dev/fd/3",
+        file.display(),
+        place.program().display()
+    );
+    command.args(["-c", &script]);
+    let ended = place.run(command);
+    assert_eq!(ended.status, 1, "{ended:?}");
+    assert!(ended.stderr.contains("hello_ll: "), "{ended:?}");
+}
+
+#[test]
+fn mount_fuse3_runs_it() {
+    adopt();
+    let Some(mount_fuse3) = need("mount.fuse3") else {
+        return;
+    };
+    let Some(place) = Place::new("hello_ll") else {
+        return;
+    };
+    for options in [
+        "dev,suid",
+        "ro,noexec,nosuid,clone_fd,max_threads=3",
+        "drop_privileges",
+    ] {
+        let mut command = place.command(&mount_fuse3);
+        command
+            .arg(place.program())
+            .arg("mnt")
+            .args(["-o", options]);
+        place.run(command).well();
+        let flags = place.mount(&place.mount_point()).pop().unwrap();
+        assert!(!flags.contains("nodev"), "{flags}");
+        assert_eq!(
+            flags.contains("noexec"),
+            options.contains("noexec"),
+            "{flags}"
+        );
+        serves_and_ends(&place);
+    }
+}
+
+#[test]
+fn mount_and_fstab_run_it() {
+    adopt();
+    let Some(place) = Place::new("hello_ll") else {
+        return;
+    };
+    // SAFETY: no precondition.
+    if unsafe { libc::geteuid() } != 0 || need("mount.fuse").is_none() {
+        return;
+    }
+    let mut command = place.command("mount");
+    command
+        .args(["-t", "fuse"])
+        .arg(place.program())
+        .arg(place.mount_point());
+    place.run(command).well();
+    serves_and_ends(&place);
+
+    let line = format!(
+        "{} {} fuse ro,noauto,nofail,_netdev,x-systemd.device-timeout=5 0 0\n",
+        place.program().display(),
+        place.mount_point().display()
+    );
+    fs::write(place.path("fstab"), line).unwrap();
+    let mut command = place.command("mount");
+    command.args(["-T", "fstab"]).arg(place.mount_point());
+    place.run(command).well();
+    assert!(place.mount(&place.mount_point())[2].starts_with("ro,"));
+    serves_and_ends(&place);
+}
+
+#[test]
+fn a_descriptor_that_somebody_else_mounted() {
+    adopt();
+    let Some(place) = Place::new("hello_ll") else {
+        return;
+    };
+    // SAFETY: no precondition.
+    if unsafe { libc::geteuid() } != 0 {
+        return;
+    }
+    for background in [false, true] {
+        let device = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .unwrap();
+        let options = format!(
+            "fd={},rootmode=40000,user_id=0,group_id=0",
+            device.as_raw_fd()
+        );
+        let options = CString::new(options).unwrap();
+        let point = c_string(&place.mount_point());
+        // SAFETY: all strings live and are NUL-terminated.
+        let mounted = unsafe {
+            libc::mount(
+                c"hello".as_ptr(),
+                point.as_ptr(),
+                c"fuse.given".as_ptr(),
+                0,
+                options.as_ptr().cast(),
+            )
+        };
+        assert_eq!(mounted, 0);
+        let flag = if background { "" } else { "-f" };
+        let mut command = place.example(flag.split_whitespace());
+        command.arg(format!("/dev/fd/{GIVEN}"));
+        give(&mut command, device);
+        let mut child = command.spawn().unwrap();
+        // The command has a copy of the descriptor, which goes with it.
+        drop(command);
+        if background {
+            place.ended(&mut child).well();
+            serves_and_ends(&place);
+        } else {
+            says_hello(&place);
+            place.unmount(&place.mount_point());
+            place.ended(&mut child).well();
+        }
+    }
+}
+
+/// The descriptor's number in the command: larger than what the standard library uses meanwhile.
+const GIVEN: i32 = 60;
+
+fn give(command: &mut std::process::Command, device: File) {
+    use std::os::unix::process::CommandExt;
+    let give = move || {
+        // SAFETY: the closure has the one, and the child nothing at the other.
+        match unsafe { libc::dup2(device.as_raw_fd(), GIVEN) } {
+            -1 => Err(std::io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    };
+    // SAFETY: between fork and exec it makes one system call, and allocates nothing.
+    unsafe { command.pre_exec(give) };
+}

@@ -1,0 +1,9 @@
+//! The examples hello_ll, hello_ll_uds, null and printcap, with the command lines of libfuse's own tests: in the foreground
+//! and in the background, as root and as an ordinary user, by themselves and by mount.fuse3(8) and mount(8).
+
+mod background;
+mod foreground;
+mod place;
+#[path = "../common/program.rs"]
+mod program;
+mod socket;
