@@ -289,7 +289,10 @@ fn help_names_the_options() {
             ],
         ),
     ] {
-        let help = Command::new(program(example)).arg("-h").output().unwrap();
+        let help = Command::new(program::built(example))
+            .arg("-h")
+            .output()
+            .unwrap();
         assert!(help.status.success());
         let said = String::from_utf8(help.stdout).unwrap();
         let said = said.to_lowercase();
@@ -297,7 +300,7 @@ fn help_names_the_options() {
         for option in options {
             assert!(said.contains(option), "{option} in {said}");
         }
-        let wrong = Command::new(program(example))
+        let wrong = Command::new(program::built(example))
             .args(["--update-interval=x", "/nowhere"])
             .output();
         assert_eq!(wrong.unwrap().status.code(), Some(1));

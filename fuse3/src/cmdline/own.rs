@@ -11,10 +11,12 @@ pub(super) struct Own<T> {
     kind: Kind<T>,
 }
 
+/// Returns why the value is none.
+type SetValue<T> = dyn FnMut(&mut T, OsString) -> Result<(), String>;
+
 enum Kind<T> {
     Flag(Box<dyn FnMut(&mut T)>),
-    /// Returns why the value is none.
-    Value(Box<dyn FnMut(&mut T, OsString) -> Result<(), String>>),
+    Value(Box<SetValue<T>>),
 }
 
 /// How an argument fits an option.
