@@ -43,10 +43,8 @@ fn libfuse_s(arguments: &[&str]) -> Answer {
     let mut args = sys::FUSE_ARGS_INIT(0, ptr::null_mut());
     for string in &strings {
         // SAFETY: `args` is a list that libfuse made itself, and `string` lives.
-        assert_eq!(
-            unsafe { sys::fuse_opt_add_arg(&raw mut args, string.as_ptr()) },
-            0
-        );
+        let added = unsafe { sys::fuse_opt_add_arg(&raw mut args, string.as_ptr()) };
+        assert_eq!(added, 0);
     }
     // SAFETY: the structure is integers and a pointer, for which zero is a value.
     let mut opts: sys::fuse_cmdline_opts = unsafe { std::mem::zeroed() };

@@ -12,10 +12,8 @@ use crate::place::{Place, c_string, need, shell_status, within};
 /// From now on processes whose parent has ended are this one's children.
 fn adopt() {
     // SAFETY: the call changes this process only.
-    assert_eq!(
-        unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) },
-        0
-    );
+    let adopts = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+    assert_eq!(adopts, 0);
 }
 
 /// The status of the process in the background, when it has ended; there are no other children (`Place`).

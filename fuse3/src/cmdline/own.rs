@@ -13,9 +13,11 @@ pub(super) struct Own<T> {
 
 enum Kind<T> {
     Flag(Box<dyn FnMut(&mut T)>),
-    /// Returns why the value is none.
-    Value(Box<dyn FnMut(&mut T, OsString) -> Result<(), String>>),
+    Value(SetValue<T>),
 }
+
+/// Returns why the value is none.
+type SetValue<T> = Box<dyn FnMut(&mut T, OsString) -> Result<(), String>>;
 
 /// How an argument fits an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
