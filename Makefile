@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench
+.PHONY: help setup demo test conformance bench notifications
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -20,3 +20,6 @@ conformance: setup ## pjdfstest and fsx on the examples that store files (as roo
 
 bench: setup ## requests per second and CPU per request, next to the same file system in C
 	@scripts/bench
+
+notifications: setup ## a thousand sessions that end with notifications on their way, then some of them under valgrind (as root)
+	@scripts/notifications

@@ -19,7 +19,7 @@ impl Handle {
     /// From any thread, from a handler (which goes on, and is answered) and from a signal handler: it takes no lock and
     /// allocates nothing. Before `run` is called, it makes it return at once. After the end it does nothing.
     ///
-    /// Handlers in flight run to their end, and are answered.
+    /// Handlers in flight run to their end, and are answered; so do [blocking notifications](crate::Blocking).
     pub fn terminate(&self) {
         self.control.end(TERMINATED);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -71,10 +71,8 @@ impl Retrieval {
 
     /// The answer, if it is there. It is given once.
     pub fn take(&mut self) -> Option<Result<Retrieved, NotifyError>> {
-        match self.answer.try_recv() {
-            Ok(answer) => Some(answer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        }
+        // Neither of its errors is one here: there is none yet, or it was taken.
+        self.answer.try_recv().ok()
     }
 }
 
