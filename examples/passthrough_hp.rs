@@ -22,18 +22,18 @@ Usage: passthrough_hp --help
 
 const OPTIONS: &str = "
 options:
-      --debug           Enable filesystem debug messages
-      --debug-fuse      Enable libfuse debug messages
-      --foreground      Run in foreground
-      --help            Print help
-      --nocache         Disable attribute all caching
-      --nosplice        Do not use splice(2) to transfer data
-      --nopassthrough   Do not use pass-through mode for read/write
-      --single          Run single-threaded
-  -o arg                Mount options (see mount.fuse(5))
-      --num-threads arg Number of libfuse worker threads
-      --clone-fd        use separate fuse device fd for each thread
-      --direct-io       enable fuse kernel internal direct-io";
+      --debug             say what is looked up and opened
+      --debug-fuse        have libfuse say what it is asked and answers
+      --foreground        stay in the foreground, as with the two above
+      --help              this
+      --nocache           have the kernel ask for names and attributes every time
+      --nosplice          read and write data, rather than splice(2) them
+      --nopassthrough     do not let the kernel read and write the source by itself
+      --single            one request at a time
+  -o OPTION[,OPTION..]    options of the mount, as mount.fuse(8) has them
+      --num-threads=N     how many requests at a time
+      --clone-fd          a descriptor of /dev/fuse for each thread
+      --direct-io         pass the page cache by";
 
 #[derive(Default)]
 struct Options {

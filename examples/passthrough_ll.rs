@@ -72,25 +72,41 @@ fn main() -> ExitCode {
         xattr: false,
     };
     CommandLine::new(options)
-        .flag("writeback", "Enable writeback", |o| o.writeback = true)
-        .flag("no_writeback", "Disable write back", |o| {
+        .flag("writeback", "have writes go to the page cache first", |o| {
+            o.writeback = true
+        })
+        .flag("no_writeback", "and not so, as without it", |o| {
             o.writeback = false
         })
         .path(
-            "source=/home/dir",
-            "Source directory to be mounted",
+            "source=DIRECTORY",
+            "what to show, / unless given",
             |o, source| o.source = source,
         )
-        .flag("flock", "Enable flock", |o| o.flock = true)
-        .flag("no_flock", "Disable flock", |o| o.flock = false)
-        .flag("xattr", "Enable xattr", |o| o.xattr = true)
-        .flag("no_xattr", "Disable xattr", |o| o.xattr = false)
-        .value("timeout=1.0", "Caching timeout", |o, timeout| {
-            o.timeout = Some(timeout)
+        .flag("flock", "take flock(2) locks in the source", |o| {
+            o.flock = true
         })
-        .flag("cache=never", "Disable cache", |o| o.cache = Cache::Never)
-        .flag("cache=auto", "Auto enable cache", |o| o.cache = Cache::Auto)
-        .flag("cache=always", "Cache always", |o| o.cache = Cache::Always)
+        .flag("no_flock", "keep them to this mount", |o| o.flock = false)
+        .flag("xattr", "show extended attributes", |o| o.xattr = true)
+        .flag("no_xattr", "and not so, as without it", |o| o.xattr = false)
+        .value(
+            "timeout=SECONDS",
+            "for how many seconds the kernel may keep names",
+            |o, timeout| o.timeout = Some(timeout),
+        )
+        .flag(
+            "cache=never",
+            "pass the page cache by, and keep no names",
+            |o| o.cache = Cache::Never,
+        )
+        .flag(
+            "cache=auto",
+            "keep names for a second, and data while a file is open",
+            |o| o.cache = Cache::Auto,
+        )
+        .flag("cache=always", "keep names for a day, and data", |o| {
+            o.cache = Cache::Always
+        })
         .main(|command| {
             let settings = command.options.settings(command.debug)?;
             passthrough::prepare()?;

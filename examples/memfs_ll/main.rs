@@ -16,18 +16,20 @@ use crate::fs::{Memfs, Settings};
 
 fn main() -> ExitCode {
     CommandLine::new(Settings::default())
-        .flag("null_io", "Files have a size, but no contents", |s| {
+        .flag("null_io", "files have a size, but no contents", |s| {
             s.null_io = true
         })
-        .flag("fuse_dio", "Do not use the page cache", |s| {
-            s.fuse_dio = true
-        })
-        .flag("writeback_cache", "Write to the page cache first", |s| {
-            s.writeback_cache = true
-        })
-        .flag("no_timeout", "Keep names and attributes for ever", |s| {
-            s.no_timeout = true
-        })
+        .flag("fuse_dio", "pass the page cache by", |s| s.fuse_dio = true)
+        .flag(
+            "writeback_cache",
+            "have writes go to the page cache first",
+            |s| s.writeback_cache = true,
+        )
+        .flag(
+            "no_timeout",
+            "let the kernel keep names and attributes for ever",
+            |s| s.no_timeout = true,
+        )
         .main(|command| {
             let fs = Memfs::new(command.options);
             let session = command

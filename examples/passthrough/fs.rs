@@ -81,7 +81,7 @@ impl Passthrough {
     fn entry(&self, file: File) -> io::Result<Entry> {
         let of = file.metadata()?;
         if self.settings.hide_mounts && of.dev() != self.device {
-            eprintln!("WARNING: Mountpoints in the source directory tree will be hidden.");
+            eprintln!("WARNING: something is mounted in the source; it is not shown");
             return Err(Errno::EOPNOTSUPP.into());
         }
         let attr = self.inodes.count(file, &of);
@@ -93,7 +93,9 @@ impl Passthrough {
         let entry = found.and_then(|file| self.entry(file));
         if let Err(error) = &entry {
             if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) {
-                eprintln!("ERROR: Reached maximum number of file descriptors.");
+                eprintln!(
+                    "ERROR: there are as many files open as may be (RLIMIT_NOFILE, fs.file-max)"
+                );
             }
         }
         self.debug(|| match &entry {

@@ -48,7 +48,7 @@ impl Filesystem for Tmpfs {
             | Capabilities::PARALLEL_DIROPS
             | Capabilities::CACHE_SYMLINKS;
         connection
-            .want(wanted & connection.capable())
+            .want(wanted & connection.capable() & Capabilities::known())
             .map_err(io::Error::other)?;
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.

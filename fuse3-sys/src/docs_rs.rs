@@ -2536,6 +2536,158 @@ unsafe extern "C" {
     ) -> ::std::os::raw::c_int;
 }
 unsafe extern "C" {
+    #[link_name = "fuse3_known_capabilities__extern"]
+    pub fn fuse3_known_capabilities() -> u64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_proto_major__extern"]
+    pub fn fuse3_conn_get_proto_major(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_proto_major__extern"]
+    pub fn fuse3_conn_set_proto_major(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_proto_minor__extern"]
+    pub fn fuse3_conn_get_proto_minor(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_proto_minor__extern"]
+    pub fn fuse3_conn_set_proto_minor(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_max_write__extern"]
+    pub fn fuse3_conn_get_max_write(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_max_write__extern"]
+    pub fn fuse3_conn_set_max_write(conn: *mut fuse_conn_info, value: u32)
+    -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_max_readahead__extern"]
+    pub fn fuse3_conn_get_max_readahead(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_max_readahead__extern"]
+    pub fn fuse3_conn_set_max_readahead(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_max_background__extern"]
+    pub fn fuse3_conn_get_max_background(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_max_background__extern"]
+    pub fn fuse3_conn_set_max_background(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_congestion_threshold__extern"]
+    pub fn fuse3_conn_get_congestion_threshold(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_congestion_threshold__extern"]
+    pub fn fuse3_conn_set_congestion_threshold(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_time_gran__extern"]
+    pub fn fuse3_conn_get_time_gran(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_time_gran__extern"]
+    pub fn fuse3_conn_set_time_gran(conn: *mut fuse_conn_info, value: u32)
+    -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_max_backing_stack_depth__extern"]
+    pub fn fuse3_conn_get_max_backing_stack_depth(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_max_backing_stack_depth__extern"]
+    pub fn fuse3_conn_set_max_backing_stack_depth(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_no_interrupt__extern"]
+    pub fn fuse3_conn_get_no_interrupt(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_no_interrupt__extern"]
+    pub fn fuse3_conn_set_no_interrupt(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_get_request_timeout__extern"]
+    pub fn fuse3_conn_get_request_timeout(conn: *const fuse_conn_info) -> i64;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_conn_set_request_timeout__extern"]
+    pub fn fuse3_conn_set_request_timeout(
+        conn: *mut fuse_conn_info,
+        value: u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_has_large_writes__extern"]
+    pub fn fuse3_has_large_writes() -> ::std::os::raw::c_int;
+}
+#[repr(C)]
+#[derive(Debug, Copy, Clone)]
+pub struct fuse3_backing_map {
+    pub fd: i32,
+    pub flags: u32,
+    pub padding: u64,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of fuse3_backing_map"][::std::mem::size_of::<fuse3_backing_map>() - 16usize];
+    ["Alignment of fuse3_backing_map"][::std::mem::align_of::<fuse3_backing_map>() - 8usize];
+    ["Offset of field: fuse3_backing_map::fd"]
+        [::std::mem::offset_of!(fuse3_backing_map, fd) - 0usize];
+    ["Offset of field: fuse3_backing_map::flags"]
+        [::std::mem::offset_of!(fuse3_backing_map, flags) - 4usize];
+    ["Offset of field: fuse3_backing_map::padding"]
+        [::std::mem::offset_of!(fuse3_backing_map, padding) - 8usize];
+};
+unsafe extern "C" {
+    #[link_name = "fuse3_backing_open__extern"]
+    pub fn fuse3_backing_open(
+        device: ::std::os::raw::c_int,
+        fd: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_backing_close__extern"]
+    pub fn fuse3_backing_close(device: ::std::os::raw::c_int, id: i32) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "shim_fuse_req_get_payload__extern"]
+    pub fn shim_fuse_req_get_payload(
+        req: fuse_req_t,
+        payload: *mut *mut ::std::os::raw::c_char,
+        size: *mut usize,
+        mr: *mut *mut ::std::os::raw::c_void,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
     #[link_name = "shim_fuse_lowlevel_notify_expire_entry__extern"]
     pub fn shim_fuse_lowlevel_notify_expire_entry(
         se: *mut fuse_session,
