@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
@@ -12,8 +13,8 @@ use crate::place::{Place, c_string, need, shell_status, within};
 /// From now on processes whose parent has ended are this one's children.
 fn adopt() {
     // SAFETY: the call changes this process only.
-    let set = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
-    assert_eq!(set, 0);
+    let adopts = unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+    assert_eq!(adopts, 0);
 }
 
 /// The status of the process in the background, when it has ended; there are no other children (`Place`).
@@ -115,17 +116,27 @@ fn mount_and_fstab_run_it() {
     if unsafe { libc::geteuid() } != 0 || need("mount.fuse").is_none() {
         return;
     }
+    // mount(8) keeps no LD_LIBRARY_PATH, by which this libfuse may have been found.
+    let libraries = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+    let script = format!(
+        "#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n",
+        place.program().display()
+    );
+    let program = place.path("program");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+
     let mut command = place.command("mount");
     command
         .args(["-t", "fuse"])
-        .arg(place.program())
+        .arg(&program)
         .arg(place.mount_point());
     place.run(command).well();
     serves_and_ends(&place);
 
     let line = format!(
         "{} {} fuse ro,noauto,nofail,_netdev,x-systemd.device-timeout=5 0 0\n",
-        place.program().display(),
+        program.display(),
         place.mount_point().display()
     );
     fs::write(place.path("fstab"), line).unwrap();

@@ -78,10 +78,10 @@ pub struct CommandLine<T> {
 /// What stands before the mount point.
 struct Source<T> {
     name: &'static str,
-    set: Box<SetSource<T>>,
+    set: SetPath<T>,
 }
 
-type SetSource<T> = dyn FnMut(&mut T, PathBuf);
+type SetPath<T> = Box<dyn FnMut(&mut T, PathBuf)>;
 
 impl<T> CommandLine<T> {
     /// A command line whose own options change `options`, the defaults.

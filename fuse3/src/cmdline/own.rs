@@ -11,13 +11,13 @@ pub(super) struct Own<T> {
     kind: Kind<T>,
 }
 
-/// Returns why the value is none.
-type SetValue<T> = dyn FnMut(&mut T, OsString) -> Result<(), String>;
-
 enum Kind<T> {
     Flag(Box<dyn FnMut(&mut T)>),
-    Value(Box<SetValue<T>>),
+    Value(SetValue<T>),
 }
+
+/// Returns why the value is none.
+type SetValue<T> = Box<dyn FnMut(&mut T, OsString) -> Result<(), String>>;
 
 /// How an argument fits an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
