@@ -1,4 +1,4 @@
-//! A file whose size can be asked for and set by ioctl(2): `ioctl_ll [-f] MOUNTPOINT`, and `ioctl_client MOUNTPOINT/fioc`.
+//! A file whose size can be asked for and set by ioctl(2): `ioctl_ll MOUNTPOINT`, and `ioctl_client MOUNTPOINT/fioc`.
 //!
 //! The file is in memory, and can be read, written and truncated, too. The two commands carry a `size_t`: the kernel knows
 //! that from their numbers, and copies it from and to the caller. What is not said in the number of a command a file system
@@ -6,14 +6,16 @@
 //!
 //! A copy of libfuse's example/ioctl.c in behaviour, not in code: on the low-level API, in llfuse's style.
 
-use std::error::Error;
 use std::ffi::OsStr;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
+use fuse3::{
+    Added, Answer, Attr, CommandLine, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem,
+};
 use fuse3::{GlobalLock, Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, Listing, OpenFlags};
-use fuse3::{Opened, ReadBuf, Session, SetAttr, Timestamp};
+use fuse3::{Opened, ReadBuf, SetAttr, Timestamp};
 
 /// `_IOR('E', 0, size_t)`.
 const GET_SIZE: IoctlCommand = IoctlCommand::read::<usize>(b'E', 0);
@@ -179,20 +181,10 @@ impl Filesystem for Fioc {
     }
 }
 
-fn main() {
-    if let Err(error) = serve() {
-        eprintln!("ioctl_ll: {error}");
-        std::process::exit(1);
-    }
-}
-
-fn serve() -> Result<(), Box<dyn Error>> {
-    let arguments = std::env::args_os().skip(1);
-    let mut mount_points = arguments.filter(|argument| argument != "-f");
-    let usage = "usage: ioctl_ll [-f] MOUNTPOINT";
-    let mount_point = mount_points.next().ok_or(usage)?;
-    let lock = Arc::new(GlobalLock::new(Contents::default()));
-    let builder = Session::builder(Fioc, lock).subtype("ioctl_ll");
-    builder.handle_signals(true).mount(mount_point)?.run()?;
-    Ok(())
+fn main() -> ExitCode {
+    CommandLine::new(()).main(|command| {
+        let lock = Arc::new(GlobalLock::new(Contents::default()));
+        let session = command.builder(Fioc, lock).mount(&command.mount_point)?;
+        Ok(session.daemonize(command.foreground)?.run()?.reason)
+    })
 }

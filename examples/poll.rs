@@ -1,4 +1,4 @@
-//! Files that fill up by themselves, and can be waited for: `poll [-f] MOUNTPOINT`, and `poll_client` in the mount point.
+//! Files that fill up by themselves, and can be waited for: `poll MOUNTPOINT`, and `poll_client` in the mount point.
 //!
 //! There are sixteen files, `0` to `F`. A producer puts one byte into one, two or four of them, four times a second; each
 //! holds ten at most. A read takes out what is there, and nothing when there is nothing. Who waits with poll(2), select(2)
@@ -6,17 +6,19 @@
 //!
 //! A copy of libfuse's example/poll.c in behaviour, not in code: llfuse's style, with one global lock.
 
-use std::error::Error;
 use std::ffi::OsStr;
 use std::io;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo};
+use fuse3::{
+    Added, Answer, Attr, CommandLine, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+};
 use fuse3::{Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, PollEvents};
-use fuse3::{PollHandle, ReadBuf, Session};
+use fuse3::{PollHandle, ReadBuf};
 
 /// How many files there are, and how much each holds.
 const FILES: usize = 16;
@@ -224,22 +226,13 @@ fn produce(files: &mut Files, round: &mut Round) {
     }
 }
 
-fn main() {
-    if let Err(error) = serve() {
-        eprintln!("poll: {error}");
-        std::process::exit(1);
-    }
-}
-
-fn serve() -> Result<(), Box<dyn Error>> {
-    let arguments = std::env::args_os().skip(1);
-    let mut mount_points = arguments.filter(|argument| argument != "-f");
-    let mount_point = mount_points.next().ok_or("usage: poll [-f] MOUNTPOINT")?;
-    let lock = Lock::default();
-    let fs = Poll {
-        lock: Arc::clone(&lock),
-    };
-    let builder = Session::builder(fs, lock).subtype("poll");
-    builder.handle_signals(true).mount(mount_point)?.run()?;
-    Ok(())
+fn main() -> ExitCode {
+    CommandLine::new(()).main(|command| {
+        let lock = Lock::default();
+        let fs = Poll {
+            lock: Arc::clone(&lock),
+        };
+        let session = command.builder(fs, lock).mount(&command.mount_point)?;
+        Ok(session.daemonize(command.foreground)?.run()?.reason)
+    })
 }

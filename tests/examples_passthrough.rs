@@ -354,6 +354,61 @@ fn types_of_mounts() {
     }
 }
 
+/// How many bytes each splice(2) moved, while 128 KiB are written and read at a time. `None` without strace(1).
+fn spliced(options: &[&str]) -> Option<Vec<u64>> {
+    const SIZE: usize = 128 << 10;
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("******** SKIPPED: a test that needs strace");
+        return None;
+    }
+    let source = Source::new();
+    let log = source.0.join("strace");
+    let shown = source.0.join("shown");
+    fs::create_dir(&shown).unwrap();
+    let arguments = [&["--foreground"], options, &[shown.to_str().unwrap()]].concat();
+    let mounted = Mounted::start("passthrough_hp", &arguments, DEADLINE, |command, _| {
+        let mut tracer = Command::new("strace");
+        tracer.args(["-f", "-qq", "-e", "trace=splice", "-e", "signal=none", "-o"]);
+        tracer
+            .arg(&log)
+            .arg(command.get_program())
+            .args(command.get_args());
+        *command = tracer;
+    })?;
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(mounted.path().join("file"));
+    let file = file.unwrap();
+    let (there, mut back) = (vec![7; SIZE], vec![0; SIZE]);
+    file.write_all_at(&there, 0).unwrap();
+    file.read_exact_at(&mut back, 0).unwrap();
+    assert!(there == back);
+    drop(file);
+    end(mounted);
+    let log = fs::read_to_string(log).unwrap();
+    let moved = log.lines().filter(|line| line.contains("splice"));
+    Some(
+        moved
+            .filter_map(|line| line.rsplit(" = ").next()?.parse().ok())
+            .collect(),
+    )
+}
+
+#[test]
+fn data_are_spliced_but_with_nosplice() {
+    // Past the page cache, so that there is one request for each.
+    let Some(moved) = spliced(&["--nopassthrough", "--nocache", "--direct-io"]) else {
+        return;
+    };
+    // The write comes with its header, and goes without; the read comes without, and goes with its header.
+    let all = moved.iter().filter(|bytes| **bytes >= 128 << 10).count();
+    assert!(all >= 4, "{moved:?}");
+    let none = spliced(&["--nopassthrough", "--nocache", "--direct-io", "--nosplice"]);
+    assert_eq!(none, Some(Vec::new()));
+}
+
 #[test]
 fn null_io_stores_nothing() {
     let arguments = ["-f", "-o", "null_io,fuse_dio"];

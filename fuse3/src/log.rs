@@ -1,11 +1,22 @@
 //! Where the library and libfuse say what they cannot return: the `log` crate, or stderr where the program has set no
 //! logger, so that nothing is lost.
+//!
+//! libfuse logs from wherever it is, and a logger may do anything. So:
+//!
+//! - a thread that may be cancelled (libfuse's workers, while they read a request) cannot be while it logs: wrapper.h;
+//! - in a signal handler that interrupted a logger, which may hold a lock, and in the handler of a fatal signal, which may
+//!   have interrupted malloc(3), libfuse's lines are written to stderr by write(2) and nothing else is called;
+//! - this crate's own handlers, and [`Handle::terminate`](crate::Handle::terminate), which may be called in others, log
+//!   nothing;
+//! - a logger that panics is caught.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
 use std::fmt;
 use std::io::Write;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::Once;
 
 use ::log::Level;
@@ -29,6 +40,7 @@ pub(crate) fn say(level: Level, what: fmt::Arguments<'_>) {
 }
 
 fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
+    let before = LOGGING.replace(true);
     if ::log::max_level() == ::log::LevelFilter::Off {
         // A closed stderr is no reason to fail a request.
         let _ = writeln!(std::io::stderr(), "{target}: {what}");
@@ -37,9 +49,12 @@ fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
         // A logger that panics must not end a session, or unwind into C; there is nowhere left to say so.
         drop(catch_unwind(AssertUnwindSafe(log)));
     }
+    LOGGING.set(before);
 }
 
 thread_local! {
+    /// Whether the thread is in a logger. Without a destructor, so that a signal handler can read it.
+    static LOGGING: Cell<bool> = const { Cell::new(false) };
     /// What libfuse says on this thread, while it is asked why a call failed.
     static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
 }
@@ -62,7 +77,11 @@ pub(crate) fn listen<R>(call: impl FnOnce() -> R) -> (R, String) {
 /// libfuse calls it with cancellation switched off (wrapper.h) and a formatted line.
 extern "C" fn sink(level: c_int, message: *const c_char) {
     // SAFETY: wrapper.h passes its own buffer, which `vsnprintf` has terminated.
-    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
+    let message = unsafe { CStr::from_ptr(message) };
+    if LOGGING.get() || in_fatal_handler() {
+        return write_at_once(message);
+    }
+    let message = message.to_string_lossy();
     let level =
         match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {
             sys::fuse_log_level_FUSE_LOG_WARNING => Level::Warn,
@@ -79,5 +98,36 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
     });
     if !heard.unwrap_or(false) {
         write("libfuse", level, format_args!("{}", message.trim_end()));
+    }
+}
+
+/// Whether this is the handler of a signal that a fault or abort(3) sends, as `fuse_set_fail_signal_handlers()` installs
+/// one. The kernel blocks the signal meanwhile. Who blocks all of them does so on purpose.
+fn in_fatal_handler() -> bool {
+    const FATAL: [c_int; 6] = [
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+    ];
+    // SAFETY: `sigset_t` is integers, for which zero is a value.
+    let mut blocked: libc::sigset_t = unsafe { mem::zeroed() };
+    // SAFETY: `blocked` lives; a null set asks only.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut blocked) };
+    let count = FATAL
+        .iter()
+        // SAFETY: `blocked` lives, and these are signals.
+        .filter(|signal| unsafe { libc::sigismember(&raw const blocked, **signal) } == 1)
+        .count();
+    (1..FATAL.len()).contains(&count)
+}
+
+/// Async-signal-safe.
+fn write_at_once(message: &CStr) {
+    for part in [&b"libfuse: "[..], message.to_bytes()] {
+        // SAFETY: `part` lives, and has as many bytes. If stderr takes none, there is nowhere left to say so.
+        unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
     }
 }

@@ -74,7 +74,8 @@ impl Mounted {
         })
     }
 
-    fn start(
+    /// The same as `new`, with the command changed by `change`, which is also given a directory for the test.
+    pub(crate) fn start(
         example: &str,
         arguments: &[&str],
         deadline: Duration,

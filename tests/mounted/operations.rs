@@ -216,7 +216,7 @@ fn copy_file_range_from_file_to_file() {
 fn lseek_finds_data_and_holes() {
     if let Some((_, mount)) = part(this_test!()) {
         let file = open(&mount, "file");
-        let (hole, size) = (HOLE.cast_signed(), SIZE.cast_signed());
+        let [hole, size] = [HOLE, SIZE].map(|bytes| i64::try_from(bytes).unwrap());
         // SAFETY: the descriptor is open.
         let seek = |to, whence| result(unsafe { libc::lseek(file.as_raw_fd(), to, whence) });
         assert_eq!(seek(5, libc::SEEK_DATA).unwrap(), 5);

@@ -7,7 +7,10 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
-use fuse3::{Capabilities, Errno, Piece, WriteData};
+use fuse3::{
+    Answer, Capabilities, Context, Data, Errno, FileInfo, Filesystem, GlobalLock, Ino, Piece,
+    ReadBuf, WriteData,
+};
 
 use crate::harness::Wire;
 use crate::proto::{self, File as OpenFile, Request};
@@ -211,7 +214,36 @@ fn pieces_of_each_kind() {
     }
 }
 
-/// The lock is released before a file is read, and before `later` is called.
+/// A file system under the global lock, whose reads see whether it is free when they happen.
+struct Locked(Arc<GlobalLock<()>>);
+
+impl Filesystem for Locked {
+    type Lock = Arc<GlobalLock<()>>;
+
+    fn read(
+        &self,
+        _: &mut Context<'_, Self>,
+        _: Ino,
+        _: &FileInfo,
+        _: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        assert!(self.0.stats().holder.is_some());
+        Ok(out.later(|room| {
+            room[0] = u8::from(self.0.try_lock().is_ok());
+            Ok(1)
+        }))
+    }
+}
+
+#[test]
+fn the_lock_is_released_before_it_is_read() {
+    let lock = Arc::new(GlobalLock::new(()));
+    let mut wire = Wire::new(Locked(Arc::clone(&lock)), lock);
+    wire.expect(&read(0, 10), &[1]);
+    wire.end();
+}
+
 #[test]
 fn later() {
     let fs = Transfer::default().read(|out, offset| {
@@ -327,6 +359,9 @@ fn writes_bit_by_bit() {
         let real = Arc::new(file(b""));
         let (target, expected) = (Arc::clone(&real), whole.clone());
         let mut wire = writing(receive, move |mut data| {
+            // The socket's requests are spliced, too.
+            let pipe = receive == Capabilities::SPLICE_READ;
+            assert_eq!(data.as_slice().is_none(), pipe);
             let mut head = [0; 5000];
             assert_eq!(data.len(), expected.len());
             assert_eq!(data.read_into(&mut head)?, head.len());

@@ -181,9 +181,9 @@ fn waiting<L: Style>() {
     let condvar = Condvar::new();
     let lock = L::lock();
     let its = lock.clone();
-    let (locked, has_locked) = event();
     let fs = Probe::<L>::new(move |cx, _| {
-        let (its, locked) = (its.clone(), locked.clone());
+        let its = its.clone();
+        let (locked, has_locked) = event();
         cx.on_interrupt(move || {
             drop(its.enter(fuse3::Operation::Lookup).unwrap());
             locked.send(()).unwrap();
@@ -191,6 +191,8 @@ fn waiting<L: Style>() {
         ready.send(()).unwrap();
         let waited = cx.wait_while(&condvar, None, |_| true);
         assert_eq!(waited, Err(Errno::EINTR));
+        // It is not begun after the answer.
+        L::asleep(cx, || await_from(&has_locked));
         // Nobody is queued any more.
         assert!(!condvar.notify_one());
         Err(Errno::EINTR.into())
@@ -201,7 +203,6 @@ fn waiting<L: Style>() {
     thread::sleep(Duration::from_millis(5));
     wire.send(&proto::interrupt(unique));
     assert_eq!(wire.receive(), proto::error(unique, libc::EINTR));
-    await_from(&has_locked);
     wire.assert_lock_free();
     wire.end();
 }
