@@ -186,8 +186,8 @@ mod tests {
 
     #[test]
     fn unknown_bits_are_kept() {
-        let bits = Capabilities::from_bits_retain(1 << 63 | 1);
-        assert_eq!(bits.bits(), 1 << 63 | 1);
+        let bits = Capabilities::from_bits_retain((1 << 63) | 1);
+        assert_eq!(bits.bits(), (1 << 63) | 1);
         assert_eq!(bits.iter().count(), 2);
     }
 }

@@ -51,7 +51,7 @@ impl IoctlCommand {
     const fn encode<T>(direction: u32, kind: u8, number: u8) -> Self {
         let size = mem::size_of::<T>();
         assert!(size < 1 << 14, "ioctl commands have 14 bits for the size");
-        Self(direction << 30 | (size as u32) << 16 | (kind as u32) << 8 | number as u32)
+        Self((direction << 30) | ((size as u32) << 16) | ((kind as u32) << 8) | number as u32)
     }
 
     /// `_IO`: nothing is copied; the argument is a number.

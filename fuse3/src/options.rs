@@ -124,7 +124,7 @@ pub(crate) fn split(group: &[u8]) -> impl Iterator<Item = OsString> + '_ {
                         after @ ..,
                     ],
                 ) => {
-                    option.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                    option.push(((a - b'0') << 6) | ((b - b'0') << 3) | (c - b'0'));
                     bytes = after;
                 }
                 (b'\\', [plain, after @ ..]) => {

@@ -520,11 +520,15 @@ fn a_blocking_one_lets_the_session_serve_until_it_is_done() {
     });
     until(|| mount.count(Operation::Lookup) == 1);
     let notifier = mount.handle().notifier();
+    let (started, tid) = mpsc::channel();
     let sender = thread::spawn(move || {
+        // SAFETY: no precondition.
+        started.send(unsafe { libc::gettid() }).unwrap();
         let lock = GlobalLock::new(());
         lock.unlocked(|proof| notifier.blocking(proof).inval_entry(Ino::ROOT, "other"))
     });
-    thread::sleep(Duration::from_millis(50));
+    let tid = tid.recv().unwrap();
+    until(|| is_writing(tid));
     mount.handle().terminate();
     // It still answers: nothing of this needs the directory that is locked.
     let asked = mount.causes(Operation::Getattr, || fs::metadata(mount.path()).unwrap());
@@ -534,6 +538,12 @@ fn a_blocking_one_lets_the_session_serve_until_it_is_done() {
     assert_eq!(sent, Err(NotifyError::Errno(Errno::ENOENT)));
     slow.join().unwrap().unwrap();
     mount.ended();
+}
+
+/// The thread is in writev(2), where the kernel makes it wait.
+fn is_writing(tid: i32) -> bool {
+    let call = fs::read_to_string(format!("/proc/self/task/{tid}/syscall"));
+    call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_writev)))
 }
 
 fn threads() -> usize {

@@ -33,7 +33,7 @@ fn negotiate(
 
 /// The 64 flags of a reply.
 fn flags(reply: &InitOut) -> u64 {
-    u64::from(reply.flags2) << 32 | u64::from(reply.flags & !init::INIT_EXT)
+    (u64::from(reply.flags2) << 32) | u64::from(reply.flags & !init::INIT_EXT)
 }
 
 /// Which flag of INIT the kernel is sent for a capability; `None` for what it is not told.

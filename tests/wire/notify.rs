@@ -1,6 +1,7 @@
 //! Notifications: what is sent, to the byte, in both forms, and what is not.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
@@ -11,7 +12,7 @@ use fuse3::{
     Retrieval, Retrieved,
 };
 
-use crate::harness::{DEADLINE, Wire};
+use crate::harness::{DEADLINE, Wire, until};
 use crate::logger::PANIC;
 use crate::probe::{Probe, await_from, enoent};
 use crate::proto::{self, Bytes, InitIn};
@@ -491,7 +492,7 @@ fn many_from_many_threads<L: Style>() {
             let notifier = notifier.clone();
             scope.spawn(move || {
                 for low in 0..500 {
-                    notifier.inval_inode(Ino(high << 32 | low), ..);
+                    notifier.inval_inode(Ino((high << 32) | low), ..);
                 }
                 notifier.flush(DEADLINE).unwrap();
             });
@@ -524,18 +525,29 @@ fn a_panicking_callback<L: Style>() {
     wire.end();
 }
 
+/// The thread is in writev(2), where the kernel makes it wait.
+fn is_writing(tid: i32) -> bool {
+    let call = fs::read_to_string(format!("/proc/self/task/{tid}/syscall"));
+    call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_writev)))
+}
+
 /// The session goes on while a notification is on its way, and then ends.
 #[test]
 fn the_end_waits_for_what_is_on_its_way() {
     let mut wire = Wire::new(Bare::<Concurrent>::new(), Concurrent);
     let stuffed = wire.refuse(true);
     let notifier = wire.handle.notifier();
+    let (started, tid) = mpsc::channel();
     let sender = thread::spawn({
         let notifier = notifier.clone();
-        move || Concurrent.unlocked(|proof| notifier.blocking(proof).inval_attr(Ino(2)))
+        move || {
+            // SAFETY: no precondition.
+            started.send(unsafe { libc::gettid() }).unwrap();
+            Concurrent.unlocked(|proof| notifier.blocking(proof).inval_attr(Ino(2)))
+        }
     });
-    // Wait until it is in the kernel: nothing tells, but that it does not return.
-    thread::sleep(Duration::from_millis(50));
+    let tid = await_from(&tid);
+    until("the notification is on its way", || is_writing(tid));
     wire.handle.terminate();
     let refused = Concurrent.unlocked(|proof| notifier.blocking(proof).inval_attr(Ino(3)));
     assert_eq!(refused, Err(NotifyError::Ended));
