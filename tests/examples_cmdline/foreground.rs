@@ -59,6 +59,12 @@ fn hello_ll_s_attributes() {
         return;
     };
     let mut server = place.serve(place.example(["-f", "mnt"]), &place.mount_point());
+    check_attributes(&place);
+    place.unmount(&place.mount_point());
+    place.ended(&mut server).well();
+}
+
+fn check_attributes(place: &Place) {
     for name in ["mnt", "mnt/hello"] {
         let path = place.path(name);
         let path = c_string(&path);
@@ -102,8 +108,6 @@ fn hello_ll_s_attributes() {
             unsafe { libc::removexattr(path.as_ptr(), c"hello_ll_removexattr_name".as_ptr()) };
         assert_eq!(removed, 0);
     }
-    place.unmount(&place.mount_point());
-    place.ended(&mut server).well();
 }
 
 #[test]
