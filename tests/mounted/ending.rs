@@ -239,7 +239,11 @@ fn handlers_in_flight_are_waited_for_and_answered() {
     assert_eq!(mount.ended().reason, Reason::Terminated);
     let after = mount.returned_after(opened);
     assert!(!after.is_zero(), "run returned before the handler");
-    assert!(after < SOON, "run returned {after:?} after the handler");
+    // One run on a machine that may be busy; `assert_soon` looks at the medians of many.
+    assert!(
+        after < 10 * SOON,
+        "run returned {after:?} after the handler"
+    );
     assert_eq!(reader.join().unwrap().0, 7);
 }
 

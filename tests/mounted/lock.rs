@@ -69,7 +69,7 @@ fn assert_between(took: Duration, least: u64, most: u64) {
 fn handlers_that_released_the_lock_run_together() {
     require_mount!();
     let (mount, most) = slow_reads(30, Duration::from_millis(500), released);
-    assert_between(read_at_once(mount.path(), 6), 500, 900);
+    assert_between(read_at_once(mount.path(), 6), 500, 1_500);
     assert_eq!(most.load(Ordering::SeqCst), 6);
     mount.end();
 }
@@ -78,7 +78,7 @@ fn handlers_that_released_the_lock_run_together() {
 fn handlers_that_hold_the_lock_run_one_by_one() {
     require_mount!();
     let (mount, most) = slow_reads(30, Duration::from_millis(500), held);
-    assert_between(read_at_once(mount.path(), 6), 3000, 3400);
+    assert_between(read_at_once(mount.path(), 6), 3_000, 4_500);
     assert_eq!(most.load(Ordering::SeqCst), 1);
     let end = mount.end();
     assert_eq!(end.lock.stats().waiters, []);
@@ -88,7 +88,7 @@ fn handlers_that_hold_the_lock_run_one_by_one() {
 fn as_many_run_as_there_are_workers() {
     require_mount!();
     let (mount, most) = slow_reads(4, Duration::from_millis(500), released);
-    assert_between(read_at_once(mount.path(), 8), 1000, 1400);
+    assert_between(read_at_once(mount.path(), 8), 1_000, 2_400);
     assert_eq!(most.load(Ordering::SeqCst), 4);
     mount.end();
 }
@@ -97,7 +97,7 @@ fn as_many_run_as_there_are_workers() {
 fn one_worker_runs_one() {
     require_mount!();
     let (mount, most) = slow_reads(1, Duration::from_millis(100), released);
-    assert_between(read_at_once(mount.path(), 5), 500, 900);
+    assert_between(read_at_once(mount.path(), 5), 500, 2_000);
     assert_eq!(most.load(Ordering::SeqCst), 1);
     mount.end();
 }
@@ -119,7 +119,7 @@ fn a_background_thread_that_holds_the_lock_delays_requests() {
         has_it.wait();
         let (took, result) = timed(|| file.metadata());
         result.unwrap();
-        assert_between(took, 390, 700);
+        assert_between(took, 390, 2_000);
     });
     let (took, result) = timed(|| file.metadata());
     result.unwrap();

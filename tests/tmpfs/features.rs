@@ -58,9 +58,12 @@ fn no_space_left() {
         assert_eq!(error.raw_os_error(), Some(libc::ENOSPC));
         assert_eq!(statvfs(root).unwrap().f_bavail, 0);
         drop(file);
-        // The space of a deleted file is there at once, though it is freed in the background.
+        // The space of a deleted file is there once it is closed, though it is freed in the background. The kernel says
+        // that it is closed after close(2) has returned.
         for _ in 0..20 {
             fs::remove_file(&path).unwrap();
+            let there = || statvfs(root).unwrap().f_bavail == 2048;
+            assert!(within(Duration::from_secs(30), there));
             fs::write(&path, vec![2; 8 << 20]).unwrap();
         }
     });
