@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use mount::{Mounted, NOBODY, is_root, within};
@@ -399,12 +400,20 @@ fn spliced(options: &[&str]) -> Option<Vec<u64>> {
 #[test]
 fn data_are_spliced_but_with_nosplice() {
     // Past the page cache, so that there is one request for each.
-    let Some(moved) = spliced(&["--nopassthrough", "--nocache", "--direct-io"]) else {
-        return;
-    };
-    // The write comes with its header, and goes without; the read comes without, and goes with its header.
-    let all = moved.iter().filter(|bytes| **bytes >= 128 << 10).count();
-    assert!(all >= 4, "{moved:?}");
+    let mut tries = 0..20;
+    loop {
+        let Some(moved) = spliced(&["--nopassthrough", "--nocache", "--direct-io"]) else {
+            return;
+        };
+        // The write comes with its header, and goes without; the read comes without, and goes with its header.
+        let all = moved.iter().filter(|bytes| **bytes >= 128 << 10).count();
+        if all >= 4 {
+            break;
+        }
+        // Others' pipes may leave too little of what a user's may have together (pipe(7), `pipe-user-pages-soft`).
+        assert!(tries.next().is_some(), "{moved:?}");
+        thread::sleep(Duration::from_millis(100));
+    }
     let none = spliced(&["--nopassthrough", "--nocache", "--direct-io", "--nosplice"]);
     assert_eq!(none, Some(Vec::new()));
 }

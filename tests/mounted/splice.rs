@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
 
 use fuse3::Capabilities;
 
@@ -49,11 +51,23 @@ fn there_and_back(wants: Capabilities) -> usize {
     pipes
 }
 
+/// A write comes in a pipe, when a pipe that is large enough can be had: how many pages the pipes of a user have together is
+/// limited (pipe(7), `pipe-user-pages-soft`), so that others' pipes may have to be gone first.
+fn write_comes_in_a_pipe(wants: Capabilities) -> bool {
+    (0..50).any(|_| {
+        let came = there_and_back(wants) == 1;
+        if !came {
+            thread::sleep(Duration::from_millis(100));
+        }
+        came
+    })
+}
+
 #[test]
 fn spliced_data_are_the_same() {
     require_mount!();
-    assert_eq!(there_and_back(SPLICE), 1);
-    assert_eq!(there_and_back(Capabilities::SPLICE_READ), 1);
+    assert!(write_comes_in_a_pipe(SPLICE));
+    assert!(write_comes_in_a_pipe(Capabilities::SPLICE_READ));
     assert_eq!(there_and_back(Capabilities::SPLICE_WRITE), 0);
     assert_eq!(there_and_back(Capabilities::empty()), 0);
 }
@@ -91,7 +105,7 @@ fn spliced(name: &str, test: impl FnOnce()) -> Option<Vec<u64>> {
 fn strace_shows_splice() {
     require_mount!();
     let Some(moved) = spliced(this_test!(), || {
-        assert_eq!(there_and_back(SPLICE), 1);
+        assert!(write_comes_in_a_pipe(SPLICE));
     }) else {
         return;
     };
