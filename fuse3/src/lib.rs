@@ -120,6 +120,7 @@ mod statx;
 mod support;
 mod table;
 mod wake;
+mod work;
 mod writedata;
 mod xattr;
 
@@ -168,5 +169,6 @@ pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;
