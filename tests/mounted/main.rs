@@ -19,6 +19,7 @@ mod notify;
 mod operations;
 mod panics;
 mod passthrough;
+mod patient;
 mod probe;
 mod real;
 mod signals;
