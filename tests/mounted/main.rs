@@ -25,3 +25,4 @@ mod real;
 mod signals;
 mod splice;
 mod tools;
+mod workers;
