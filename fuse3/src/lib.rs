@@ -117,6 +117,8 @@ mod stats;
 mod statx;
 mod support;
 mod table;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod wake;
 mod writedata;
 mod xattr;
@@ -164,5 +166,7 @@ pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+#[cfg(feature = "tokio")]
+pub use tasks::{Local, LocalError, LocalState, unblock};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;

@@ -91,7 +91,8 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, inside of an
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
     pub fn run(self) -> io::Result<End<F>> {
         if self.core.lock.is_held() {
             crate::log::error!(
@@ -99,6 +100,7 @@ impl<F: Filesystem> Session<F> {
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
+        self.core.start()?;
         let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
@@ -111,7 +113,11 @@ impl<F: Filesystem> Session<F> {
             .then(|| Handling::of(control))
             .transpose();
         self.core.notifications.running();
-        let result = handling.map(|_handling| self.serve());
+        let result = handling.map(|_handling| {
+            let result = self.serve();
+            self.core.finish_tasks();
+            result
+        });
         control.close();
         drop(wake);
         self.finish(result?)
@@ -177,6 +183,7 @@ impl<F: Filesystem> Session<F> {
             unsafe { sys::fuse_session_unmount(session) };
         }
         self.core.destroy();
+        self.core.stop();
     }
 }
 

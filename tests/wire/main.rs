@@ -27,5 +27,6 @@ mod proto;
 mod ranges;
 mod recorder;
 mod session;
+mod tasks;
 mod transfer;
 mod xattrs;
