@@ -15,6 +15,7 @@ mod filelocks;
 mod files;
 mod harness;
 mod interrupts;
+mod local;
 mod locker;
 mod locking;
 mod logger;
