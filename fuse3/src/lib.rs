@@ -8,6 +8,8 @@
 //!   [`yield_`](Locked::yield_) hands it to who waits.
 //! - **concurrent style**, [`Concurrent`]: no lock, handlers run in parallel.
 //! - **deferred**, with either: [`Context::defer`] takes the answer away, to be given later from any thread.
+//! - **async**, with the feature `tokio`: `Context::spawn` answers by a future, which an interrupt drops. `Local`, in place of
+//!   a lock, is pyfuse3's style: one thread for all futures, whose state needs no lock.
 //!
 //! # The phases of a session
 //!

@@ -24,4 +24,5 @@ mod probe;
 mod real;
 mod signals;
 mod splice;
+mod tasks;
 mod tools;

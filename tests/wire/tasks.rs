@@ -25,7 +25,7 @@ in_both_styles! {
     answers_of_every_kind many_at_once interrupted interrupted_before_it_runs interrupts_meet_answers
     a_panic_answers_eio a_panic_ends_the_session a_panic_where_nobody_looks an_answer_that_is_not_taken
     at_the_limit_others_get_the_lock interrupted_at_the_limit no_more_than_the_limit
-    the_end_waits the_end_is_impatient left_behind the_runtime_ends_with_the_session the_users_runtime
+    the_end_waits the_end_is_impatient the_end_at_the_limit left_behind the_runtime_ends_with_the_session the_users_runtime
     the_users_runtime_ends in_the_background blocking_work
 }
 
@@ -435,6 +435,30 @@ fn the_end_is_impatient<L: Style>() {
     Arc::into_inner(end.fs).unwrap();
 }
 
+/// Handlers that wait for others' futures to end are waited for, too: they do not.
+fn the_end_at_the_limit<L: Style>() {
+    let (fs, begins, drops) = waiting_for_ever::<L>();
+    let mut wire = Wire::with(fs, L::lock(), |builder| {
+        builder
+            .max_tasks(1)
+            .task_patience(Duration::from_millis(30))
+    });
+    let mut expected = [(); 3].map(|()| {
+        let unique = wire.send(&proto::lookup(1, b"name"));
+        proto::error(unique, libc::ECONNABORTED)
+    });
+    let handle = wire.handle.clone();
+    until("all are with handlers", || handle.stats().total() == 4);
+    await_from(&begins);
+    wire.handle.terminate();
+    let mut received = [(); 3].map(|()| wire.receive());
+    received.sort();
+    expected.sort();
+    assert_eq!(received, expected);
+    wire.wait().unwrap();
+    assert_eq!(drops.try_iter().count(), 3);
+}
+
 /// A future that blocks its thread cannot be dropped. The session ends without it.
 fn left_behind<L: Style>() {
     let (begun, begins) = mpsc::channel();
@@ -668,6 +692,32 @@ fn a_read_answers_owned_data() {
     asked.notify_one();
     assert_eq!(wire.receive(), proto::reply(unique, b"from 5"));
     wire.end();
+}
+
+/// It is refused as in the handler, where it is noticed: the kernel waits for this very lookup.
+#[test]
+fn a_notification_that_would_wait_for_its_own_request() {
+    if cfg!(not(debug_assertions)) {
+        return;
+    }
+    let notifier = Arc::new(Mutex::new(None::<fuse3::Notifier>));
+    let its = Arc::clone(&notifier);
+    let fs = Probe::<Concurrent>::new(move |cx, _| {
+        let notifier = its.lock().clone().unwrap();
+        cx.spawn(move |_| async move {
+            yield_now().await;
+            let send =
+                || Concurrent.unlocked(|it| notifier.blocking(it).inval_entry(Ino(1), "name"));
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(send)).unwrap_err();
+            let text = panic.downcast_ref::<String>().unwrap();
+            assert!(text.contains("waits for that lookup"), "{text}");
+            enoent()
+        })
+    });
+    let mut wire = Wire::new(fs, Concurrent);
+    *notifier.lock() = Some(wire.handle.notifier());
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    assert_eq!(wire.end().stats.panics, 0);
 }
 
 /// It would block the one thread that its futures need.

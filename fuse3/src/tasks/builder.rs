@@ -43,6 +43,8 @@ impl<F: Filesystem> Builder<F> {
     /// one for each thread that waits for an answer, and those in the
     /// [background](crate::Connection::set_max_background).
     ///
+    /// When the session ends, those that wait are let in.
+    ///
     /// pyfuse3's `min_tasks` has no equivalent: there is nothing to keep ready. Workers stay unless
     /// [`max_idle_workers`](Self::max_idle_workers) says otherwise.
     pub fn max_tasks(mut self, tasks: impl Into<Option<usize>>) -> Self {

@@ -121,11 +121,20 @@ impl Tasks {
 
     /// Gives a future its place.
     pub(crate) fn enter(self: &Arc<Self>) -> Room {
+        self.enter_if(|in_flight| self.settings.most.is_none_or(|most| in_flight < most))
+    }
+
+    /// The same, without a limit: at the end.
+    pub(crate) fn enter_beyond(self: &Arc<Self>) -> Room {
+        self.enter_if(|_| true)
+    }
+
+    fn enter_if(self: &Arc<Self>, has_room: impl FnOnce(usize) -> bool) -> Room {
         let mut state = self.state.lock();
         if state.closed {
             return Room::Closed;
         }
-        if (self.settings.most).is_some_and(|most| state.in_flight.len() >= most) {
+        if !has_room(state.in_flight.len()) {
             return Room::Full;
         }
         state.last += 1;

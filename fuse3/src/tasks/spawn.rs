@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::answer::Payload;
 use crate::core::Core;
@@ -123,10 +124,16 @@ impl<'a, F: Filesystem> Context<'a, F> {
 
     /// A place for a future, waited for at the limit.
     fn place(&mut self) -> Result<Place, Errno> {
-        let tasks = &self.session_core().tasks;
+        let core = self.session_core();
+        let tasks = &core.tasks;
         let mut room = tasks.enter();
-        if let Room::Full = room {
-            self.wait_while(&tasks.room, None, |_| {
+        while let Room::Full = room {
+            if core.control.is_over() {
+                // The end waits for this handler, and has patience with futures only.
+                room = tasks.enter_beyond();
+                break;
+            }
+            self.wait_while(&tasks.room, Some(LOOK), |_| {
                 room = tasks.enter();
                 matches!(room, Room::Full)
             })?;
@@ -177,6 +184,10 @@ impl<F: Filesystem<Lock = Local<S>>, S: 'static> Context<'_, F> {
         Err(deferred.into())
     }
 }
+
+/// How often a handler at the limit looks whether the session ends, which nobody can tell it: a signal handler does not
+/// wake threads.
+const LOOK: Duration = Duration::from_millis(20);
 
 const LIVES: &str = "a session lives while its handlers run";
 
