@@ -75,7 +75,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     }
 
     /// The session; `None` in a test of a handler.
-    pub(crate) fn core(&self) -> Option<&Core<F>> {
+    pub(crate) fn core(&self) -> Option<&'a Core<F>> {
         self.core
     }
 

@@ -8,6 +8,8 @@
 //!   [`yield_`](Locked::yield_) hands it to who waits.
 //! - **concurrent style**, [`Concurrent`]: no lock, handlers run in parallel.
 //! - **deferred**, with either: [`Context::defer`] takes the answer away, to be given later from any thread.
+//! - **async**, with the feature `tokio`: `Context::spawn` answers by a future, which an interrupt drops. `Local`, in place of
+//!   a lock, is pyfuse3's style: one thread for all futures, whose state needs no lock.
 //!
 //! # The phases of a session
 //!
@@ -120,6 +122,8 @@ mod stats;
 mod statx;
 mod support;
 mod table;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod wake;
 mod work;
 mod writedata;
@@ -170,6 +174,8 @@ pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+#[cfg(feature = "tokio")]
+pub use tasks::{Local, LocalError, LocalState, unblock};
 pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;

@@ -25,5 +25,6 @@ mod probe;
 mod real;
 mod signals;
 mod splice;
+mod tasks;
 mod tools;
 mod workers;
