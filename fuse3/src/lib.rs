@@ -60,6 +60,7 @@
 //! # Guides
 //!
 //! - [`guide::global_lock`]: what the lock promises, which of its rules are types, and which are left to you.
+//! - [`guide::porting_from_llfuse`]: a small file system before and after, handler by handler.
 //! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
 //! - [`guide::errors`]: what the client sees for each mistake.
