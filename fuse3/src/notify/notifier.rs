@@ -183,7 +183,7 @@ impl Notifier {
     /// turn, so that this wants the proof that the thread does not hold it: [`Unlocked`](crate::Unlocked) inside
     /// [`Locked::released`](crate::Locked::released) and [`GlobalLock::unlocked`](crate::GlobalLock::unlocked);
     /// [`NoLock`](crate::NoLock), where there is no lock, inside [`NoLock::released`](crate::NoLock::released) and
-    /// [`Concurrent::unlocked`](crate::Concurrent::unlocked).
+    /// [`Concurrent::unlocked`](crate::Concurrent::unlocked); in a handler without a lock the context itself.
     pub fn blocking<'n>(&'n self, proof: &'n mut impl NotHolding) -> Blocking<'n> {
         Blocking::new(&self.hub, proof)
     }
