@@ -1,6 +1,7 @@
-//! System calls that std does not have.
+//! System calls that std does not have, and what tests ask of them.
 
 use std::ffi::{CString, c_int};
+use std::fs;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +23,16 @@ fn done(result: c_int) -> io::Result<()> {
 /// The errno of a call that has to fail.
 pub(crate) fn errno<T>(result: io::Result<T>) -> c_int {
     result.err().expect("it succeeded").raw_os_error().unwrap()
+}
+
+/// The names in a directory, sorted.
+pub(crate) fn list(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
 }
 
 pub(crate) fn mknod(path: &Path, mode: u32) -> io::Result<()> {

@@ -38,16 +38,6 @@ fn all(root: &Path) {
     rename(root);
 }
 
-/// The names in a directory, sorted.
-pub(crate) fn list(directory: &Path) -> Vec<String> {
-    let names = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> = names
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 fn write(root: &Path) {
     let source = std::env::current_exe().unwrap();
     let copy = root.join("copy");
