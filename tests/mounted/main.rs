@@ -23,4 +23,5 @@ mod probe;
 mod real;
 mod signals;
 mod splice;
+mod timeouts;
 mod tools;

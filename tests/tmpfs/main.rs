@@ -1,6 +1,7 @@
 //! The tmpfs example, through the kernel.
 
 #[path = "../common/calls.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
 mod ending;
 mod features;
