@@ -15,9 +15,9 @@ pub(crate) const TROUBLE: c_int = -2;
 ///
 /// # Invariants
 ///
-/// While `session` is not null it points to a session that has not been destroyed and whose descriptor is open. [`close`]
-/// makes it null and waits until nobody uses what it pointed to. Nothing here blocks or allocates, so that it is safe in a
-/// signal handler.
+/// While `session` is not null it points to a session that has not been destroyed; it need not be mounted yet. [`close`]
+/// makes it null and waits until nobody uses what it pointed to. Nothing else here blocks, and nothing allocates, so that it
+/// is safe in a signal handler.
 ///
 /// [`close`]: Control::close
 #[derive(Debug)]

@@ -89,10 +89,12 @@ mod file;
 mod filelock;
 mod filesystem;
 mod flags;
+pub mod guide;
 mod handle;
 mod ino;
 mod interrupt;
 mod ioctl;
+mod keyed;
 mod lock;
 mod locking;
 mod log;
@@ -106,6 +108,7 @@ mod options;
 mod piece;
 mod pipe;
 mod poll;
+mod proof;
 mod range;
 mod readbuf;
 mod request;
@@ -118,6 +121,7 @@ mod statx;
 mod support;
 mod table;
 mod wake;
+mod work;
 mod writedata;
 mod xattr;
 
@@ -142,18 +146,20 @@ pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
 pub use ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
     SubLock, Tid, Unlocked, Woken, sync,
 };
 pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
-pub use notify::{Blocking, NotHolding, Notification, Notifier, NotifyError, Retrieval, Retrieved};
+pub use notify::{Blocking, Notification, Notifier, NotifyError, Retrieval, Retrieved};
 pub use opened::Opened;
 pub use operation::Operation;
 pub use options::OptionError;
 pub use piece::{FileSource, Piece, SharedBytes};
 pub use poll::{PollEvents, PollHandle};
+pub use proof::NotHolding;
 pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
@@ -164,5 +170,6 @@ pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;

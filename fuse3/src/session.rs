@@ -1,4 +1,4 @@
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
@@ -10,7 +10,7 @@ use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Core, Live, Trouble};
 use crate::signals::Handling;
 use crate::wake::Wake;
-use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, sys};
+use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, log, sys};
 
 /// The loop's result when the connection ended while a request was being read.
 const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
@@ -22,6 +22,8 @@ pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
+    /// From before the mount until it is unmounted, if asked for.
+    handling: Option<Handling>,
 }
 
 impl<F: Filesystem> Session<F> {
@@ -30,14 +32,40 @@ impl<F: Filesystem> Session<F> {
         Builder::new(fs, lock)
     }
 
-    pub(crate) fn new(live: Arc<Live<F>>, core: Arc<Core<F>>, settings: Settings) -> Self {
-        core.control.open(live.session());
-        live.open_notifications(&core);
-        Self {
+    /// From now on signals end it, if asked for. It is not mounted yet.
+    pub(crate) fn new(
+        live: Arc<Live<F>>,
+        core: Arc<Core<F>>,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let mut session = Self {
             live,
             core,
             settings,
+            handling: None,
+        };
+        let control = &session.core.control;
+        control.open(session.live.session());
+        if settings.handle_signals {
+            session.handling = Some(Handling::of(control)?);
         }
+        Ok(session)
+    }
+
+    /// `fuse_session_mount()`, once. The error is what libfuse said.
+    pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
+        let mount =
+            || unsafe { sys::fuse_session_mount(self.live.session(), mount_point.as_ptr()) };
+        match log::listen(mount) {
+            (0, _) => {}
+            (_, said) if said.is_empty() => {
+                return Err("fusermount3 said why on stderr".to_owned());
+            }
+            (_, said) => return Err(said),
+        }
+        self.live.open_notifications(&self.core);
+        Ok(())
     }
 
     /// A handle on the session, to end it and to ask what it does, from anywhere.
@@ -64,6 +92,9 @@ impl<F: Filesystem> Session<F> {
     /// ends at once, and such errors are lost.) Afterwards standard input, output and error are /dev/null: set a logger
     /// before, if the file system has something to say.
     ///
+    /// A signal that the session [handles](Builder::handle_signals) and that comes to the process in the foreground, which
+    /// has the terminal, is passed on to the one in the background.
+    ///
     /// Start threads after it.
     ///
     /// # Errors
@@ -71,7 +102,8 @@ impl<F: Filesystem> Session<F> {
     /// Of the system; and when the process has more than one thread, since the others would be gone.
     pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
         if !foreground {
-            let waiting = daemon::fork()?;
+            let control = &self.core.control;
+            let waiting = daemon::fork(|| control.reason())?;
             self.core.release_when_begun(waiting);
         }
         std::env::set_current_dir("/")?;
@@ -105,16 +137,11 @@ impl<F: Filesystem> Session<F> {
             // SAFETY: `control.close()` comes before `wake` is dropped.
             unsafe { control.open_wake(wake) };
         }
-        let handling = self
-            .settings
-            .handle_signals
-            .then(|| Handling::of(control))
-            .transpose();
         self.core.notifications.running();
-        let result = handling.map(|_handling| self.serve());
+        let result = self.serve();
         control.close();
         drop(wake);
-        self.finish(result?)
+        self.finish(result)
     }
 
     fn serve(&self) -> c_int {
@@ -141,7 +168,7 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// Unmounts, and gives back what there is.
-    fn finish(self, result: c_int) -> io::Result<End<F>> {
+    fn finish(mut self, result: c_int) -> io::Result<End<F>> {
         self.end();
         let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
@@ -167,7 +194,7 @@ impl<F: Filesystem> Session<F> {
 
     /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
     /// nothing.
-    fn end(&self) {
+    fn end(&mut self) {
         let session = self.live.session();
         self.live.close(&self.core);
         if self.settings.keep_mounted {
@@ -176,6 +203,8 @@ impl<F: Filesystem> Session<F> {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
+        // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
+        self.handling = None;
         self.core.destroy();
     }
 }
@@ -186,6 +215,10 @@ impl<F: Filesystem> Session<F> {
 fn disconnect(session: *mut sys::fuse_session) {
     // SAFETY: the caller's session lives.
     let fd = unsafe { sys::fuse_session_fd(session) };
+    if fd == -1 {
+        // It was not mounted.
+        return;
+    }
     let null = std::fs::OpenOptions::new()
         .read(true)
         .write(true)

@@ -4,6 +4,7 @@
 //! process, signals above all, runs in a process of its own (`child`). Without the right to mount the tests say so on
 //! stderr, loudly, and do nothing.
 
+mod answers;
 mod child;
 mod client;
 mod deferring;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::hub::Hub;
 use super::retrieve::Retrieved;
-use super::{Blocking, NotHolding, Notification, NotifyError, Retrieval};
-use crate::Ino;
+use super::{Blocking, Notification, NotifyError, Retrieval};
+use crate::{Ino, NotHolding};
 
 /// `fuse_lowlevel_notify_*`, queued: tells the kernel that what it has cached is out of date, or what it may cache.
 ///
