@@ -26,5 +26,6 @@ mod real;
 mod signals;
 mod splice;
 mod tasks;
+mod timeouts;
 mod tools;
 mod workers;
