@@ -92,6 +92,14 @@ impl Control {
         }
     }
 
+    /// After [`close`](Control::close): from now on, `session` can be told to end once more.
+    pub(crate) fn reopen(&self, session: *mut sys::fuse_session) {
+        self.reason.store(0, Ordering::SeqCst);
+        // SAFETY: the caller's session lives, and nobody else is told of it now. Before 3.18 libfuse has done so itself.
+        unsafe { sys::fuse_session_reset(session) };
+        self.open(session);
+    }
+
     /// The first reason that was given, 0 for none.
     pub(crate) fn reason(&self) -> c_int {
         self.reason.load(Ordering::SeqCst)

@@ -65,6 +65,12 @@ impl Hub {
         self.queue.running(self);
     }
 
+    /// Has the kernel send once more what it has sent and got no answer for.
+    pub(crate) fn resend(&self) {
+        // Where the kernel cannot, it was not needed, but for a moment that hardly ever comes (`Session::serve`).
+        let _ = self.link.send(&Notification::Resend, 0);
+    }
+
     /// `init` has returned.
     pub(crate) fn ready(self: &Arc<Self>, minor: u32) {
         self.link.ready(minor);
