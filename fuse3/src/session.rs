@@ -112,9 +112,10 @@ impl<F: Filesystem> Session<F> {
     ///
     /// Over io_uring, whose queues libfuse takes down with the loop, there is no next time: the session ends as with `run`.
     ///
-    /// libfuse cancels its workers in read(2), and with the C library before glibc 2.41 one that has just read a request
-    /// may lose it. Where there is a way to have it once more (Linux 6.9), and no answer is deferred, which would then be
-    /// asked for twice, the next `serve` begins with `FUSE_NOTIFY_RESEND`.
+    /// libfuse cancels its workers in read(2), and with glibc before 2.41 one that has just read a request may lose it. So
+    /// the next `serve` begins with `FUSE_NOTIFY_RESEND`, which Linux has from 6.9 on: the kernel sends once more what has
+    /// not been answered. It does not while an answer is deferred, or a backing file open, since such requests would then be
+    /// handled twice; and with older kernels the client of a request that was lost waits until the file system is unmounted.
     ///
     /// ```no_run
     /// # use fuse3::{End, Filesystem, Served, Session};

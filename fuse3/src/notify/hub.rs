@@ -67,8 +67,7 @@ impl Hub {
 
     /// Has the kernel send once more what it has sent and got no answer for.
     pub(crate) fn resend(&self) {
-        // Where the kernel cannot, it was not needed, but for a moment that hardly ever comes (`Session::serve`).
-        let _ = self.link.send(&Notification::Resend, 0);
+        self.link.resend();
     }
 
     /// `init` has returned.
