@@ -184,10 +184,15 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
-    /// While the session runs, SIGINT, SIGTERM and SIGHUP end it, and [`End`](crate::End) says which it was.
+    /// `fuse_set_signal_handlers()`: SIGINT, SIGTERM and SIGHUP end the session, and [`End`](crate::End) says which it was.
     ///
-    /// Of all sessions of the process that handle signals. Afterwards the handlers from before are installed again. Signals
-    /// that are ignored stay ignored, and no other signal is touched. Off unless set.
+    /// From before it is mounted until it is unmounted, so that no signal leaves a dead mount: after one that comes before
+    /// [`Session::run`], `run` returns at once. A signal ends all sessions of the process that handle signals. With the last
+    /// of them, dropped or run, the handlers from before are installed again. Signals that are ignored stay ignored, and no
+    /// other signal is touched. Off unless set.
+    ///
+    /// A process that forks after [`mount`](Self::mount) and leaves the session to its child still has the handlers, as
+    /// after `fuse_set_signal_handlers()`; [`Session::daemonize`] sees to that.
     pub fn handle_signals(mut self, handle_signals: bool) -> Self {
         self.settings.handle_signals = handle_signals;
         self
@@ -266,21 +271,14 @@ impl<F: Filesystem> Builder<F> {
         let session = new_session(arguments, &core)?;
         // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
         let live = unsafe { Live::new(session, Arc::clone(&core)) };
-        // SAFETY: the session was just made, and `mount_point` lives; libfuse copies it.
-        let mounted = || unsafe { sys::fuse_session_mount(session.as_ptr(), mount_point.as_ptr()) };
-        let (result, said) = log::listen(mounted);
-        if result != 0 {
-            let said = if said.is_empty() {
-                "fusermount3 said why on stderr".to_owned()
-            } else {
-                said
-            };
-            return Err(MountError::Failed(path.to_owned(), said));
-        }
         let mut settings = self.settings;
         // There is nothing to unmount then, so that libfuse would not end the connection either.
         settings.keep_mounted |= mount::descriptor(path).is_some();
-        Ok(Session::new(live, core, settings))
+        let session = Session::new(live, core, settings).map_err(MountError::Signals)?;
+        session
+            .mount(&mount_point)
+            .map_err(|said| MountError::Failed(path.to_owned(), said))?;
+        Ok(session)
     }
 }
 

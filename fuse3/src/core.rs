@@ -168,7 +168,9 @@ impl<F: Filesystem> Core<F> {
             Err(error) => Err(io::Error::other(error)),
         });
         match result {
-            Some(Ok(())) => self.release(),
+            // One that is to end as soon as it begins is not taken for mounted.
+            Some(Ok(())) if self.control.reason() == 0 => self.release(),
+            Some(Ok(())) => {}
             Some(Err(error)) => {
                 crate::log::error!("init failed: {error}");
                 self.trouble(Trouble::Init(error));

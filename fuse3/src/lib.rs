@@ -92,6 +92,7 @@ mod file;
 mod filelock;
 mod filesystem;
 mod flags;
+pub mod guide;
 mod handle;
 mod ino;
 mod interrupt;

@@ -1,4 +1,4 @@
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
 use std::panic::resume_unwind;
@@ -12,7 +12,7 @@ use crate::signals::Handling;
 use crate::wake::Wake;
 use crate::{
     Agreement, Builder, Capabilities, Filesystem, Handle, Locking, Served, SessionStats, Stopped,
-    daemon, sys,
+    daemon, log, sys,
 };
 
 /// The loop's result when the connection ended while a request was being read.
@@ -27,6 +27,8 @@ pub struct Session<F: Filesystem> {
     settings: Settings,
     /// The loop has run before.
     again: bool,
+    /// From before the mount until it is unmounted, if asked for.
+    handling: Option<Handling>,
 }
 
 impl<F: Filesystem> Session<F> {
@@ -35,15 +37,41 @@ impl<F: Filesystem> Session<F> {
         Builder::new(fs, lock)
     }
 
-    pub(crate) fn new(live: Arc<Live<F>>, core: Arc<Core<F>>, settings: Settings) -> Self {
-        core.control.open(live.session());
-        live.open_notifications(&core);
-        Self {
+    /// From now on signals end it, if asked for. It is not mounted yet.
+    pub(crate) fn new(
+        live: Arc<Live<F>>,
+        core: Arc<Core<F>>,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let mut session = Self {
             live,
             core,
             settings,
             again: false,
+            handling: None,
+        };
+        let control = &session.core.control;
+        control.open(session.live.session());
+        if settings.handle_signals {
+            session.handling = Some(Handling::of(control)?);
         }
+        Ok(session)
+    }
+
+    /// `fuse_session_mount()`, once. The error is what libfuse said.
+    pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
+        let mount =
+            || unsafe { sys::fuse_session_mount(self.live.session(), mount_point.as_ptr()) };
+        match log::listen(mount) {
+            (0, _) => {}
+            (_, said) if said.is_empty() => {
+                return Err("fusermount3 said why on stderr".to_owned());
+            }
+            (_, said) => return Err(said),
+        }
+        self.live.open_notifications(&self.core);
+        Ok(())
     }
 
     /// A handle on the session, to end it and to ask what it does, from anywhere.
@@ -71,6 +99,9 @@ impl<F: Filesystem> Session<F> {
     /// ends at once, and such errors are lost.) Afterwards standard input, output and error are /dev/null: set a logger
     /// before, if the file system has something to say.
     ///
+    /// A signal that the session [handles](Builder::handle_signals) and that comes to the process in the foreground, which
+    /// has the terminal, is passed on to the one in the background.
+    ///
     /// Start threads after it.
     ///
     /// # Errors
@@ -78,7 +109,8 @@ impl<F: Filesystem> Session<F> {
     /// Of the system; and when the process has more than one thread, since the others would be gone.
     pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
         if !foreground {
-            let waiting = daemon::fork()?;
+            let control = &self.core.control;
+            let waiting = daemon::fork(|| control.reason())?;
             self.core.release_when_begun(waiting);
         }
         std::env::set_current_dir("/")?;
@@ -152,7 +184,7 @@ impl<F: Filesystem> Session<F> {
         if !self.again || self.core.is_in_trouble() {
             return self.finish(result).map(Served::Ended);
         }
-        self.core.control.reopen(self.live.session());
+        self.core.control.again();
         Ok(Served::Stopped(Stopped {
             session: self,
             reason,
@@ -166,7 +198,7 @@ impl<F: Filesystem> Session<F> {
     /// # Panics
     ///
     /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
-    pub fn close(self) -> End<F> {
+    pub fn close(mut self) -> End<F> {
         self.end();
         let trouble = self.core.take_trouble();
         let end = self.given_back(Reason::Closed);
@@ -194,29 +226,24 @@ impl<F: Filesystem> Session<F> {
         let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
-            // SAFETY: `control.close()` comes before `wake` is dropped.
+            // SAFETY: `control.close_wake()` comes before `wake` is dropped.
             unsafe { control.open_wake(wake) };
         }
-        let handling = self
-            .settings
-            .handle_signals
-            .then(|| Handling::of(control))
-            .transpose();
         self.core.notifications.running();
         // Every deferred answer has a share of `live`.
         if self.again && Arc::strong_count(&self.live) == 1 {
             self.core.notifications.resend();
         }
-        let result = handling.map(|_handling| self.run_loop());
+        let result = self.run_loop();
         let agreement = control.agreement();
         let over_io_uring = |agreement: Agreement| {
             let granted = agreement.granted;
             granted.contains(Capabilities::OVER_IO_URING)
         };
-        control.close();
+        control.close_wake();
         drop(wake);
         self.again = !agreement.is_some_and(over_io_uring);
-        result
+        Ok(result)
     }
 
     fn run_loop(&self) -> c_int {
@@ -275,7 +302,7 @@ impl<F: Filesystem> Session<F> {
 
     /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
     /// nothing.
-    fn end(&self) {
+    fn end(&mut self) {
         let session = self.live.session();
         self.live.close(&self.core);
         if self.settings.keep_mounted {
@@ -284,6 +311,8 @@ impl<F: Filesystem> Session<F> {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
+        // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
+        self.handling = None;
         self.core.destroy();
     }
 }
@@ -294,6 +323,10 @@ impl<F: Filesystem> Session<F> {
 fn disconnect(session: *mut sys::fuse_session) {
     // SAFETY: the caller's session lives.
     let fd = unsafe { sys::fuse_session_fd(session) };
+    if fd == -1 {
+        // It was not mounted.
+        return;
+    }
     let null = std::fs::OpenOptions::new()
         .read(true)
         .write(true)

@@ -15,8 +15,9 @@ use fuse3::{
 
 use crate::child::{self, this_test};
 use crate::deferring::Deferring;
-use crate::fixture::{TempDir, Watchdog, force_unmount, is_mounted, require_mount, until};
+use crate::fixture::{TempDir, Watchdog, force_unmount, is_mounted, require_mount, skip, until};
 use crate::probe::Probe;
+use crate::signals;
 
 /// A session that is stopped, and what has been called.
 struct Counted {
@@ -70,9 +71,20 @@ fn errno(result: io::Result<impl Sized>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
+/// The first two numbers of its release.
+fn linux() -> [u32; 2] {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    [0, 1].map(|_| numbers.next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn a_hundred_times_while_clients_ask() {
     require_mount!();
+    if linux() < [6, 9] {
+        // A request that a stopped worker has read may be lost then, INIT too.
+        return skip(this_test!(), "this Linux has no FUSE_NOTIFY_RESEND");
+    }
     let (probe, counted) = counted();
     let dir = TempDir::new();
     let session = probe.builder().mount(dir.path()).unwrap();
@@ -133,8 +145,7 @@ fn after_a_signal() {
         for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
             let serving = serve(session);
             fs::metadata(dir.path().join("file")).unwrap();
-            // SAFETY: no memory is involved.
-            assert_eq!(unsafe { libc::kill(libc::getpid(), signal) }, 0);
+            signals::raise(signal);
             let stopped = serving.join().unwrap();
             assert_eq!(stopped.reason(), Reason::Signal(signal));
             assert!(stopped.is_signal(signal));

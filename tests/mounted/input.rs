@@ -22,7 +22,7 @@ use fuse3::{
 
 use crate::child::{self, this_test};
 use crate::fixture::{
-    Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, mounts_on, require_mount,
+    Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, mounts_on, require_mount, skip,
 };
 use crate::probe::Probe;
 
@@ -83,12 +83,6 @@ fn shown(path: &Path) -> (String, String) {
         field.replace(r"\134", r"\")
     });
     (fields.next().unwrap(), fields.next().unwrap())
-}
-
-fn skip(test: &str, why: &str) {
-    // As in `can_mount`.
-    let line = format!("******** SKIPPED: {test}: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 // The mount point.
