@@ -32,6 +32,8 @@ pub(crate) struct Core<F: Filesystem> {
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
     begun: AtomicBool,
+    /// `init` has succeeded.
+    initialised: AtomicBool,
     destroyed: AtomicBool,
     live: OnceLock<Weak<Live<F>>>,
     /// The process that went on in the foreground, until the session has begun.
@@ -70,6 +72,7 @@ impl<F: Filesystem> Core<F> {
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
             begun: AtomicBool::new(false),
+            initialised: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
             waiting: Mutex::new(None),
@@ -118,22 +121,34 @@ impl<F: Filesystem> Core<F> {
         self.trouble.lock().take()
     }
 
-    pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
+    /// Calls `init`, and returns whether it succeeded.
+    pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
         self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
             Ok(mut guard) => self.fs.init(&mut guard, connection),
             Err(error) => Err(io::Error::other(error)),
         });
-        match result {
-            Some(Ok(())) => self.release(),
-            Some(Err(error)) => {
-                crate::log::error!("init failed: {error}");
-                self.trouble(Trouble::Init(error));
-            }
-            None => {}
+        let succeeded = matches!(result, Some(Ok(())));
+        self.initialised.store(succeeded, Ordering::SeqCst);
+        if let Some(Err(error)) = result {
+            crate::log::error!("init failed: {error}");
+            self.trouble(Trouble::Init(error));
         }
         self.notifications.ready(connection.protocol().1);
+        succeeded
+    }
+
+    /// CUSE's INIT has been answered: the device is there. Nobody hears of it when `init` has failed.
+    pub(crate) fn device_is_there(&self) {
+        if !self.initialised.load(Ordering::SeqCst) {
+            return;
+        }
+        self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
+            Ok(mut guard) => self.fs.init_done(&mut guard),
+            Err(error) => crate::log::error!("init_done was not called: {error}"),
+        });
+        self.release();
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
@@ -141,7 +156,8 @@ impl<F: Filesystem> Core<F> {
         *self.waiting.lock() = Some(waiting);
     }
 
-    fn release(&self) {
+    /// The session has begun.
+    pub(crate) fn release(&self) {
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
             crate::log::warn!("the process in the foreground was not told of success: {error}");
