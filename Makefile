@@ -21,5 +21,5 @@ conformance: setup ## pjdfstest and fsx on the examples that store files (as roo
 bench: setup ## requests per second and CPU per request, next to the same file system in C
 	@scripts/bench
 
-notifications: setup ## a thousand sessions that end with notifications on their way, then some of them under valgrind (as root)
+notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
