@@ -22,6 +22,7 @@ mod mistakes;
 mod names;
 mod newer;
 mod notify;
+mod poison;
 mod probe;
 mod proto;
 mod ranges;

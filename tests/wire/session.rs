@@ -217,7 +217,7 @@ fn destroy_comes_once<L: Style>() {
 }
 
 fn destroy_panics<L: Style>() {
-    for on_panic in [OnPanic::End, OnPanic::Continue] {
+    for on_panic in [OnPanic::End, OnPanic::Continue, OnPanic::Poison] {
         let fs = Recorder::<L>::new();
         let mut wire = Wire::with(fs.clone(), fs.lock.clone(), |builder| {
             builder.on_panic(on_panic)
@@ -230,7 +230,7 @@ fn destroy_panics<L: Style>() {
                 let panic = ended.unwrap_err();
                 assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
             }
-            OnPanic::Continue => assert_eq!(ended.unwrap().unwrap().stats.panics, 1),
+            _ => assert_eq!(ended.unwrap().unwrap().stats.panics, 1),
         }
         assert_eq!(fs.further_calls(), ["init", "destroy"]);
         wire.assert_lock_free();
