@@ -251,7 +251,11 @@ mod sessions {
         let taken_at = line!() - 1;
         let waits: [&dyn Fn(); 3] = [
             &|| other.unlocked(|proof| drop(keys.lock(1, proof))).unwrap(),
-            &|| other.unlocked(|proof| sender.send(1, proof).unwrap()).unwrap(),
+            &|| {
+                other
+                    .unlocked(|proof| sender.send(1, proof).unwrap())
+                    .unwrap()
+            },
             &|| Concurrent.unlocked(|proof| assert!(receiver.recv(proof).is_none())),
         ];
         for wait in waits {
