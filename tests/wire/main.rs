@@ -16,6 +16,7 @@ mod filelocks;
 mod files;
 mod harness;
 mod interrupts;
+mod keys;
 mod local;
 mod locker;
 mod locking;
