@@ -110,6 +110,7 @@ mod flags;
 pub mod guide;
 mod handle;
 mod ino;
+mod inodes;
 mod interrupt;
 mod ioctl;
 mod keyed;
@@ -169,6 +170,7 @@ pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
+pub use inodes::InodeTable;
 pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{
