@@ -23,6 +23,9 @@ pub enum OnPanic {
     /// The session ends, and [`Session::run`] resumes the panic: llfuse's way.
     #[default]
     End,
+    /// The same, but the mount point stays, and fails with ENOTCONN, as with [`Builder::keep_mounted`]: what programs that
+    /// use llfuse do after a crash, so that nobody (a backup, say) takes the empty directory below for the file system.
+    EndMounted,
     /// The session goes on.
     Continue,
 }
@@ -34,6 +37,7 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    stacktrace: bool,
     on_notify_error: Option<OnError>,
     #[cfg(feature = "tokio")]
     pub(crate) tasks: crate::tasks::Settings,
@@ -70,6 +74,7 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            stacktrace: false,
             on_notify_error: None,
             #[cfg(feature = "tokio")]
             tasks: crate::tasks::Settings::default(),
@@ -87,7 +92,11 @@ impl<F: Filesystem> Builder<F> {
 
     /// One mount option, as `fsname=a,b`: nothing in it is special.
     ///
-    /// It is checked by [`mount`](Self::mount).
+    /// It is checked by [`mount`](Self::mount). Options of libfuse 2 that libfuse 3 refuses (`big_writes`, `nonempty`,
+    /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,
+    /// `[no_]splice_read`, `[no_]writeback_cache`, ...) are asked of the [`Connection`](crate::Connection) after
+    /// [`init`](Filesystem::init), so that they have the last word; one that is not offered has no effect, and the log says
+    /// so.
     pub fn option(self, option: impl AsRef<OsStr>) -> Self {
         self.change(|options| options.add(option.as_ref()))
     }
@@ -208,6 +217,18 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// llfuse's `stacktrace`: setxattr(2) of the name `fuse_stacktrace` on the root logs a [`Report`](crate::Report), as a
+    /// warning, in place of calling the file system: `setfattr -n fuse_stacktrace -v 1 MOUNTPOINT`.
+    ///
+    /// The handler does not wait for the lock. It does need a worker: when all of them wait, only
+    /// [`Handle::report`](crate::Handle::report) is left, which has the requests of all threads too where this is set. Off
+    /// unless set, since each request then notes who serves it, in a table that all workers share; and since anybody may ask
+    /// who may set attributes of the root.
+    pub fn stacktrace(mut self, stacktrace: bool) -> Self {
+        self.stacktrace = stacktrace;
+        self
+    }
+
     /// What is told of [queued notifications](crate::Notifier) that the kernel did not take, on the thread that sends them.
     ///
     /// Unless set, they are logged, but for ENOENT: the kernel did not know the inode or the name then, so that nothing
@@ -245,6 +266,8 @@ impl<F: Filesystem> Builder<F> {
             Arc::clone(&control),
             Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
+            self.stacktrace,
+            options.connection.clone(),
         );
         #[cfg(feature = "tokio")]
         let core = core.with_tasks(Tasks::new(self.tasks));

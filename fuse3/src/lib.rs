@@ -57,7 +57,8 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
-//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//! [`coverage`] has each operation and function of libfuse, and where it is here; [`parity`] each name of llfuse and
+//! pyfuse3.
 //!
 //! # Guides
 //!
@@ -86,6 +87,7 @@
 //!
 //! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
+mod activity;
 mod answer;
 mod attr;
 mod backing;
@@ -94,6 +96,7 @@ mod call;
 mod capabilities;
 mod cmdline;
 mod connection;
+mod connoptions;
 mod context;
 mod control;
 mod core;
@@ -123,13 +126,16 @@ mod notify;
 mod opened;
 mod operation;
 mod options;
+pub mod parity;
 mod piece;
 mod pipe;
 mod poll;
 mod proof;
 mod range;
 mod readbuf;
+mod report;
 mod request;
+mod served;
 mod session;
 mod setting;
 mod signals;
@@ -184,6 +190,8 @@ pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
 pub use readbuf::ReadBuf;
+pub use report::{Report, ReportedThread};
+pub use served::{Served, Stopped};
 pub use session::{End, Reason, Session};
 pub use setting::SettingError;
 pub use statfs::StatVfs;
