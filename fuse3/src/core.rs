@@ -42,6 +42,8 @@ pub(crate) struct Core<F: Filesystem> {
     /// What mount options ask of the connection.
     asked: ConnOptions,
     begun: AtomicBool,
+    /// `init` has succeeded.
+    initialised: AtomicBool,
     destroyed: AtomicBool,
     live: OnceLock<Weak<Live<F>>>,
     /// The process that went on in the foreground, until the session has begun.
@@ -86,6 +88,7 @@ impl<F: Filesystem> Core<F> {
             activity: stacktrace.then(Activity::default),
             asked,
             begun: AtomicBool::new(false),
+            initialised: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
             waiting: Mutex::new(None),
@@ -190,7 +193,8 @@ impl<F: Filesystem> Core<F> {
         self.trouble.lock().take()
     }
 
-    pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
+    /// Calls `init`, and returns whether it succeeded.
+    pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
         self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
@@ -200,17 +204,26 @@ impl<F: Filesystem> Core<F> {
             }
             Err(error) => Err(io::Error::other(error)),
         });
-        match result {
-            // One that is to end as soon as it begins is not taken for mounted.
-            Some(Ok(())) if self.control.reason() == 0 => self.release(),
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                crate::log::error!("init failed: {error}");
-                self.trouble(Trouble::Init(error));
-            }
-            None => {}
+        let succeeded = matches!(result, Some(Ok(())));
+        self.initialised.store(succeeded, Ordering::SeqCst);
+        if let Some(Err(error)) = result {
+            crate::log::error!("init failed: {error}");
+            self.trouble(Trouble::Init(error));
         }
         self.notifications.ready(connection.protocol().1);
+        succeeded
+    }
+
+    /// CUSE's INIT has been answered: the device is there. Nobody hears of it when `init` has failed.
+    pub(crate) fn device_is_there(&self) {
+        if !self.initialised.load(Ordering::SeqCst) {
+            return;
+        }
+        self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
+            Ok(mut guard) => self.fs.init_done(&mut guard),
+            Err(error) => crate::log::error!("init_done was not called: {error}"),
+        });
+        self.release();
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
@@ -218,7 +231,12 @@ impl<F: Filesystem> Core<F> {
         *self.waiting.lock() = Some(waiting);
     }
 
-    fn release(&self) {
+    /// The session has begun.
+    pub(crate) fn release(&self) {
+        if self.control.reason() != 0 {
+            // One that is to end as soon as it begins is not taken for mounted.
+            return;
+        }
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
             crate::log::warn!("the process in the foreground was not told of success: {error}");

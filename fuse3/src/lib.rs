@@ -101,6 +101,7 @@ mod context;
 mod control;
 mod core;
 pub mod coverage;
+mod cuse;
 mod daemon;
 mod data;
 mod deferred;
@@ -161,6 +162,7 @@ pub use capabilities::Capabilities;
 pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
 pub use connection::{Agreement, Connection};
 pub use context::{Caller, Context, Guard};
+pub use cuse::CharDevice;
 pub use data::Data;
 pub use deferred::{Deferred, Reply};
 pub use dirbuf::{Added, DirBuf, Listing};
@@ -171,7 +173,7 @@ pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
-pub use ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
