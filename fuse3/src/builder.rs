@@ -10,6 +10,8 @@ use crate::core::{Core, Live};
 use crate::notify::{Hub, OnError};
 use crate::options::Options;
 use crate::table::Table;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
 use crate::{
     Filesystem, MountError, Notification, NotifyError, OptionError, Session, log, mount, sys,
 };
@@ -33,6 +35,8 @@ pub struct Builder<F: Filesystem> {
     debug: bool,
     over_file: bool,
     on_notify_error: Option<OnError>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: crate::tasks::Settings,
     pub(crate) settings: Settings,
 }
 
@@ -67,6 +71,8 @@ impl<F: Filesystem> Builder<F> {
             debug: false,
             over_file: false,
             on_notify_error: None,
+            #[cfg(feature = "tokio")]
+            tasks: crate::tasks::Settings::default(),
             settings,
         }
     }
@@ -233,13 +239,16 @@ impl<F: Filesystem> Builder<F> {
         log::capture_libfuse();
 
         let control = Arc::new(Control::new());
-        let core = Arc::new(Core::new(
+        let core = Core::new(
             Arc::new(self.fs),
             self.lock,
             Arc::clone(&control),
             Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
-        ));
+        );
+        #[cfg(feature = "tokio")]
+        let core = core.with_tasks(Tasks::new(self.tasks));
+        let core = Arc::new(core);
         let mut arguments = vec![OsString::from("fuse3")];
         arguments.extend(options.arguments());
         if self.debug {

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -20,6 +21,8 @@ use crate::deferred::Outlived;
 use crate::notify::Hub;
 use crate::notify::current::Current;
 use crate::stats::Counters;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
 use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
 
 /// What the handlers of one session share: libfuse's `userdata`.
@@ -36,6 +39,8 @@ pub(crate) struct Core<F: Filesystem> {
     live: OnceLock<Weak<Live<F>>>,
     /// The process that went on in the foreground, until the session has begun.
     waiting: Mutex<Option<Waiting>>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// Why a session ended by itself.
@@ -73,7 +78,36 @@ impl<F: Filesystem> Core<F> {
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
             waiting: Mutex::new(None),
+            #[cfg(feature = "tokio")]
+            tasks: Arc::default(),
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with_tasks(self, tasks: Tasks) -> Self {
+        let tasks = Arc::new(tasks);
+        Self { tasks, ..self }
+    }
+
+    /// The session is about to serve requests.
+    pub(crate) fn start(&self) -> io::Result<()> {
+        #[cfg(feature = "tokio")]
+        self.tasks.check();
+        self.lock.start()
+    }
+
+    /// The workers have ended: waits for the futures that they have spawned.
+    pub(crate) fn finish_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.finish();
+    }
+
+    /// How long the end waits for what is in flight; `None` for ever.
+    fn patience(&self) -> Option<Duration> {
+        #[cfg(feature = "tokio")]
+        return self.tasks.patience();
+        #[cfg(not(feature = "tokio"))]
+        None
     }
 
     /// Runs code of the file system. A panic ends here: it is counted, and by policy ends the session.
@@ -162,6 +196,11 @@ impl<F: Filesystem> Core<F> {
                 Err(error) => crate::log::error!("destroy was not called: {error}"),
             }
         });
+    }
+
+    /// The last of all: what the lock has for handlers ends.
+    pub(crate) fn stop(&self) {
+        self.lock.stop(self.patience());
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -336,11 +375,15 @@ impl<F: Filesystem> Outlived for Live<F> {
 
     fn run(&self, callback: Box<dyn FnOnce() + Send>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-            let core = self.core.read_recursive().clone();
-            match core {
-                Some(core) => core.panicked(&"an interrupt callback", payload),
-                None => discard(payload),
-            }
+            self.panicked("an interrupt callback", payload);
+        }
+    }
+
+    fn panicked(&self, what: &'static str, payload: Box<dyn Any + Send>) {
+        let core = self.core.read_recursive().clone();
+        match core {
+            Some(core) => core.panicked(&what, payload),
+            None => discard(payload),
         }
     }
 

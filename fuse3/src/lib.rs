@@ -8,6 +8,8 @@
 //!   [`yield_`](Locked::yield_) hands it to who waits.
 //! - **concurrent style**, [`Concurrent`]: no lock, handlers run in parallel.
 //! - **deferred**, with either: [`Context::defer`] takes the answer away, to be given later from any thread.
+//! - **async**, with the feature `tokio`: `Context::spawn` answers by a future, which an interrupt drops. `Local`, in place of
+//!   a lock, is pyfuse3's style: one thread for all futures, whose state needs no lock.
 //!
 //! # The phases of a session
 //!
@@ -57,6 +59,16 @@
 //!
 //! [`coverage`] has each operation and function of libfuse, and where it is here.
 //!
+//! # Guides
+//!
+//! - [`guide::global_lock`]: what the lock promises, which of its rules are types, and which are left to you.
+//! - [`guide::porting_from_llfuse`]: a small file system before and after, handler by handler.
+//! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
+//! - [`guide::signals`]: how a session ends, and what may be called from where.
+//! - [`guide::errors`]: what the client sees for each mistake.
+//! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
+//! - [`guide::testing`]: tests without a kernel, and with one.
+//!
 //! # What goes wrong, and what then
 //!
 //! | mistake of the file system | the caller gets | besides |
@@ -65,6 +77,8 @@
 //! | a [`Reply`] is dropped | EIO | a line in the log |
 //! | more bytes than asked for, names or offsets of a listing that cannot be | EIO | a line in the log |
 //! | an errno out of 1 to 999 | EIO, by [`Errno::from_raw`] | a line in the log |
+//!
+//! [`guide::errors`] has them all.
 //!
 //! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
@@ -120,6 +134,8 @@ mod stats;
 mod statx;
 mod support;
 mod table;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod wake;
 mod work;
 mod writedata;
@@ -170,6 +186,8 @@ pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+#[cfg(feature = "tokio")]
+pub use tasks::{Local, LocalError, LocalState, unblock};
 pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;

@@ -123,7 +123,8 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, inside of an
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
     pub fn run(self) -> io::Result<End<F>> {
         if self.core.lock.is_held() {
             crate::log::error!(
@@ -131,6 +132,7 @@ impl<F: Filesystem> Session<F> {
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
+        self.core.start()?;
         let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
@@ -139,6 +141,7 @@ impl<F: Filesystem> Session<F> {
         }
         self.core.notifications.running();
         let result = self.serve();
+        self.core.finish_tasks();
         control.close();
         drop(wake);
         self.finish(result)
@@ -206,6 +209,7 @@ impl<F: Filesystem> Session<F> {
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
+        self.core.stop();
     }
 }
 
