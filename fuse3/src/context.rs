@@ -55,6 +55,29 @@ impl Caller {
             umask: ctx.umask,
         }
     }
+
+    /// llfuse's `get_sup_groups`: the supplementary groups of the process, as [`Context::groups`] has them, and when the
+    /// request is gone, too.
+    ///
+    /// They are those of now, and of whoever has the number now: of a caller whose request has been answered, another
+    /// process may.
+    ///
+    /// # Errors
+    ///
+    /// Without /proc, and when the process has ended; ESRCH when there is none, since `pid` is 0.
+    pub fn groups(self) -> io::Result<Vec<u32>> {
+        if self.pid <= 0 {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        let path = format!("/proc/{}/status", self.pid);
+        let status = std::fs::read_to_string(path)?;
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        let groups = groups.ok_or(io::ErrorKind::InvalidData)?;
+        let numbers = groups.split_whitespace().map(str::parse);
+        numbers
+            .collect::<Result<_, _>>()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
 }
 
 impl<'a, F: Filesystem> Context<'a, F> {

@@ -57,7 +57,8 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
-//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//! [`coverage`] has each operation and function of libfuse, and where it is here; [`parity`] each name of llfuse and
+//! pyfuse3.
 //!
 //! # Guides
 //!
@@ -82,6 +83,7 @@
 //!
 //! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
+mod activity;
 mod answer;
 mod attr;
 mod backing;
@@ -90,10 +92,12 @@ mod call;
 mod capabilities;
 mod cmdline;
 mod connection;
+mod connoptions;
 mod context;
 mod control;
 mod core;
 pub mod coverage;
+mod cuse;
 mod daemon;
 mod data;
 mod deferred;
@@ -119,13 +123,16 @@ mod notify;
 mod opened;
 mod operation;
 mod options;
+pub mod parity;
 mod piece;
 mod pipe;
 mod poll;
 mod proof;
 mod range;
 mod readbuf;
+mod report;
 mod request;
+mod served;
 mod session;
 mod setting;
 mod signals;
@@ -151,6 +158,7 @@ pub use capabilities::Capabilities;
 pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
 pub use connection::{Agreement, Connection};
 pub use context::{Caller, Context, Guard};
+pub use cuse::CharDevice;
 pub use data::Data;
 pub use deferred::{Deferred, Reply};
 pub use dirbuf::{Added, DirBuf, Listing};
@@ -161,7 +169,7 @@ pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
-pub use ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
@@ -180,6 +188,8 @@ pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
 pub use readbuf::ReadBuf;
+pub use report::{Report, ReportedThread};
+pub use served::{Served, Stopped};
 pub use session::{End, Reason, Session};
 pub use setting::SettingError;
 pub use statfs::StatVfs;

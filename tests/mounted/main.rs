@@ -4,6 +4,7 @@
 //! process, signals above all, runs in a process of its own (`child`). Without the right to mount the tests say so on
 //! stderr, loudly, and do nothing.
 
+mod again;
 mod answers;
 mod child;
 mod client;
@@ -19,6 +20,7 @@ mod lock;
 mod notify;
 mod operations;
 mod panics;
+mod parity;
 mod passthrough;
 mod patient;
 mod probe;

@@ -6,6 +6,7 @@
 mod attributes;
 mod connection;
 mod context;
+mod cuse;
 mod data;
 mod deferred;
 mod devices;
