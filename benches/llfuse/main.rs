@@ -1,11 +1,11 @@
 //! The examples of llfuse and pyfuse3, and their ports here, side by side: operations per second, server CPU per operation.
 //!
 //! `scripts/compare-llfuse` installs the originals and runs this. What is compared is measured in turn, round after round, so that
-//! whatever else the machine does meets all of them alike; the medians count. Caches of the kernel are passed by: each operation
-//! is at least one request.
+//! whatever else the machine does meets all of them alike; the medians count. There is one client, on the same processor as the
+//! server: they take turns, and where the scheduler puts them does not matter. Caches of the kernel are passed by: each operation is
+//! at least one request.
 
 #[path = "../fs/processors.rs"]
-#[expect(dead_code, reason = "the other benchmark uses it")]
 mod processors;
 #[path = "../fs/served.rs"]
 #[expect(dead_code, reason = "the other benchmark uses the rest")]
@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
+use processors::Processors;
 use served::Served;
 use source::Source;
 use work::Work;
@@ -28,7 +29,7 @@ use work::Work;
 type Failure = Box<dyn Error>;
 
 /// How often each program is measured.
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 31;
 
 /// A program, and what it shows.
 struct Contestant {
@@ -155,6 +156,9 @@ fn compare(comparison: &Comparison, originals: &Originals, folder: &Path) -> Res
         true => Some(Source::new(folder.join("source"))?),
         false => None,
     };
+    let one = Processors::allowed()?.each().last();
+    let one = one.ok_or("there is no processor")?;
+    one.keep(0)?;
     let mut servers = Vec::new();
     for (number, contestant) in comparison.contestants.iter().enumerate() {
         let mut command = contestant.command(originals)?;

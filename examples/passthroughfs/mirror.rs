@@ -168,10 +168,12 @@ impl Mirror {
     /// Opens `ino`, by the descriptor that it has if that is enough.
     pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<()> {
         let wanted = Access::of(flags);
-        let open = self.tree.get(ino)?.open.as_ref();
+        let inode = self.tree.get(ino)?;
+        let open = inode.open.as_ref();
         let access = open.map_or(wanted, |open| open.access.and(wanted));
         let file = match open {
             Some(open) if open.access == access => Arc::clone(&open.file),
+            None if inode.held.is_none() => Arc::new(self.open_by_name(ino, access.flags())?),
             _ => Arc::new(node::reopen(&*self.reach(ino)?, access.flags())?),
         };
         let inode = self.tree.get_mut(ino)?;
