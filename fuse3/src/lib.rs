@@ -124,6 +124,7 @@ mod stats;
 mod statx;
 mod support;
 mod table;
+pub mod testing;
 mod wake;
 mod writedata;
 mod xattr;

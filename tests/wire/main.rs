@@ -23,9 +23,10 @@ mod names;
 mod newer;
 mod notify;
 mod probe;
-mod proto;
 mod ranges;
 mod recorder;
 mod session;
 mod transfer;
 mod xattrs;
+
+use fuse3::testing::proto;
