@@ -1,5 +1,7 @@
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString, c_void};
 use std::fmt;
+use std::mem;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -10,8 +12,11 @@ use crate::core::{Core, Live};
 use crate::notify::{Hub, OnError};
 use crate::options::Options;
 use crate::table::Table;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
 use crate::{
-    Filesystem, MountError, Notification, NotifyError, OptionError, Session, log, mount, sys,
+    CharDevice, Filesystem, MountError, Notification, NotifyError, OptionError, Session, log,
+    mount, sys,
 };
 
 /// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
@@ -37,6 +42,8 @@ pub struct Builder<F: Filesystem> {
     over_file: bool,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: crate::tasks::Settings,
     pub(crate) settings: Settings,
 }
 
@@ -72,6 +79,8 @@ impl<F: Filesystem> Builder<F> {
             over_file: false,
             stacktrace: false,
             on_notify_error: None,
+            #[cfg(feature = "tokio")]
+            tasks: crate::tasks::Settings::default(),
             settings,
         }
     }
@@ -246,15 +255,68 @@ impl<F: Filesystem> Builder<F> {
     /// # Errors
     ///
     /// Each [`MountError`] says what to do.
-    pub fn mount(self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
+    pub fn mount(mut self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
         let path = path.as_ref();
-        sys::check_layout().map_err(MountError::Layout)?;
-        let options = self.options?;
+        let options = self.take_options()?;
         let mount_point = mount::check(path, self.over_file)?;
-        log::capture_libfuse();
+        // There is nothing to unmount then, so that libfuse would not end the connection either.
+        self.settings.keep_mounted |= mount::descriptor(path).is_some();
+        self.start(path, &mount_point, options, |args, userdata| {
+            let ops = Table::<F>::ops();
+            // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+            unsafe { sys::fuse_session_new(args, &raw const ops, size_of_val(&ops), userdata) }
+        })
+    }
 
+    /// `cuse_lowlevel_new()`: opens `/dev/cuse` for a session of a character device, which is there once the session runs and
+    /// `init` has succeeded, and as long as it runs. Only root may.
+    ///
+    /// Options of mounts are of no effect.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError::Cuse`] where the kernel has no CUSE, or not for this user; and those of [`mount`](Self::mount) that have
+    /// nothing to do with mount points.
+    pub fn character_device(mut self, device: &CharDevice) -> Result<Session<F>, MountError> {
+        let options = self.take_options()?;
+        let info = device.info()?;
+        let opened = device.open()?;
+        let number = match &opened {
+            Ok(opened) => opened.as_raw_fd(),
+            Err(number) => *number,
+        };
+        // Nothing was mounted: the connection is to be closed.
+        self.settings.keep_mounted = true;
+        // As for a mount by somebody else. It wants a decimal number, in which there is no NUL.
+        let place = CString::new(format!("/dev/fd/{number}")).unwrap_or_default();
+        let session = self.start(&device.path(), &place, options, |args, userdata| {
+            let mut strings = [info.as_ptr()];
+            let info = device.to_cuse_info(&mut strings);
+            let ops = Table::<F>::CUSE;
+            // SAFETY: `args`, `info` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+            unsafe { sys::cuse_lowlevel_new(args, &raw const info, &raw const ops, userdata) }
+        })?;
+        // The session closes it.
+        opened.map(IntoRawFd::into_raw_fd).ok();
+        Ok(session)
+    }
+
+    fn take_options(&mut self) -> Result<Options, MountError> {
+        sys::check_layout().map_err(MountError::Layout)?;
+        Ok(mem::replace(&mut self.options, Ok(Options::default()))?)
+    }
+
+    /// A session that `new` makes, at `place`, which is `path` as libfuse wants it.
+    fn start(
+        self,
+        path: &Path,
+        place: &CStr,
+        options: Options,
+        new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
+    ) -> Result<Session<F>, MountError> {
+        log::capture_libfuse();
         let control = Arc::new(Control::new());
-        let core = Arc::new(Core::new(
+        let core = Core::new(
             Arc::new(self.fs),
             self.lock,
             Arc::clone(&control),
@@ -262,30 +324,31 @@ impl<F: Filesystem> Builder<F> {
             self.settings.on_panic,
             self.stacktrace,
             options.connection.clone(),
-        ));
+        );
+        #[cfg(feature = "tokio")]
+        let core = core.with_tasks(Tasks::new(self.tasks));
+        let core = Arc::new(core);
         let mut arguments = vec![OsString::from("fuse3")];
         arguments.extend(options.arguments());
         if self.debug {
             arguments.push("-odebug".into());
         }
-        let session = new_session(arguments, &core)?;
-        // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
+        let userdata = Arc::as_ptr(&core).cast_mut().cast();
+        let session = new_session(arguments, |args| new(args, userdata))?;
+        // SAFETY: `session` came from libfuse with `core` as its userdata, and is in no other hands.
         let live = unsafe { Live::new(session, Arc::clone(&core)) };
-        let mut settings = self.settings;
-        // There is nothing to unmount then, so that libfuse would not end the connection either.
-        settings.keep_mounted |= mount::descriptor(path).is_some();
-        let session = Session::new(live, core, settings).map_err(MountError::Signals)?;
+        let session = Session::new(live, core, self.settings).map_err(MountError::Signals)?;
         session
-            .mount(&mount_point)
+            .mount(place)
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;
         Ok(session)
     }
 }
 
-/// `fuse_session_new()` with the table of `F`.
-fn new_session<F: Filesystem>(
+/// What `new` makes of `arguments`.
+fn new_session(
     arguments: Vec<OsString>,
-    core: &Arc<Core<F>>,
+    new: impl FnOnce(*mut sys::fuse_args) -> *mut sys::fuse_session,
 ) -> Result<NonNull<sys::fuse_session>, MountError> {
     let refused = |said: String| MountError::Refused(said);
     let strings: Result<Vec<_>, _> = arguments
@@ -301,13 +364,7 @@ fn new_session<F: Filesystem>(
             return Err(refused("out of memory".to_owned()));
         }
     }
-    let ops = Table::<F>::ops();
-    let userdata = Arc::as_ptr(core).cast_mut().cast();
-    // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
-    let new = || unsafe {
-        sys::fuse_session_new(&raw mut args, &raw const ops, size_of_val(&ops), userdata)
-    };
-    let (session, said) = log::listen(new);
+    let (session, said) = log::listen(|| new(&raw mut args));
     // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
     unsafe { sys::fuse_opt_free_args(&raw mut args) };
     NonNull::new(session).ok_or_else(|| refused(said))

@@ -98,7 +98,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     }
 
     /// The session; `None` in a test of a handler.
-    pub(crate) fn core(&self) -> Option<&Core<F>> {
+    pub(crate) fn core(&self) -> Option<&'a Core<F>> {
         self.core
     }
 
@@ -206,7 +206,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// `f` runs on a thread of its own that holds nothing, so that it may take the global lock. It runs at most once, and
     /// never begins after the answer; if it has begun before, it may go on beside and after it. The request is
-    /// unregistered before it is answered, and what `f` has captured is dropped then, when it did not run. A second call replaces what the first has registered. A panic of `f` counts as one of a handler.
+    /// unregistered before it is answered, and what `f` has captured is dropped then, when it did not run. A second call
+    /// replaces what the first has registered. A panic of `f` counts as one of a handler.
     ///
     /// After [`defer`](Self::defer), which takes the registration along, it is [`Reply::on_interrupt`]. Where there is no
     /// answer to give, `f` is dropped. [`interrupted`](Self::interrupted) says when the kernel tells.

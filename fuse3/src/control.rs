@@ -123,6 +123,19 @@ impl Control {
         self.reason.load(Ordering::SeqCst)
     }
 
+    /// The session was told to end, or its loop ends by itself: what has no end of its own is waited for no longer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_over(&self) -> bool {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        let session = self.session.load(Ordering::SeqCst);
+        let over = self.reason() != 0
+            || session.is_null()
+            // SAFETY: the session lives while `users` counts this thread (invariant).
+            || unsafe { sys::fuse_session_exited(session) } != 0;
+        self.users.fetch_sub(1, Ordering::SeqCst);
+        over
+    }
+
     /// Lets the loop go on while it lives; `None` when the session was told to end before.
     ///
     /// Of what waits for the kernel, which waits for requests to be answered.

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -23,6 +24,8 @@ use crate::notify::Hub;
 use crate::notify::current::Current;
 use crate::report::Reporting;
 use crate::stats::Counters;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
 use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, Report, sys};
 
 /// What the handlers of one session share: libfuse's `userdata`.
@@ -39,10 +42,14 @@ pub(crate) struct Core<F: Filesystem> {
     /// What mount options ask of the connection.
     asked: ConnOptions,
     begun: AtomicBool,
+    /// `init` has succeeded.
+    initialised: AtomicBool,
     destroyed: AtomicBool,
     live: OnceLock<Weak<Live<F>>>,
     /// The process that went on in the foreground, until the session has begun.
     waiting: Mutex<Option<Waiting>>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// Why a session ended by itself.
@@ -81,10 +88,39 @@ impl<F: Filesystem> Core<F> {
             activity: stacktrace.then(Activity::default),
             asked,
             begun: AtomicBool::new(false),
+            initialised: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
             waiting: Mutex::new(None),
+            #[cfg(feature = "tokio")]
+            tasks: Arc::default(),
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with_tasks(self, tasks: Tasks) -> Self {
+        let tasks = Arc::new(tasks);
+        Self { tasks, ..self }
+    }
+
+    /// The session is about to serve requests. Panics where a thread cannot wait for futures.
+    pub(crate) fn check_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.check();
+    }
+
+    /// The workers have ended: waits for the futures that they have spawned.
+    pub(crate) fn finish_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.finish();
+    }
+
+    /// How long the end waits for what is in flight; `None` for ever.
+    fn patience(&self) -> Option<Duration> {
+        #[cfg(feature = "tokio")]
+        return self.tasks.patience();
+        #[cfg(not(feature = "tokio"))]
+        None
     }
 
     /// While it lives, a [`Report`] tells that the thread serves this request.
@@ -157,7 +193,8 @@ impl<F: Filesystem> Core<F> {
         self.trouble.lock().take()
     }
 
-    pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
+    /// Calls `init`, and returns whether it succeeded.
+    pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
         self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
@@ -167,17 +204,26 @@ impl<F: Filesystem> Core<F> {
             }
             Err(error) => Err(io::Error::other(error)),
         });
-        match result {
-            // One that is to end as soon as it begins is not taken for mounted.
-            Some(Ok(())) if self.control.reason() == 0 => self.release(),
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                crate::log::error!("init failed: {error}");
-                self.trouble(Trouble::Init(error));
-            }
-            None => {}
+        let succeeded = matches!(result, Some(Ok(())));
+        self.initialised.store(succeeded, Ordering::SeqCst);
+        if let Some(Err(error)) = result {
+            crate::log::error!("init failed: {error}");
+            self.trouble(Trouble::Init(error));
         }
         self.notifications.ready(connection.protocol().1);
+        succeeded
+    }
+
+    /// CUSE's INIT has been answered: the device is there. Nobody hears of it when `init` has failed.
+    pub(crate) fn device_is_there(&self) {
+        if !self.initialised.load(Ordering::SeqCst) {
+            return;
+        }
+        self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
+            Ok(mut guard) => self.fs.init_done(&mut guard),
+            Err(error) => crate::log::error!("init_done was not called: {error}"),
+        });
+        self.release();
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
@@ -185,7 +231,12 @@ impl<F: Filesystem> Core<F> {
         *self.waiting.lock() = Some(waiting);
     }
 
-    fn release(&self) {
+    /// The session has begun.
+    pub(crate) fn release(&self) {
+        if self.control.reason() != 0 {
+            // One that is to end as soon as it begins is not taken for mounted.
+            return;
+        }
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
             crate::log::warn!("the process in the foreground was not told of success: {error}");
@@ -204,6 +255,11 @@ impl<F: Filesystem> Core<F> {
                 Err(error) => crate::log::error!("destroy was not called: {error}"),
             }
         });
+    }
+
+    /// The last of all: what the lock has for handlers ends.
+    pub(crate) fn stop(&self) {
+        self.lock.stop(self.patience());
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -391,11 +447,15 @@ impl<F: Filesystem> Outlived for Live<F> {
 
     fn run(&self, callback: Box<dyn FnOnce() + Send>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-            let core = self.core.read_recursive().clone();
-            match core {
-                Some(core) => core.panicked(&"an interrupt callback", payload),
-                None => discard(payload),
-            }
+            self.panicked("an interrupt callback", payload);
+        }
+    }
+
+    fn panicked(&self, what: &'static str, payload: Box<dyn Any + Send>) {
+        let core = self.core.read_recursive().clone();
+        match core {
+            Some(core) => core.panicked(&what, payload),
+            None => discard(payload),
         }
     }
 

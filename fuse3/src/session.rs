@@ -1,6 +1,7 @@
 use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -25,6 +26,8 @@ pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
+    /// The lock knows that it serves, and is to be told when it ends.
+    started: bool,
     /// The loop has run before.
     again: bool,
     /// From before the mount until it is unmounted, if asked for.
@@ -47,6 +50,7 @@ impl<F: Filesystem> Session<F> {
             live,
             core,
             settings,
+            started: false,
             again: false,
             handling: None,
         };
@@ -130,7 +134,8 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, inside of an
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
     pub fn run(mut self) -> io::Result<End<F>> {
         let result = self.work()?;
         self.finish(result)
@@ -223,6 +228,11 @@ impl<F: Filesystem> Session<F> {
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
+        self.core.check_tasks();
+        if !self.started {
+            self.core.lock.start()?;
+            self.started = true;
+        }
         let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
@@ -304,6 +314,7 @@ impl<F: Filesystem> Session<F> {
     /// nothing.
     fn end(&mut self) {
         let session = self.live.session();
+        self.core.finish_tasks();
         self.live.close(&self.core);
         if self.settings.keep_mounted {
             disconnect(session);
@@ -314,6 +325,9 @@ impl<F: Filesystem> Session<F> {
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
+        if mem::take(&mut self.started) {
+            self.core.stop();
+        }
     }
 }
 

@@ -317,7 +317,7 @@ fn defaults_that_the_kernel_asks_for_each_time() {
     }
     // Of the two calls of open(2) the first asks `create`, gets ENOSYS, and goes on with `mknod`; the second asks only that.
     for _ in 0..2 {
-        let made = File::options().write(true).create(true).open(&new);
+        let made = File::options().write(true).create_new(true).open(&new);
         assert_eq!(errno(made), libc::ENOSYS);
     }
     assert_eq!(asked(&mount, Operation::Create), 1);

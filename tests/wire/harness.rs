@@ -54,8 +54,19 @@ impl<F: Filesystem> Wire<F> {
         lock: F::Lock,
         configure: impl FnOnce(Builder<F>) -> Builder<F>,
     ) -> (Session<F>, Self) {
+        Self::begin(fs, lock, |builder, place| {
+            configure(builder).mount(place).unwrap()
+        })
+    }
+
+    /// The same, of a session that `begin` makes at the place that it is given.
+    pub(crate) fn begin(
+        fs: F,
+        lock: F::Lock,
+        begin: impl FnOnce(Builder<F>, String) -> Session<F>,
+    ) -> (Session<F>, Self) {
         logger::install();
-        let (session, wire) = testing::Wire::mount(fs, lock, configure);
+        let (session, wire) = testing::Wire::begin(fs, lock, begin);
         (session, Self(wire))
     }
 

@@ -6,6 +6,7 @@
 mod attributes;
 mod connection;
 mod context;
+mod cuse;
 mod data;
 mod deferred;
 mod devices;
@@ -15,6 +16,7 @@ mod filelocks;
 mod files;
 mod harness;
 mod interrupts;
+mod local;
 mod locker;
 mod locking;
 mod logger;
@@ -26,6 +28,7 @@ mod probe;
 mod ranges;
 mod recorder;
 mod session;
+mod tasks;
 mod transfer;
 mod xattrs;
 

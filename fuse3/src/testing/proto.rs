@@ -59,6 +59,7 @@ pub mod opcode {
     pub const SYNCFS: u32 = 50;
     pub const TMPFILE: u32 = 51;
     pub const STATX: u32 = 52;
+    pub const CUSE_INIT: u32 = 4096;
 }
 
 /// The flags of INIT.
@@ -260,6 +261,28 @@ pub fn init(offer: InitIn) -> Request {
         .u32(offer.flags2)
         .zeros(44);
     Request::new(opcode::INIT, 0, body)
+}
+
+/// `struct cuse_init_in`.
+pub fn cuse_init(major: u32, minor: u32) -> Request {
+    let body = Bytes::new().u32(major).u32(minor).u32(0).u32(1);
+    Request::new(opcode::CUSE_INIT, 0, body)
+}
+
+/// `struct cuse_init_out`, and what the device is called.
+pub fn cuse_init_out(minor: u32, flags: u32, number: (u32, u32), info: &[u8]) -> Vec<u8> {
+    Bytes::new()
+        .u32(7)
+        .u32(minor)
+        .u32(0)
+        .u32(flags)
+        .u32(128 << 10)
+        .u32(1 << 20)
+        .u32(number.0)
+        .u32(number.1)
+        .zeros(40)
+        .raw(info)
+        .0
 }
 
 /// `struct fuse_init_out`.
@@ -706,6 +729,23 @@ pub fn ioctl(ino: u64, ioctl: IoctlIn, input: &[u8]) -> Request {
 /// `struct fuse_ioctl_out`.
 pub fn ioctl_out(result: i32, data: &[u8]) -> Vec<u8> {
     Bytes::new().i32(result).zeros(12).raw(data).0
+}
+
+/// An address in the caller, and a length.
+pub type Part = (u64, u64);
+
+/// `struct fuse_ioctl_out` with `FUSE_IOCTL_RETRY`, and a `struct fuse_ioctl_iovec` for each part.
+pub fn ioctl_retry(input: &[Part], output: &[Part]) -> Vec<u8> {
+    let count = |parts: &[Part]| u32::try_from(parts.len()).unwrap();
+    let head = Bytes::new()
+        .u32(0)
+        .u32(1 << 2)
+        .u32(count(input))
+        .u32(count(output));
+    let all = [input, output].concat();
+    all.iter()
+        .fold(head, |bytes, part| bytes.u64(part.0).u64(part.1))
+        .0
 }
 
 /// With `FUSE_POLL_SCHEDULE_NOTIFY` when `schedule`.

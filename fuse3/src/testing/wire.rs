@@ -102,13 +102,22 @@ impl<F: Filesystem> Wire<F> {
         lock: F::Lock,
         configure: impl FnOnce(Builder<F>) -> Builder<F>,
     ) -> (Session<F>, Self) {
+        Self::begin(fs, lock, |builder, place| {
+            configure(builder).mount(place).unwrap()
+        })
+    }
+
+    /// The same, of a session that `begin` makes at the place that it is given.
+    pub fn begin(
+        fs: F,
+        lock: F::Lock,
+        begin: impl FnOnce(Builder<F>, String) -> Session<F>,
+    ) -> (Session<F>, Self) {
         let (peer, served) = socket_pair();
         peer.set_read_timeout(Some(DEADLINE)).unwrap();
         let duplicate = served.try_clone().unwrap();
         let builder = Session::builder(fs, lock.clone()).on_panic(OnPanic::Continue);
-        let session = configure(builder)
-            .mount(format!("/dev/fd/{}", served.into_raw_fd()))
-            .unwrap();
+        let session = begin(builder, format!("/dev/fd/{}", served.into_raw_fd()));
         let wire = Self {
             peer,
             served: Some(duplicate),
