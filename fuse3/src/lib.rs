@@ -148,6 +148,7 @@ mod support;
 mod table;
 #[cfg(feature = "tokio")]
 mod tasks;
+pub mod testing;
 mod wake;
 mod work;
 mod writedata;
