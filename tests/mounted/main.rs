@@ -16,6 +16,7 @@ mod killed;
 mod life;
 mod lock;
 mod notify;
+mod numbers;
 mod operations;
 mod panics;
 mod passthrough;
