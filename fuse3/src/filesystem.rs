@@ -38,6 +38,13 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// `init_done`: the [character device](crate::CharDevice) is there, and may be opened; of file systems it is never called.
+    ///
+    /// Called after [`init`](Self::init) has succeeded, on the same worker and with the lock held.
+    fn init_done(&self, lock: &mut Guard<'_, Self>) {
+        let _ = lock;
+    }
+
     /// `destroy`: the session ends, after every other handler.
     ///
     /// Called once, with the lock held, on the thread of `run` (on a worker, when the kernel sends DESTROY: fuseblk
@@ -210,8 +217,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Ok(Opened::default())
     }
 
-    /// `create`: makes a file and opens it. The default is ENOSYS: the kernel then sends `mknod` and `open` from the next
-    /// time on.
+    /// `create`: makes a file and opens it. The default is ENOSYS: the kernel sends `mknod` and `open` in its place, at once
+    /// and from then on.
     fn create(
         &self,
         cx: &mut Context<'_, Self>,
@@ -238,8 +245,9 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Err(Errno::ENOSYS.into())
     }
 
-    /// `write`: writes `data` at `offset`, and returns how much: all of it, or the rest is an error to the caller unless
-    /// the file is `direct_io`. Called by the default of [`write_buf`](Self::write_buf). The default is ENOSYS.
+    /// `write`: writes `data` at `offset`, and returns how much. Called by the default of [`write_buf`](Self::write_buf).
+    ///
+    /// Less than all of it is what write(2) returns, none at all is EIO; with `direct_io` it is 0. The default is ENOSYS.
     fn write(
         &self,
         cx: &mut Context<'_, Self>,
@@ -505,7 +513,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
 
     /// `ioctl`: ioctl(2) on an open file, or a directory, with those commands that the kernel does not do by itself.
     ///
-    /// Restricted to what the command says of itself: how much is copied in and out ([`IoctlCommand`](crate::IoctlCommand)).
+    /// Restricted to what the command says of itself: how much is copied in and out ([`IoctlCommand`](crate::IoctlCommand)),
+    /// but for [character devices](crate::CharDevice::unrestricted_ioctl).
     /// chattr(1) and lsattr(1) come here too. The default is ENOSYS: the caller gets ENOTTY.
     ///
     /// # Errors

@@ -37,6 +37,11 @@ impl<'u, S> Unlocked<'u, S> {
 }
 
 impl<S> Unlocked<'_, S> {
+    /// The thread has taken the lock beside this proof.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock.is_held()
+    }
+
     /// `with llfuse.lock:` inside `with llfuse.lock_released:`: takes the lock for a while.
     ///
     /// # Panics
@@ -58,6 +63,7 @@ impl<S> Unlocked<'_, S> {
     /// [`LockError::TimedOut`] if another thread still held the lock when the
     /// time was up. [`LockError::AlreadyHeld`] if the thread has taken the lock
     /// beside this proof and holds it.
+    #[track_caller]
     pub fn acquire(&mut self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
         self.lock.acquire(timeout)
     }
