@@ -20,6 +20,7 @@ mod killed;
 mod life;
 mod lock;
 mod notify;
+mod numbers;
 mod operations;
 mod panics;
 mod parity;

@@ -922,7 +922,7 @@ fn entry_of(entry: &Entry, nodeid: u64) -> Bytes {
 
 /// `struct fuse_entry_out`.
 pub fn entry_out(entry: &Entry) -> Vec<u8> {
-    entry_of(entry, entry.attr.ino.0).0
+    entry_of(entry, entry.ino.0).0
 }
 
 /// `struct fuse_open_out`.
@@ -966,7 +966,7 @@ pub fn dirent(name: &[u8], entry: &Entry, next: u64) -> Vec<u8> {
 pub fn direntplus(name: &[u8], entry: &Entry, next: u64) -> Vec<u8> {
     let nodeid = match name {
         b"." | b".." => 0,
-        _ => entry.attr.ino.0,
+        _ => entry.ino.0,
     };
     entry_of(entry, nodeid).raw(&dirent(name, entry, next)).0
 }
