@@ -26,7 +26,7 @@ pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
-    /// The lock knows that it serves, and is to be told when it ends.
+    /// The lock was told that it serves.
     started: bool,
     /// The loop has run before.
     again: bool,
@@ -325,9 +325,7 @@ impl<F: Filesystem> Session<F> {
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
-        if mem::take(&mut self.started) {
-            self.core.stop();
-        }
+        self.core.stop(mem::take(&mut self.started));
     }
 }
 
