@@ -24,5 +24,5 @@ bench: setup ## requests per second and CPU per request, next to the same file s
 compare: setup ## the ports next to the examples of llfuse and pyfuse3, which are installed from PyPI
 	@scripts/compare-llfuse
 
-notifications: setup ## a thousand sessions that end with notifications on their way, then some of them under valgrind (as root)
+notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
