@@ -64,9 +64,9 @@ impl<F: Filesystem> Session<F> {
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
     pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        let (session, path) = (self.live.session(), mount_point.as_ptr());
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
-        let mount =
-            || unsafe { sys::fuse_session_mount(self.live.session(), mount_point.as_ptr()) };
+        let mount = || unsafe { sys::fuse_session_mount(session, path) };
         match log::listen(mount) {
             (0, _) => {}
             (_, said) if said.is_empty() => {
