@@ -221,7 +221,7 @@ fn destroy_comes_once<L: Style>() {
 }
 
 fn destroy_panics<L: Style>() {
-    for on_panic in [OnPanic::End, OnPanic::Continue] {
+    for on_panic in [OnPanic::End, OnPanic::Continue, OnPanic::Poison] {
         let fs = Recorder::<L>::new();
         let mut wire = Wire::with(fs.clone(), fs.lock.clone(), |builder| {
             builder.on_panic(on_panic)
