@@ -34,8 +34,8 @@ impl Backend {
 
     /// What was put there as `name`.
     pub(crate) fn get(&self, name: &str) -> io::Result<Vec<u8>> {
-        self.reach()?;
         self.downloads.fetch_add(1, Ordering::Relaxed);
+        self.reach()?;
         fs::read(self.directory.join(name))
     }
 
