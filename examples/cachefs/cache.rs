@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Condvar, GlobalLock, KeyedLocks};
+use fuse3::{Condvar, GlobalLock, KeyedLocks, Locked};
 
 use crate::backend::Backend;
 use crate::blocks::BlockId;
 use crate::state::State;
+
+/// The lock is held. What takes this may release it; what takes the [`State`] cannot.
+pub(crate) type Held<'a> = Locked<'a, State>;
 
 /// What a thread may have to itself while it does not hold the global lock.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -1,11 +1,10 @@
 //! Does everything add up?
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use crate::blocks::BlockId;
 use crate::cache::Cache;
-use crate::inode::Kind;
 use crate::journal;
 use crate::record::Record;
 use crate::state::State;
@@ -18,32 +17,28 @@ impl State {
         let mut named = 1;
         for inode in self.inodes.values() {
             let ino = inode.attr.ino;
-            match &inode.kind {
-                Kind::File(blocks) => {
-                    blocks
-                        .values()
-                        .for_each(|id| *refs.entry(*id).or_default() += 1);
+            for id in inode.blocks.values() {
+                *refs.entry(*id).or_default() += 1;
+            }
+            let mut links = 1 + u32::from(inode.is_directory());
+            for (name, child) in &inode.names {
+                named += 1;
+                let child = &self.inodes[child];
+                links += u32::from(child.is_directory());
+                if (child.parent, &child.name) != (ino, name) {
+                    let place = format!("{:?} in {}", child.name, child.parent);
+                    wrong.push(format!("{name:?} in {ino} leads to {place}"));
                 }
-                Kind::Directory(directory) => {
-                    let mut links = 2;
-                    for (name, child) in &directory.names {
-                        named += 1;
-                        let place = self.get(*child).map(|child| (child.parent, &child.name));
-                        if place != Ok((ino, name)) || !directory.order.contains(child) {
-                            wrong.push(format!(
-                                "{name:?} in {ino} leads to {child}, which is at {place:?}"
-                            ));
-                        }
-                        links +=
-                            u32::from(self.get(*child).is_ok_and(|child| child.is_directory()));
-                    }
-                    if inode.attr.nlink != links && inode.attr.nlink != 0 {
-                        wrong.push(format!(
-                            "{ino} has {} links and not {links}",
-                            inode.attr.nlink
-                        ));
-                    }
-                }
+            }
+            if !inode
+                .order
+                .iter()
+                .eq(BTreeSet::from_iter(inode.names.values()))
+            {
+                wrong.push(format!("{ino} lists other inodes than it has"));
+            }
+            if inode.attr.nlink != links && inode.attr.nlink != 0 {
+                wrong.push(format!("{ino} should have {links} links"));
             }
         }
         let linked = self
@@ -73,23 +68,20 @@ impl Cache {
     pub(crate) fn check(&self, state: &State) -> io::Result<Vec<String>> {
         let mut wrong = state.check();
         let (mut records, _) = journal::read(&self.backend)?;
-        let mut dirty = state.dirty.len();
+        let dirty = state.dirty.len() + state.blocks.dirty_len();
         for inode in state.inodes.values() {
             let ino = inode.attr.ino;
-            let blocks = inode.blocks().cloned().unwrap_or_default();
             let names = inode
-                .directory()
-                .into_iter()
-                .flat_map(|directory| directory.names.keys());
-            let names = names.map(|name| Record::Name(ino, name.clone()));
+                .names
+                .keys()
+                .map(|name| Record::Name(ino, name.clone()));
             for record in names.chain([Record::Inode(ino)]) {
-                let value = record.value(state, &blocks);
+                let value = record.value(state, &inode.blocks);
                 if records.remove(&record.encode()) != value {
                     wrong.push(format!("the backend knows another {record:?}"));
                 }
             }
         }
-        dirty += state.blocks.dirty_len();
         if dirty > 0 {
             wrong.push(format!("the backend lacks {dirty} records and blocks"));
         }

@@ -3,10 +3,10 @@
 use std::mem;
 use std::sync::Arc;
 
-use fuse3::{Errno, Ino, Locked};
+use fuse3::{Errno, Ino};
 
 use crate::blocks::{BlockId, BlockMap};
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, Held, Key};
 use crate::fetch::down;
 use crate::journal;
 use crate::record::Record;
@@ -54,7 +54,7 @@ impl Cache {
     }
 
     /// Brings everything to the backend that has changed. Releases the lock, so it goes through copies of what it is to do.
-    pub(crate) fn flush(&self, state: &mut Locked<'_, State>) -> Result<(), Errno> {
+    pub(crate) fn flush(&self, state: &mut Held<'_>) -> Result<(), Errno> {
         let dirty: Vec<BlockId> = state.blocks.dirty().collect();
         for blocks in dirty.chunks(16) {
             // Others have uploaded some of them, or the files are gone.
@@ -65,9 +65,9 @@ impl Cache {
     }
 
     /// `fsync`: everything that was written to the file is in the backend, and can be found there. Releases the lock.
-    pub(crate) fn sync(&self, state: &mut Locked<'_, State>, ino: Ino) -> Result<(), Errno> {
+    pub(crate) fn sync(&self, state: &mut Held<'_>, ino: Ino) -> Result<(), Errno> {
         loop {
-            let blocks = state.get(ino)?.blocks()?.values().copied();
+            let blocks = state.get(ino)?.blocks.values().copied();
             let dirty: Vec<BlockId> = blocks.filter(|id| !state.blocks.is_settled(*id)).collect();
             if dirty.is_empty() {
                 return self.commit(state);
@@ -81,7 +81,7 @@ impl Cache {
     /// # Errors
     ///
     /// EIO if that failed. They are to be committed again.
-    pub(crate) fn commit(&self, state: &mut Locked<'_, State>) -> Result<(), Errno> {
+    pub(crate) fn commit(&self, state: &mut Held<'_>) -> Result<(), Errno> {
         let key = state.released(|proof| self.keys.lock(Key::Commit, proof));
         let mut commit = Commit::default();
         // What others change while they have the lock is dirty again, and comes into the commit again. When nothing is, it is
@@ -109,7 +109,7 @@ impl Cache {
     }
 
     /// Deletes the objects that nobody has any more. Releases the lock.
-    fn sweep(&self, state: &mut Locked<'_, State>) -> Result<(), Errno> {
+    fn sweep(&self, state: &mut Held<'_>) -> Result<(), Errno> {
         while let Some(id) = state.blocks.garbage.pop() {
             if let Err(error) = state.released(|_| self.backend.delete(&id.to_string())) {
                 state.blocks.garbage.push(id);
@@ -131,7 +131,7 @@ impl Commit {
         };
         if let Some(inode) = inode {
             let ino = inode.attr.ino;
-            let mut stored = inode.blocks().cloned().unwrap_or_default();
+            let mut stored = inode.blocks.clone();
             let before = state.committed.get(&ino);
             let mut is_complete = true;
             stored.retain(|index, id| {
@@ -156,7 +156,7 @@ impl Commit {
     }
 
     /// Notes what the backend has now. Yields the lock.
-    fn settle(self, state: &mut Locked<'_, State>, is_done: bool) {
+    fn settle(self, state: &mut Held<'_>, is_done: bool) {
         state.dirty.extend(self.again);
         for (number, (record, blocks)) in self.records.into_iter().enumerate() {
             let unused = match (&record, blocks) {

@@ -4,21 +4,24 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::Ordering;
 
-use fuse3::{Errno, Ino, Locked};
+use fuse3::{Errno, Ino};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Held};
 use crate::state::State;
 
 impl Cache {
     /// `setxattr`. Yields the lock.
     pub(crate) fn control(
         &self,
-        state: &mut Locked<'_, State>,
+        state: &mut Held<'_>,
         ino: Ino,
         name: &OsStr,
         value: &[u8],
     ) -> Result<(), Errno> {
         match (name.as_bytes(), value) {
+            (b"user.cachefs.copy", _) if !state.get(ino)?.is_directory() => {
+                return Err(Errno::ENOTDIR);
+            }
             (b"user.cachefs.copy", name) => {
                 let valid = !matches!(name, b"" | b"." | b"..")
                     && !name.contains(&b'/')

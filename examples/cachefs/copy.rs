@@ -2,10 +2,10 @@
 
 use std::ffi::OsStr;
 
-use fuse3::{Errno, Ino, Locked};
+use fuse3::{Errno, Ino};
 
-use crate::cache::Cache;
-use crate::inode::Kind;
+use crate::cache::{Cache, Held};
+use crate::inode::Inode;
 use crate::state::State;
 
 /// How many entries are copied before the lock is offered to others.
@@ -19,18 +19,17 @@ impl Cache {
     /// they do comes into the copy or does not. Inodes that are newer than it do not, so that it ends.
     pub(crate) fn copy_tree(
         &self,
-        state: &mut Locked<'_, State>,
+        state: &mut Held<'_>,
         source: Ino,
         name: &OsStr,
     ) -> Result<(), Errno> {
         let newest = state.last;
-        state.get(source)?.directory()?;
         let parent = state.get(source)?.parent;
         let top = state.duplicate(source, parent, name)?;
         let mut todo = vec![(source, top, Ino(0))];
         while let Some((from, to, after)) = todo.pop() {
             // A directory that was removed meanwhile has nothing to be copied.
-            let Ok(directory) = state.get(from).and_then(|inode| inode.directory()) else {
+            let Ok(directory) = state.get(from) else {
                 continue;
             };
             let next = Ino(after.0 + 1);
@@ -62,14 +61,11 @@ impl Cache {
 impl State {
     /// A new inode with the attributes and the blocks of `ino`, but not what is in a directory.
     fn duplicate(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> Result<Ino, Errno> {
-        let inode = self.get(ino)?;
-        let attr = inode.attr;
-        let blocks = inode.blocks().cloned();
+        let Inode { attr, blocks, .. } = self.get(ino)?;
+        let (attr, blocks) = (*attr, blocks.clone());
         let copy = self.make(parent, name, attr)?;
-        if let Ok(blocks) = blocks {
-            blocks.values().for_each(|id| self.blocks.refer(*id));
-            self.change(copy)?.kind = Kind::File(blocks);
-        }
+        blocks.values().for_each(|id| self.blocks.refer(*id));
+        self.change(copy)?.blocks = blocks;
         Ok(copy)
     }
 }

@@ -3,22 +3,22 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use fuse3::{Attr, Errno, Ino, Locked, ReadBuf, Timestamp};
+use fuse3::{Attr, Errno, Ino, ReadBuf, Timestamp};
 
 use crate::blocks::{BLOCK, BlockId};
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, Held, Key};
 use crate::state::State;
 
 /// **P1**: a block that is pinned, and stays whatever others do while the lock is released.
 ///
 /// It has the block's number and not a reference to it, and the guard of the lock, to unpin it also when something panics.
 pub(crate) struct Pinned<'g, 'a> {
-    state: &'g mut Locked<'a, State>,
+    state: &'g mut Held<'a>,
     id: BlockId,
 }
 
 impl<'g, 'a> Pinned<'g, 'a> {
-    pub(crate) fn new(state: &'g mut Locked<'a, State>, id: BlockId) -> Self {
+    pub(crate) fn new(state: &'g mut Held<'a>, id: BlockId) -> Self {
         state.blocks.pin(id);
         Self { state, id }
     }
@@ -31,7 +31,7 @@ impl Drop for Pinned<'_, '_> {
 }
 
 impl<'a> Deref for Pinned<'_, 'a> {
-    type Target = Locked<'a, State>;
+    type Target = Held<'a>;
 
     fn deref(&self) -> &Self::Target {
         self.state
@@ -51,12 +51,12 @@ impl Cache {
     /// block is there, until it is one that is cached. From then on the lock is not released.
     pub(crate) fn block(
         &self,
-        state: &mut Locked<'_, State>,
+        state: &mut Held<'_>,
         ino: Ino,
         index: u64,
     ) -> Result<Option<Arc<Vec<u8>>>, Errno> {
         loop {
-            let Some(&id) = state.get(ino)?.blocks()?.get(&index) else {
+            let Some(&id) = state.get(ino)?.blocks.get(&index) else {
                 return Ok(None);
             };
             if let Some(data) = state.blocks.cached(id) {
@@ -67,7 +67,7 @@ impl Cache {
     }
 
     /// **P2**: keyed double-checked fetch. However many want a block, it is downloaded once.
-    fn download(&self, state: &mut Locked<'_, State>, id: BlockId) -> Result<(), Errno> {
+    fn download(&self, state: &mut Held<'_>, id: BlockId) -> Result<(), Errno> {
         let key = state.released(|proof| self.keys.lock(Key::Block(id), proof));
         // Whoever had the key before may have done it.
         if state.blocks.cached(id).is_none() {
@@ -81,7 +81,7 @@ impl Cache {
     /// `read`. Releases the lock.
     pub(crate) fn read(
         &self,
-        state: &mut Locked<'_, State>,
+        state: &mut Held<'_>,
         ino: Ino,
         mut offset: u64,
         out: &mut ReadBuf,
@@ -113,7 +113,7 @@ impl Cache {
     /// `write`. Releases the lock.
     pub(crate) fn write(
         &self,
-        state: &mut Locked<'_, State>,
+        state: &mut Held<'_>,
         ino: Ino,
         mut offset: u64,
         bytes: &[u8],
@@ -139,25 +139,16 @@ impl Cache {
     }
 
     /// `truncate`. Releases the lock.
-    pub(crate) fn truncate(
-        &self,
-        state: &mut Locked<'_, State>,
-        ino: Ino,
-        size: u64,
-    ) -> Result<(), Errno> {
+    pub(crate) fn truncate(&self, state: &mut Held<'_>, ino: Ino, size: u64) -> Result<(), Errno> {
         let (index, start) = place(size);
-        if start > 0
-            && size < state.get(ino)?.attr.size
-            && state.get(ino)?.blocks()?.contains_key(&index)
-        {
+        let inode = state.get(ino)?;
+        if start > 0 && size < inode.attr.size && inode.blocks.contains_key(&index) {
             self.change(state, ino, index, |data| data.truncate(start))?;
         }
         let inode = state.change(ino)?;
         inode.attr.mtime = Timestamp::now();
         resize(&mut inode.attr, size);
-        let cut = inode
-            .blocks_mut()?
-            .split_off(&(index + u64::from(start > 0)));
+        let cut = inode.blocks.split_off(&(index + u64::from(start > 0)));
         cut.into_values().for_each(|id| state.blocks.unrefer(id));
         Ok(())
     }
@@ -165,14 +156,14 @@ impl Cache {
     /// Changes the data of a block of a file. Releases the lock first, but not between then and the end.
     fn change(
         &self,
-        state: &mut Locked<'_, State>,
+        state: &mut Held<'_>,
         ino: Ino,
         index: u64,
         change: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Errno> {
         self.block(state, ino, index)?;
         let state: &mut State = state;
-        let id = match state.get(ino)?.blocks()?.get(&index) {
+        let id = match state.get(ino)?.blocks.get(&index) {
             Some(id) => state.blocks.change(*id, change),
             None => {
                 let mut data = Vec::new();
@@ -180,7 +171,7 @@ impl Cache {
                 state.blocks.add(data)
             }
         };
-        state.change(ino)?.blocks_mut()?.insert(index, id);
+        state.change(ino)?.blocks.insert(index, id);
         Ok(())
     }
 }

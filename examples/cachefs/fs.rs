@@ -200,7 +200,6 @@ impl Filesystem for Cachefs {
         let dots = [(1, ".", ino), (2, "..", inode.parent)]
             .map(|(next, name, it)| (next, OsStr::new(name), it));
         let names = inode
-            .directory()?
             .order
             .range(after..)
             .map(|it| Ok((it.0 + 2, cx.get(*it)?.name.as_os_str(), *it)));

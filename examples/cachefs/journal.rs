@@ -17,6 +17,9 @@ pub(crate) fn name(number: u64) -> String {
     format!("commit.{number:016x}")
 }
 
+/// The key that is no record's: what comes before it does not count.
+const ALL: &[u8] = b"";
+
 /// One more change at the end of a commit. The last one of a record counts.
 pub(crate) fn append(commit: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("names and values are short");
@@ -40,7 +43,9 @@ fn apply(records: &mut Records, mut commit: &[u8]) -> Option<()> {
         let key = u32::from_le_bytes(take(4)?.try_into().ok()?);
         let value = u32::from_le_bytes(take(4)?.try_into().ok()?);
         let key = take(key)?;
-        if value == u32::MAX {
+        if key == ALL {
+            records.clear();
+        } else if value == u32::MAX {
             records.remove(&key);
         } else {
             records.insert(key, take(value)?);
@@ -65,16 +70,15 @@ pub(crate) fn read(backend: &Backend) -> io::Result<(Records, u64)> {
 pub(crate) fn load(backend: &Backend, limit: usize) -> io::Result<State> {
     let (records, commits) = read(backend)?;
     let mut whole = Vec::new();
-    records
-        .iter()
-        .for_each(|(key, value)| append(&mut whole, key, Some(value)));
+    append(&mut whole, ALL, None);
+    for (key, value) in &records {
+        append(&mut whole, key, Some(value));
+    }
     backend.put(&name(commits), &whole)?;
-    for number in backend
-        .list("commit")?
-        .into_iter()
-        .filter(|number| *number != commits)
-    {
-        backend.delete(&name(number))?;
+    for number in backend.list("commit")? {
+        if number != commits {
+            backend.delete(&name(number))?;
+        }
     }
 
     let objects = backend.list("block")?;
@@ -95,18 +99,11 @@ pub(crate) fn load(backend: &Backend, limit: usize) -> io::Result<State> {
         match Record::decode(key).ok_or_else(damaged)? {
             Record::Inode(ino) => {
                 let inode = record::inode(ino, value).ok_or_else(damaged)?;
-                for id in inode
-                    .blocks()
-                    .into_iter()
-                    .flat_map(|blocks| blocks.values())
-                {
-                    // By the inode, and by its record.
-                    state.blocks.refer(*id);
+                // By the inode, and by its record.
+                for id in inode.blocks.values().chain(inode.blocks.values()) {
                     state.blocks.refer(*id);
                 }
-                state
-                    .committed
-                    .insert(ino, inode.blocks().cloned().unwrap_or_default());
+                state.committed.insert(ino, inode.blocks.clone());
                 state.last = state.last.max(ino);
                 state.inodes.insert(ino, inode);
             }
@@ -119,20 +116,16 @@ pub(crate) fn load(backend: &Backend, limit: usize) -> io::Result<State> {
         let inode = state.inodes.get_mut(&ino).ok_or_else(damaged)?;
         (inode.parent, inode.name) = (parent, name.clone());
         let above = state.inodes.get_mut(&parent).ok_or_else(damaged)?;
-        let directory = above.directory_mut()?;
-        directory.names.insert(name, ino);
-        directory.order.insert(ino);
+        above.names.insert(name, ino);
+        above.order.insert(ino);
     }
     if !state.inodes.contains_key(&Ino::ROOT) {
         state.make_root();
     }
-    let removed: Vec<Ino> = state
-        .inodes
-        .values()
-        .filter(|it| it.attr.nlink == 0)
-        .map(|it| it.attr.ino)
-        .collect();
-    removed.into_iter().for_each(|ino| state.collect(ino));
+    // What was open without a name.
+    for ino in state.inodes.keys().copied().collect::<Vec<_>>() {
+        state.collect(ino);
+    }
     let known: BTreeSet<u64> = state.blocks.counts().map(|(id, ..)| id.0).collect();
     for number in objects.into_iter().filter(|number| !known.contains(number)) {
         backend.delete(&BlockId(number).to_string())?;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use fuse3::{Attr, Ino, Timestamp};
 
 use crate::blocks::{BlockId, BlockMap};
-use crate::inode::{Inode, Kind};
+use crate::inode::Inode;
 use crate::state::State;
 
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -85,18 +85,9 @@ pub(crate) fn inode(ino: Ino, value: &[u8]) -> Option<Inode> {
     let blocks = blocks
         .chunks_exact(2)
         .map(|pair| (pair[0], BlockId(pair[1])));
-    let kind = match attr.mode & libc::S_IFMT {
-        libc::S_IFDIR => Kind::Directory(Default::default()),
-        _ => Kind::File(blocks.collect()),
-    };
-    let (parent, name, lookups) = (ino, OsStr::new("").to_owned(), 0);
-    Some(Inode {
-        attr,
-        kind,
-        parent,
-        name,
-        lookups,
-    })
+    let mut inode = Inode::new(attr, ino, OsStr::new(""));
+    inode.blocks = blocks.collect();
+    Some(inode)
 }
 
 /// The inode to which a name leads of which this is the value.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use fuse3::{Attr, Entry, Errno, Ino, RenameFlags, Timestamp, WorkSender};
 
 use crate::blocks::{BlockMap, Blocks};
-use crate::inode::{Directory, Inode, Kind};
+use crate::inode::Inode;
 use crate::record::Record;
 use crate::upload::Upload;
 
@@ -37,36 +37,18 @@ pub(crate) struct State {
 impl State {
     /// The root of a new file system, which belongs to who runs it.
     pub(crate) fn make_root(&mut self) {
-        let now = Timestamp::now();
-        let attr = Attr {
-            nlink: 2,
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            atime: now,
-            mtime: now,
-            ctime: now,
-            ..Attr::new(Ino::ROOT, libc::S_IFDIR | 0o755)
-        };
-        self.add(
-            attr,
-            Kind::Directory(Directory::default()),
-            Ino::ROOT,
-            OsStr::new("/"),
-        );
+        let uid = rustix::process::geteuid().as_raw();
+        let gid = rustix::process::getegid().as_raw();
+        let attr = Attr::new(Ino::ROOT, libc::S_IFDIR | 0o755);
+        self.add(Attr { uid, gid, ..attr }, Ino::ROOT, OsStr::new("/"));
     }
 
-    fn add(&mut self, attr: Attr, kind: Kind, parent: Ino, name: &OsStr) {
-        let (lookups, name) = (0, name.to_owned());
-        self.inodes.insert(
-            attr.ino,
-            Inode {
-                attr,
-                kind,
-                parent,
-                name,
-                lookups,
-            },
-        );
+    fn add(&mut self, mut attr: Attr, parent: Ino, name: &OsStr) {
+        let now = Timestamp::now();
+        (attr.atime, attr.mtime, attr.ctime) = (now, now, now);
+        let mut inode = Inode::new(attr, parent, name);
+        inode.attr.nlink = 1 + u32::from(inode.is_directory());
+        self.inodes.insert(attr.ino, inode);
         self.dirty.insert(Record::Inode(attr.ino));
     }
 
@@ -91,13 +73,13 @@ impl State {
 
     /// # Errors
     ///
-    /// ENOENT, ENOTDIR, ENAMETOOLONG.
+    /// ENOENT, ENAMETOOLONG.
     pub(crate) fn find(&self, parent: Ino, name: &OsStr) -> Result<Ino, Errno> {
         if name.len() > 255 {
             return Err(Errno::ENAMETOOLONG);
         }
-        let directory = self.get(parent)?.directory()?;
-        directory.names.get(name).copied().ok_or(Errno::ENOENT)
+        let names = &self.get(parent)?.names;
+        names.get(name).copied().ok_or(Errno::ENOENT)
     }
 
     /// A new inode, of which `like` has mode, owner and size.
@@ -113,21 +95,7 @@ impl State {
         }
         self.last = Ino(self.last.0 + 1);
         let ino = self.last;
-        let (kind, nlink) = match like.mode & libc::S_IFMT {
-            libc::S_IFDIR => (Kind::Directory(Directory::default()), 2),
-            _ => (Kind::File(BlockMap::new()), 1),
-        };
-        let now = Timestamp::now();
-        let (atime, mtime, ctime) = (now, now, now);
-        let attr = Attr {
-            ino,
-            nlink,
-            atime,
-            mtime,
-            ctime,
-            ..like
-        };
-        self.add(attr, kind, parent, name);
+        self.add(Attr { ino, ..like }, parent, name);
         self.put(parent, name, ino)?;
         Ok(ino)
     }
@@ -139,12 +107,11 @@ impl State {
     /// ENOENT, EISDIR, ENOTDIR, ENOTEMPTY.
     pub(crate) fn remove(&mut self, parent: Ino, name: &OsStr, rmdir: bool) -> Result<(), Errno> {
         let ino = self.find(parent, name)?;
-        match &self.get(ino)?.kind {
-            Kind::Directory(_) if !rmdir => return Err(Errno::EISDIR),
-            Kind::Directory(directory) if !directory.names.is_empty() => {
-                return Err(Errno::ENOTEMPTY);
-            }
-            Kind::File(_) if rmdir => return Err(Errno::ENOTDIR),
+        let inode = self.get(ino)?;
+        match inode.is_directory() {
+            true if !rmdir => return Err(Errno::EISDIR),
+            true if !inode.names.is_empty() => return Err(Errno::ENOTEMPTY),
+            false if rmdir => return Err(Errno::ENOTDIR),
             _ => {}
         }
         self.take(parent, name, ino)?;
@@ -185,9 +152,8 @@ impl State {
         let above = self.change(parent)?;
         above.attr.nlink += links;
         above.attr.mtime = Timestamp::now();
-        let directory = above.directory_mut()?;
-        directory.names.insert(name.to_owned(), ino);
-        directory.order.insert(ino);
+        above.names.insert(name.to_owned(), ino);
+        above.order.insert(ino);
         self.dirty.insert(Record::Name(parent, name.to_owned()));
         Ok(())
     }
@@ -197,9 +163,8 @@ impl State {
         let above = self.change(parent)?;
         above.attr.nlink -= links;
         above.attr.mtime = Timestamp::now();
-        let directory = above.directory_mut()?;
-        directory.names.remove(name);
-        directory.order.remove(&ino);
+        above.names.remove(name);
+        above.order.remove(&ino);
         self.dirty.insert(Record::Name(parent, name.to_owned()));
         Ok(())
     }
@@ -225,8 +190,9 @@ impl State {
         if !self.get(ino).is_ok_and(is_lost) {
             return;
         }
-        if let Some(Kind::File(blocks)) = self.inodes.remove(&ino).map(|inode| inode.kind) {
-            blocks.into_values().for_each(|id| self.blocks.unrefer(id));
+        let blocks = self.inodes.remove(&ino).map(|inode| inode.blocks);
+        for id in blocks.unwrap_or_default().into_values() {
+            self.blocks.unrefer(id);
         }
         self.dirty.insert(Record::Inode(ino));
     }

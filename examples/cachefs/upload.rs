@@ -5,10 +5,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{Errno, Locked, OwnedKeyGuard, WorkReceiver, work_queue};
+use fuse3::{Errno, OwnedKeyGuard, WorkReceiver, work_queue};
 
 use crate::blocks::BlockId;
-use crate::cache::{Cache, Key};
+use crate::cache::{Cache, Held, Key};
 use crate::fetch::{Pinned, down};
 use crate::state::State;
 
@@ -29,11 +29,7 @@ impl Cache {
     /// # Errors
     ///
     /// EIO if it does not have all of them then. They stay dirty.
-    pub(crate) fn store(
-        &self,
-        state: &mut Locked<'_, State>,
-        blocks: &[BlockId],
-    ) -> Result<(), Errno> {
+    pub(crate) fn store(&self, state: &mut Held<'_>, blocks: &[BlockId]) -> Result<(), Errno> {
         for id in blocks {
             self.enqueue(state, *id)?;
         }
@@ -50,7 +46,7 @@ impl Cache {
 
     /// Gives a block and its key to a worker. Releases the lock, to wait for the key and for room in the queue: both come
     /// from workers, who need the lock.
-    fn enqueue(&self, state: &mut Locked<'_, State>, id: BlockId) -> Result<(), Errno> {
+    fn enqueue(&self, state: &mut Held<'_>, id: BlockId) -> Result<(), Errno> {
         let key = state
             .released(|proof| self.keys.lock(Key::Block(id), proof))
             .into_owned();
@@ -73,7 +69,7 @@ impl Cache {
     /// # Errors
     ///
     /// EIO if the backend does not take them.
-    pub(crate) fn make_room(&self, state: &mut Locked<'_, State>) -> Result<(), Errno> {
+    pub(crate) fn make_room(&self, state: &mut Held<'_>) -> Result<(), Errno> {
         while state.blocks.dirty_len() >= state.blocks.limit {
             let oldest: Vec<BlockId> = state.blocks.dirty().take(QUEUE).collect();
             self.store(state, &oldest)?;
@@ -120,7 +116,7 @@ impl Cache {
     }
 
     /// Uploads a block, if it is still wanted. Releases the lock.
-    fn upload(&self, state: &mut Locked<'_, State>, id: BlockId) {
+    fn upload(&self, state: &mut Held<'_>, id: BlockId) {
         let Some(data) = state.blocks.begin_upload(id) else {
             return;
         };
