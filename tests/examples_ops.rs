@@ -1,10 +1,11 @@
-//! The examples `poll` and `ioctl_ll`, through the kernel, with their clients.
+//! The examples `poll`, `ioctl_ll` and `cuse`, through the kernel, with their clients.
 
 #[path = "common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -137,4 +138,94 @@ fn ioctl_asks_for_a_size_and_sets_it() {
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!((ended.stdout, ended.stderr), (String::new(), String::new()));
+}
+
+/// What `cuse` says, which fails, and makes no device.
+#[track_caller]
+fn no_device(arguments: &[&str]) -> String {
+    failure(Command::new(program::built("cuse")).args(arguments))
+}
+
+/// As the C program: to stderr, with status 1.
+#[test]
+fn cuse_explains_itself() {
+    let usage = no_device(&["--help"]);
+    for line in [
+        "usage: cuse [options]",
+        "    --maj=MAJ|-M MAJ      device major number",
+        "    --name=NAME|-n NAME   device name (mandatory)",
+        "    -f                    foreground operation",
+    ] {
+        assert!(usage.lines().any(|printed| printed == line), "{usage}");
+    }
+    assert_eq!(no_device(&["-f", "-h", "--wrong"]), usage);
+}
+
+#[test]
+fn cuse_names_the_argument_that_is_wrong() {
+    for (arguments, said) in [
+        (&[][..], "cuse: device name missing\n"),
+        (&["-f", "-M", "1", "--min=2"], "cuse: device name missing\n"),
+        (&["-n"], "cuse: the option -n needs a value after it\n"),
+        (&["--name=x", "--wrong"], "cuse: unknown option --wrong\n"),
+        (&["--name=x", "y"], "cuse: one argument too many: y\n"),
+        (
+            &["--name="],
+            "cuse: the character device cannot be made: its name is empty\n",
+        ),
+    ] {
+        assert_eq!(no_device(arguments), said, "{arguments:?}");
+    }
+    let said = no_device(&["-n", "x", "--maj=abc"]);
+    assert!(
+        said.starts_with("cuse: the option --maj does not take the value \"abc\": "),
+        "{said}"
+    );
+}
+
+/// A device that nobody else has, for as long as it takes; or, where the kernel has no CUSE, the reason.
+#[test]
+fn cuse_makes_a_device() {
+    let name = format!("fuse3-test-{}", std::process::id());
+    let option = format!("--name={name}");
+    if let Err(error) = File::options().read(true).write(true).open("/dev/cuse") {
+        let said = no_device(&["-f", &option]);
+        let expected = format!("cuse: /dev/cuse cannot be opened: {error}; ");
+        assert!(said.starts_with(&expected), "{said}");
+        // In the background, too: the process in the foreground says so before it ends.
+        assert_eq!(no_device(&[&option, "-M", "240", "-m7"]), said);
+        let line = format!("******** SKIPPED: the device of cuse: /dev/cuse: {error}\n");
+        return std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    let mut server = Command::new(program::built("cuse"))
+        .args(["-f", &option])
+        .spawn()
+        .unwrap();
+    let device = Path::new("/dev").join(name);
+    let made = mount::within(DEADLINE, || device.exists());
+    let written = made.then(|| fs::write(&device, "foobar"));
+    let read = fs::read(&device);
+    let size = Command::new(program::built("ioctl_client"))
+        .arg(&device)
+        .output();
+    let kill = format!("kill -TERM {}", server.id());
+    assert!(
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = mount::within(DEADLINE, || server.try_wait().unwrap().is_some());
+    if !ended {
+        server.kill().unwrap();
+    }
+    let status = server.wait().unwrap();
+    assert!(made, "there is no {}", device.display());
+    assert!(written.unwrap().is_ok());
+    assert_eq!(read.unwrap(), b"foobar");
+    assert_eq!(size.unwrap().stdout, b"6\n");
+    // A signal is how it is ended.
+    assert!(status.success(), "{status:?}");
+    assert!(mount::within(DEADLINE, || !device.exists()));
 }

@@ -2397,7 +2397,8 @@ const _: () = {
         [::std::mem::offset_of!(cuse_lowlevel_ops, poll) - 80usize];
 };
 unsafe extern "C" {
-    pub fn cuse_lowlevel_new(
+    #[link_name = "shim_cuse_lowlevel_new__extern"]
+    pub fn shim_cuse_lowlevel_new(
         args: *mut fuse_args,
         ci: *const cuse_info,
         clop: *const cuse_lowlevel_ops,
@@ -2405,7 +2406,8 @@ unsafe extern "C" {
     ) -> *mut fuse_session;
 }
 unsafe extern "C" {
-    pub fn cuse_lowlevel_setup(
+    #[link_name = "shim_cuse_lowlevel_setup__extern"]
+    pub fn shim_cuse_lowlevel_setup(
         argc: ::std::os::raw::c_int,
         argv: *mut *mut ::std::os::raw::c_char,
         ci: *const cuse_info,
@@ -2418,7 +2420,8 @@ unsafe extern "C" {
     pub fn cuse_lowlevel_teardown(se: *mut fuse_session);
 }
 unsafe extern "C" {
-    pub fn cuse_lowlevel_main(
+    #[link_name = "shim_cuse_lowlevel_main__extern"]
+    pub fn shim_cuse_lowlevel_main(
         argc: ::std::os::raw::c_int,
         argv: *mut *mut ::std::os::raw::c_char,
         ci: *const cuse_info,

@@ -1,6 +1,8 @@
 //! The shim's functions, under the names of what they stand for.
 
 pub use crate::bindings::{
+    shim_cuse_lowlevel_main as cuse_lowlevel_main, shim_cuse_lowlevel_new as cuse_lowlevel_new,
+    shim_cuse_lowlevel_setup as cuse_lowlevel_setup,
     shim_fuse_get_feature_flag as fuse_get_feature_flag,
     shim_fuse_lowlevel_notify_expire_entry as fuse_lowlevel_notify_expire_entry,
     shim_fuse_parse_cmdline as fuse_parse_cmdline,

@@ -60,7 +60,7 @@ pub struct Asked {
     pub(crate) ino: Ino,
     /// Bytes asked for or given, of `read`, `write`, `readdir`, `copy_file_range`, `ioctl` and extended attributes.
     pub(crate) size: usize,
-    /// `O_*` of `open` and `create`.
+    /// `O_*` of `open` and `create`, `FUSE_IOCTL_*` of `ioctl`.
     pub(crate) flags: c_int,
     /// The request is `opendir`.
     pub(crate) directory: bool,

@@ -1,5 +1,7 @@
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString, c_void};
 use std::fmt;
+use std::mem;
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -10,8 +12,11 @@ use crate::core::{Core, Live};
 use crate::notify::{Hub, OnError};
 use crate::options::Options;
 use crate::table::Table;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
 use crate::{
-    Filesystem, MountError, Notification, NotifyError, OptionError, Session, log, mount, sys,
+    CharDevice, Filesystem, MountError, Notification, NotifyError, OptionError, Session, log,
+    mount, sys,
 };
 
 /// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
@@ -21,8 +26,16 @@ pub enum OnPanic {
     /// The session ends, and [`Session::run`] resumes the panic: llfuse's way.
     #[default]
     End,
+    /// The same, but the mount point stays, and fails with ENOTCONN, as with [`Builder::keep_mounted`]: what programs that
+    /// use llfuse do after a crash, so that nobody (a backup, say) takes the empty directory below for the file system.
+    EndMounted,
     /// The session goes on.
     Continue,
+    /// The state may be broken: the session goes on, and answers every request with EIO until
+    /// [`Handle::clear_poison`](crate::Handle::clear_poison). Handlers are not called meanwhile, not even those that waited
+    /// for the lock when it happened; but for `forget`, `release`, `releasedir` and `destroy`, by which the kernel gives back
+    /// what it has.
+    Poison,
 }
 
 /// The options of a session, before it is mounted: [`Session::builder`].
@@ -32,7 +45,10 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    stacktrace: bool,
     on_notify_error: Option<OnError>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: crate::tasks::Settings,
     pub(crate) settings: Settings,
 }
 
@@ -66,7 +82,10 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            stacktrace: false,
             on_notify_error: None,
+            #[cfg(feature = "tokio")]
+            tasks: crate::tasks::Settings::default(),
             settings,
         }
     }
@@ -81,7 +100,11 @@ impl<F: Filesystem> Builder<F> {
 
     /// One mount option, as `fsname=a,b`: nothing in it is special.
     ///
-    /// It is checked by [`mount`](Self::mount).
+    /// It is checked by [`mount`](Self::mount). Options of libfuse 2 that libfuse 3 refuses (`big_writes`, `nonempty`,
+    /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,
+    /// `[no_]splice_read`, `[no_]writeback_cache`, ...) are asked of the [`Connection`](crate::Connection) after
+    /// [`init`](Filesystem::init), so that they have the last word; one that is not offered has no effect, and the log says
+    /// so.
     pub fn option(self, option: impl AsRef<OsStr>) -> Self {
         self.change(|options| options.add(option.as_ref()))
     }
@@ -202,6 +225,18 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// llfuse's `stacktrace`: setxattr(2) of the name `fuse_stacktrace` on the root logs a [`Report`](crate::Report), as a
+    /// warning, in place of calling the file system: `setfattr -n fuse_stacktrace -v 1 MOUNTPOINT`.
+    ///
+    /// The handler does not wait for the lock. It does need a worker: when all of them wait, only
+    /// [`Handle::report`](crate::Handle::report) is left, which has the requests of all threads too where this is set. Off
+    /// unless set, since each request then notes who serves it, in a table that all workers share; and since anybody may ask
+    /// who may set attributes of the root.
+    pub fn stacktrace(mut self, stacktrace: bool) -> Self {
+        self.stacktrace = stacktrace;
+        self
+    }
+
     /// What is told of [queued notifications](crate::Notifier) that the kernel did not take, on the thread that sends them.
     ///
     /// Unless set, they are logged, but for ENOENT: the kernel did not know the inode or the name then, so that nothing
@@ -225,44 +260,100 @@ impl<F: Filesystem> Builder<F> {
     /// # Errors
     ///
     /// Each [`MountError`] says what to do.
-    pub fn mount(self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
+    pub fn mount(mut self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
         let path = path.as_ref();
-        sys::check_layout().map_err(MountError::Layout)?;
-        let options = self.options?;
+        let options = self.take_options()?;
         let mount_point = mount::check(path, self.over_file)?;
-        log::capture_libfuse();
+        // There is nothing to unmount then, so that libfuse would not end the connection either.
+        self.settings.keep_mounted |= mount::descriptor(path).is_some();
+        self.start(path, &mount_point, options, |args, userdata| {
+            let ops = Table::<F>::ops();
+            // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+            unsafe { sys::fuse_session_new(args, &raw const ops, size_of_val(&ops), userdata) }
+        })
+    }
 
+    /// `cuse_lowlevel_new()`: opens `/dev/cuse` for a session of a character device, which is there once the session runs and
+    /// `init` has succeeded, and as long as it runs. Only root may.
+    ///
+    /// Options of mounts are of no effect.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError::Cuse`] where the kernel has no CUSE, or not for this user; and those of [`mount`](Self::mount) that have
+    /// nothing to do with mount points.
+    pub fn character_device(mut self, device: &CharDevice) -> Result<Session<F>, MountError> {
+        let options = self.take_options()?;
+        let info = device.info()?;
+        let opened = device.open()?;
+        let number = match &opened {
+            Ok(opened) => opened.as_raw_fd(),
+            Err(number) => *number,
+        };
+        // Nothing was mounted: the connection is to be closed.
+        self.settings.keep_mounted = true;
+        // As for a mount by somebody else. It wants a decimal number, in which there is no NUL.
+        let place = CString::new(format!("/dev/fd/{number}")).unwrap_or_default();
+        let session = self.start(&device.path(), &place, options, |args, userdata| {
+            let mut strings = [info.as_ptr()];
+            let info = device.to_cuse_info(&mut strings);
+            let ops = Table::<F>::CUSE;
+            // SAFETY: `args`, `info` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+            unsafe { sys::cuse_lowlevel_new(args, &raw const info, &raw const ops, userdata) }
+        })?;
+        // The session closes it.
+        opened.map(IntoRawFd::into_raw_fd).ok();
+        Ok(session)
+    }
+
+    fn take_options(&mut self) -> Result<Options, MountError> {
+        sys::check_layout().map_err(MountError::Layout)?;
+        Ok(mem::replace(&mut self.options, Ok(Options::default()))?)
+    }
+
+    /// A session that `new` makes, at `place`, which is `path` as libfuse wants it.
+    fn start(
+        self,
+        path: &Path,
+        place: &CStr,
+        options: Options,
+        new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
+    ) -> Result<Session<F>, MountError> {
+        log::capture_libfuse();
         let control = Arc::new(Control::new());
-        let core = Arc::new(Core::new(
+        let core = Core::new(
             Arc::new(self.fs),
             self.lock,
             Arc::clone(&control),
             Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
-        ));
+            self.stacktrace,
+            options.connection.clone(),
+        );
+        #[cfg(feature = "tokio")]
+        let core = core.with_tasks(Tasks::new(self.tasks));
+        let core = Arc::new(core);
         let mut arguments = vec![OsString::from("fuse3")];
         arguments.extend(options.arguments());
         if self.debug {
             arguments.push("-odebug".into());
         }
-        let session = new_session(arguments, &core)?;
-        // SAFETY: `session` came from `fuse_session_new()` with `core` as its userdata, and is in no other hands.
+        let userdata = Arc::as_ptr(&core).cast_mut().cast();
+        let session = new_session(arguments, |args| new(args, userdata))?;
+        // SAFETY: `session` came from libfuse with `core` as its userdata, and is in no other hands.
         let live = unsafe { Live::new(session, Arc::clone(&core)) };
-        let mut settings = self.settings;
-        // There is nothing to unmount then, so that libfuse would not end the connection either.
-        settings.keep_mounted |= mount::descriptor(path).is_some();
-        let session = Session::new(live, core, settings).map_err(MountError::Signals)?;
+        let session = Session::new(live, core, self.settings).map_err(MountError::Signals)?;
         session
-            .mount(&mount_point)
+            .mount(place)
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;
         Ok(session)
     }
 }
 
-/// `fuse_session_new()` with the table of `F`.
-fn new_session<F: Filesystem>(
+/// What `new` makes of `arguments`.
+fn new_session(
     arguments: Vec<OsString>,
-    core: &Arc<Core<F>>,
+    new: impl FnOnce(*mut sys::fuse_args) -> *mut sys::fuse_session,
 ) -> Result<NonNull<sys::fuse_session>, MountError> {
     let refused = |said: String| MountError::Refused(said);
     let strings: Result<Vec<_>, _> = arguments
@@ -278,13 +369,7 @@ fn new_session<F: Filesystem>(
             return Err(refused("out of memory".to_owned()));
         }
     }
-    let ops = Table::<F>::ops();
-    let userdata = Arc::as_ptr(core).cast_mut().cast();
-    // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
-    let new = || unsafe {
-        sys::fuse_session_new(&raw mut args, &raw const ops, size_of_val(&ops), userdata)
-    };
-    let (session, said) = log::listen(new);
+    let (session, said) = log::listen(|| new(&raw mut args));
     // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
     unsafe { sys::fuse_opt_free_args(&raw mut args) };
     NonNull::new(session).ok_or_else(|| refused(said))

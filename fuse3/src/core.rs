@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{OsStr, c_int};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -9,18 +9,24 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::activity::{Activity, Busy};
 use crate::answer::{Asked, Undo};
+use crate::connoptions::ConnOptions;
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::daemon::Waiting;
 use crate::deferred::Outlived;
 use crate::notify::Hub;
 use crate::notify::current::Current;
+use crate::report::Reporting;
 use crate::stats::Counters;
-use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
+use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, Report, sys};
 
 /// What the handlers of one session share: libfuse's `userdata`.
 pub(crate) struct Core<F: Filesystem> {
@@ -31,11 +37,19 @@ pub(crate) struct Core<F: Filesystem> {
     on_panic: OnPanic,
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
+    /// Which request each worker serves, where it was asked for.
+    activity: Option<Activity>,
+    /// What mount options ask of the connection.
+    asked: ConnOptions,
     begun: AtomicBool,
+    /// `init` has succeeded.
+    initialised: AtomicBool,
     destroyed: AtomicBool,
     live: OnceLock<Weak<Live<F>>>,
     /// The process that went on in the foreground, until the session has begun.
     waiting: Mutex<Option<Waiting>>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// Why a session ended by itself.
@@ -44,6 +58,17 @@ pub(crate) enum Trouble {
     Panic(Box<dyn Any + Send>),
     /// `init` failed.
     Init(io::Error),
+}
+
+/// See [`Core::poisons`].
+pub(crate) struct Poisons<'c>(&'c Control);
+
+impl Drop for Poisons<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.set_poisoned(true);
+        }
+    }
 }
 
 /// Drops what the application threw or returned: its destructor might panic in its turn.
@@ -60,6 +85,8 @@ impl<F: Filesystem> Core<F> {
         control: Arc<Control>,
         notifications: Arc<Hub>,
         on_panic: OnPanic,
+        stacktrace: bool,
+        asked: ConnOptions,
     ) -> Self {
         Self {
             fs,
@@ -69,11 +96,60 @@ impl<F: Filesystem> Core<F> {
             on_panic,
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
+            activity: stacktrace.then(Activity::default),
+            asked,
             begun: AtomicBool::new(false),
+            initialised: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
             waiting: Mutex::new(None),
+            #[cfg(feature = "tokio")]
+            tasks: Arc::default(),
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with_tasks(self, tasks: Tasks) -> Self {
+        let tasks = Arc::new(tasks);
+        Self { tasks, ..self }
+    }
+
+    /// The session is about to serve requests. Panics where a thread cannot wait for futures.
+    pub(crate) fn check_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.check();
+    }
+
+    /// The workers have ended: waits for the futures that they have spawned.
+    pub(crate) fn finish_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.finish();
+    }
+
+    /// How long the end waits for what is in flight; `None` for ever.
+    fn patience(&self) -> Option<Duration> {
+        #[cfg(feature = "tokio")]
+        return self.tasks.patience();
+        #[cfg(not(feature = "tokio"))]
+        None
+    }
+
+    /// While it lives, a [`Report`] tells that the thread serves this request.
+    #[inline]
+    pub(crate) fn busy(&self, operation: Operation, ino: Ino) -> Option<Busy<'_>> {
+        let activity = self.activity.as_ref()?;
+        Some(activity.begin(operation, ino))
+    }
+
+    /// setxattr(2) of this name on this inode asks for a [`Report`].
+    pub(crate) fn is_stacktrace(&self, ino: Ino, name: &OsStr) -> bool {
+        self.activity.is_some() && ino == Ino::ROOT && name == "fuse_stacktrace"
+    }
+
+    /// The session, for what asks about it and does not keep it.
+    pub(crate) fn reporting(self: &Arc<Self>) -> Weak<dyn Reporting> {
+        let core: Weak<Self> = Arc::downgrade(self);
+        core
     }
 
     /// Runs code of the file system. A panic ends here: it is counted, and by policy ends the session.
@@ -93,9 +169,29 @@ impl<F: Filesystem> Core<F> {
             .unwrap_or("a value that is no text");
         crate::log::error!("{operation} panicked: {what}");
         match self.on_panic {
-            OnPanic::End => self.trouble(Trouble::Panic(payload)),
+            OnPanic::End | OnPanic::EndMounted => self.trouble(Trouble::Panic(payload)),
             OnPanic::Continue => discard(payload),
+            OnPanic::Poison => {
+                self.control.set_poisoned(true);
+                crate::log::error!(
+                    "every request gets EIO from now on, until Handle::clear_poison"
+                );
+                discard(payload);
+            }
         }
+    }
+
+    /// While it lives, a panic poisons the session before it releases the lock. By policy: `None`.
+    #[inline]
+    pub(crate) fn poisons(&self) -> Option<Poisons<'_>> {
+        (self.on_panic == OnPanic::Poison).then(|| Poisons(&self.control))
+    }
+
+    /// The handler is not called: the state may be broken. The kernel gives back what it has all the same.
+    #[inline]
+    pub(crate) fn refuses(&self, operation: Operation) -> bool {
+        self.control.is_poisoned()
+            && !matches!(operation, Operation::Release | Operation::Releasedir)
     }
 
     fn trouble(&self, trouble: Trouble) {
@@ -114,28 +210,51 @@ impl<F: Filesystem> Core<F> {
         self.control.end(TROUBLE);
     }
 
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.trouble.lock().is_some()
+    }
+
+    /// The session is to be left mounted, since it ends by a panic.
+    pub(crate) fn ends_mounted(&self) -> bool {
+        self.on_panic == OnPanic::EndMounted
+            && matches!(&*self.trouble.lock(), Some(Trouble::Panic(_)))
+    }
+
     pub(crate) fn take_trouble(&self) -> Option<Trouble> {
         self.trouble.lock().take()
     }
 
-    pub(crate) fn begin(&self, connection: &mut Connection<'_>) {
+    /// Calls `init`, and returns whether it succeeded.
+    pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
         self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
-            Ok(mut guard) => self.fs.init(&mut guard, connection),
+            Ok(mut guard) => {
+                let asked = self.fs.init(&mut guard, connection);
+                asked.and_then(|()| self.asked.apply(connection))
+            }
             Err(error) => Err(io::Error::other(error)),
         });
-        match result {
-            // One that is to end as soon as it begins is not taken for mounted.
-            Some(Ok(())) if self.control.reason() == 0 => self.release(),
-            Some(Ok(())) => {}
-            Some(Err(error)) => {
-                crate::log::error!("init failed: {error}");
-                self.trouble(Trouble::Init(error));
-            }
-            None => {}
+        let succeeded = matches!(result, Some(Ok(())));
+        self.initialised.store(succeeded, Ordering::SeqCst);
+        if let Some(Err(error)) = result {
+            crate::log::error!("init failed: {error}");
+            self.trouble(Trouble::Init(error));
         }
         self.notifications.ready(connection.protocol().1);
+        succeeded
+    }
+
+    /// CUSE's INIT has been answered: the device is there. Nobody hears of it when `init` has failed.
+    pub(crate) fn device_is_there(&self) {
+        if !self.initialised.load(Ordering::SeqCst) {
+            return;
+        }
+        self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
+            Ok(mut guard) => self.fs.init_done(&mut guard),
+            Err(error) => crate::log::error!("init_done was not called: {error}"),
+        });
+        self.release();
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
@@ -143,7 +262,12 @@ impl<F: Filesystem> Core<F> {
         *self.waiting.lock() = Some(waiting);
     }
 
-    fn release(&self) {
+    /// The session has begun.
+    pub(crate) fn release(&self) {
+        if self.control.reason() != 0 {
+            // One that is to end as soon as it begins is not taken for mounted.
+            return;
+        }
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
             crate::log::warn!("the process in the foreground was not told of success: {error}");
@@ -162,6 +286,11 @@ impl<F: Filesystem> Core<F> {
                 Err(error) => crate::log::error!("destroy was not called: {error}"),
             }
         });
+    }
+
+    /// The last of all: what the lock has for handlers ends.
+    pub(crate) fn stop(&self, started: bool) {
+        self.lock.stop(started, self.patience());
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -213,9 +342,11 @@ impl<F: Filesystem> Core<F> {
         call: impl FnOnce(&'c F, &mut Context<'_, F>),
     ) {
         let mut request = None;
+        let _busy = self.busy(operation, asked.ino);
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
                 let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
+                let _poisons = self.poisons();
                 let _current = Current::enter(self.notifications.id(), operation, asked.ino);
                 call(&self.fs, &mut cx);
             }
@@ -242,6 +373,18 @@ impl<F: Filesystem> Core<F> {
     pub(crate) fn outlived(&self) -> Option<Arc<dyn Outlived>> {
         let live = self.live.get()?.upgrade()?;
         Some(live)
+    }
+}
+
+impl<F: Filesystem> Reporting for Core<F> {
+    fn report(&self) -> Report {
+        Report::new(self.activity.as_ref(), self.lock.stats())
+    }
+}
+
+impl<F: Filesystem> fmt::Debug for Core<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
     }
 }
 
@@ -336,11 +479,15 @@ impl<F: Filesystem> Outlived for Live<F> {
 
     fn run(&self, callback: Box<dyn FnOnce() + Send>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-            let core = self.core.read_recursive().clone();
-            match core {
-                Some(core) => core.panicked(&"an interrupt callback", payload),
-                None => discard(payload),
-            }
+            self.panicked("an interrupt callback", payload);
+        }
+    }
+
+    fn panicked(&self, what: &'static str, payload: Box<dyn Any + Send>) {
+        let core = self.core.read_recursive().clone();
+        match core {
+            Some(core) => core.panicked(&what, payload),
+            None => discard(payload),
         }
     }
 

@@ -38,6 +38,13 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// `init_done`: the [character device](crate::CharDevice) is there, and may be opened; of file systems it is never called.
+    ///
+    /// Called after [`init`](Self::init) has succeeded, on the same worker and with the lock held.
+    fn init_done(&self, lock: &mut Guard<'_, Self>) {
+        let _ = lock;
+    }
+
     /// `destroy`: the session ends, after every other handler.
     ///
     /// Called once, with the lock held, on the thread of `run` (on a worker, when the kernel sends DESTROY: fuseblk
@@ -506,7 +513,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
 
     /// `ioctl`: ioctl(2) on an open file, or a directory, with those commands that the kernel does not do by itself.
     ///
-    /// Restricted to what the command says of itself: how much is copied in and out ([`IoctlCommand`](crate::IoctlCommand)).
+    /// Restricted to what the command says of itself: how much is copied in and out ([`IoctlCommand`](crate::IoctlCommand)),
+    /// but for [character devices](crate::CharDevice::unrestricted_ioctl).
     /// chattr(1) and lsattr(1) come here too. The default is ENOSYS: the caller gets ENOTTY.
     ///
     /// # Errors

@@ -135,7 +135,28 @@ pub struct IoctlReply {
     pub result: c_int,
     /// At most [`Ioctl::output_size`] bytes.
     pub data: Vec<u8>,
+    /// The call is to come once more.
+    retry: Option<Box<Retry>>,
 }
+
+/// `struct iovec` of another process: memory of who called ioctl(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerMemory {
+    /// Where it begins: [`Ioctl::argument`], or what was found in the memory that this leads to.
+    pub address: u64,
+    /// How many bytes it has.
+    pub length: usize,
+}
+
+/// What is to be read and to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Retry {
+    input: Vec<CallerMemory>,
+    output: Vec<CallerMemory>,
+}
+
+/// `FUSE_IOCTL_MAX_IOV`.
+const MOST_PARTS: usize = 256;
 
 impl IoctlReply {
     /// ioctl(2) returns `result`.
@@ -143,6 +164,36 @@ impl IoctlReply {
         Self {
             result,
             data: Vec::new(),
+            retry: None,
+        }
+    }
+
+    /// `fuse_reply_ioctl_retry()`: the call is to come once more, with what `input` has, one part after the other, as
+    /// [`Ioctl::input`], and with room for `output`, where the data of its answer then goes, one part after the other.
+    ///
+    /// Where there is no such memory, the caller gets EFAULT. This is for character devices with
+    /// [`unrestricted_ioctl`](crate::CharDevice::unrestricted_ioctl), whose calls have the flag
+    /// [`UNRESTRICTED`](IoctlFlags::UNRESTRICTED), and come first with no input and no room:
+    ///
+    /// ```
+    /// use fuse3::{CallerMemory, Ioctl, IoctlReply};
+    ///
+    /// fn get_size(call: &Ioctl<'_>, size: usize) -> IoctlReply {
+    ///     if call.output_size == 0 {
+    ///         let to = CallerMemory { address: call.argument, length: size_of::<usize>() };
+    ///         return IoctlReply::retry([], [to]);
+    ///     }
+    ///     IoctlReply::new(0).data(size.to_ne_bytes())
+    /// }
+    /// ```
+    pub fn retry(
+        input: impl Into<Vec<CallerMemory>>,
+        output: impl Into<Vec<CallerMemory>>,
+    ) -> Self {
+        let (input, output) = (input.into(), output.into());
+        Self {
+            retry: Some(Box::new(Retry { input, output })),
+            ..Self::new(0)
         }
     }
 
@@ -158,7 +209,14 @@ impl IoctlReply {
 impl sealed::Sealed for IoctlReply {}
 impl Payload for IoctlReply {
     fn send(&self, request: Request, asked: Asked) -> Sent {
-        let Self { result, data } = self;
+        let Self {
+            result,
+            data,
+            retry,
+        } = self;
+        if let Some(retry) = retry {
+            return retry.send(request, asked);
+        }
         if *result < 0 {
             return mistake(request, format_args!("ioctl gave the result {result}"));
         }
@@ -170,6 +228,27 @@ impl Payload for IoctlReply {
             );
         }
         request.ioctl(*result, data)
+    }
+}
+
+impl Retry {
+    fn send(&self, request: Request, asked: Asked) -> Sent {
+        let Self { input, output } = self;
+        let flags = IoctlFlags::from_bits_retain(c_uint::from_ne_bytes(asked.flags.to_ne_bytes()));
+        if !flags.contains(IoctlFlags::UNRESTRICTED) {
+            let what = "ioctl asked for memory of the caller, which it may only of an unrestricted call over CUSE";
+            return mistake(request, what);
+        }
+        let parts = input.len() + output.len();
+        if parts > MOST_PARTS {
+            return mistake(
+                request,
+                format_args!(
+                    "ioctl asked for {parts} parts of memory where {MOST_PARTS} are allowed"
+                ),
+            );
+        }
+        request.ioctl_retry(input, output)
     }
 }
 

@@ -8,6 +8,8 @@
 //!   [`yield_`](Locked::yield_) hands it to who waits.
 //! - **concurrent style**, [`Concurrent`]: no lock, handlers run in parallel.
 //! - **deferred**, with either: [`Context::defer`] takes the answer away, to be given later from any thread.
+//! - **async**, with the feature `tokio`: `Context::spawn` answers by a future, which an interrupt drops. `Local`, in place of
+//!   a lock, is pyfuse3's style: one thread for all futures, whose state needs no lock.
 //!
 //! # The phases of a session
 //!
@@ -55,7 +57,22 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
-//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//! [`coverage`] has each operation and function of libfuse, and where it is here; [`parity`] each name of llfuse and
+//! pyfuse3.
+//!
+//! # Guides
+//!
+//! - [`guide::global_lock`]: what the lock promises, which of its rules are types, and which are left to you.
+//! - [`guide::porting_from_llfuse`]: a small file system before and after, handler by handler.
+#![cfg_attr(
+    feature = "tokio",
+    doc = "- [`guide::porting_from_pyfuse3`]: the same with futures, on one thread."
+)]
+//! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
+//! - [`guide::signals`]: how a session ends, and what may be called from where.
+//! - [`guide::errors`]: what the client sees for each mistake.
+//! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
+//! - [`guide::testing`]: tests without a kernel, and with one.
 //!
 //! # What goes wrong, and what then
 //!
@@ -66,8 +83,11 @@
 //! | more bytes than asked for, names or offsets of a listing that cannot be | EIO | a line in the log |
 //! | an errno out of 1 to 999 | EIO, by [`Errno::from_raw`] | a line in the log |
 //!
+//! [`guide::errors`] has them all.
+//!
 //! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
+mod activity;
 mod answer;
 mod attr;
 mod backing;
@@ -76,10 +96,12 @@ mod call;
 mod capabilities;
 mod cmdline;
 mod connection;
+mod connoptions;
 mod context;
 mod control;
 mod core;
 pub mod coverage;
+mod cuse;
 mod daemon;
 mod data;
 mod deferred;
@@ -92,6 +114,7 @@ mod flags;
 pub mod guide;
 mod handle;
 mod ino;
+mod inodes;
 mod interrupt;
 mod ioctl;
 mod keyed;
@@ -105,13 +128,16 @@ mod notify;
 mod opened;
 mod operation;
 mod options;
+pub mod parity;
 mod piece;
 mod pipe;
 mod poll;
 mod proof;
 mod range;
 mod readbuf;
+mod report;
 mod request;
+mod served;
 mod session;
 mod setting;
 mod signals;
@@ -120,6 +146,9 @@ mod stats;
 mod statx;
 mod support;
 mod table;
+#[cfg(feature = "tokio")]
+mod tasks;
+pub mod testing;
 mod wake;
 mod work;
 mod writedata;
@@ -135,6 +164,7 @@ pub use capabilities::Capabilities;
 pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
 pub use connection::{Agreement, Connection};
 pub use context::{Caller, Context, Guard};
+pub use cuse::CharDevice;
 pub use data::Data;
 pub use deferred::{Deferred, Reply};
 pub use dirbuf::{Added, DirBuf, Listing};
@@ -145,7 +175,8 @@ pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
-pub use ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+pub use inodes::InodeTable;
+pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
@@ -164,12 +195,16 @@ pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
 pub use readbuf::ReadBuf;
+pub use report::{Report, ReportedThread};
+pub use served::{Served, Stopped};
 pub use session::{End, Reason, Session};
 pub use setting::SettingError;
 pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+#[cfg(feature = "tokio")]
+pub use tasks::{Local, LocalError, LocalState, unblock};
 pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;

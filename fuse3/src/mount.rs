@@ -24,6 +24,10 @@ pub enum MountError {
     Refused(String),
     /// /dev/fuse cannot be opened, or is something else.
     Device(io::Error),
+    /// /dev/cuse, or what was set in its stead, cannot be opened: the kernel has no CUSE, or not for this user.
+    Cuse(PathBuf, io::Error),
+    /// A character device cannot have this name, or this number: why.
+    CharDevice(String),
     /// The libfuse that was loaded is not one that this program can call.
     Layout(LayoutMismatch),
     /// No handler of signals could be installed, which [`Builder::handle_signals`](crate::Builder::handle_signals) asks for.
@@ -96,6 +100,17 @@ impl fmt::Display for MountError {
                     "/dev/fuse cannot be opened: {error}; {what}, or give the container the device"
                 )
             }
+            Self::Cuse(path, error) => {
+                let what = match error.kind() {
+                    io::ErrorKind::PermissionDenied => "only root may make character devices",
+                    _ => {
+                        "load the kernel's module with `modprobe cuse`; a kernel without CONFIG_CUSE cannot make \
+                         character devices in user space"
+                    }
+                };
+                write!(f, "{} cannot be opened: {error}; {what}", path.display())
+            }
+            Self::CharDevice(why) => write!(f, "the character device cannot be made: {why}"),
             Self::Layout(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "no signals can be handled: {error}"),
             Self::Failed(path, said) => write!(f, "mounting on {} failed: {said}", path.display()),
@@ -114,15 +129,16 @@ impl From<OptionError> for MountError {
 impl From<MountError> for io::Error {
     fn from(error: MountError) -> Self {
         let kind = match &error {
-            MountError::MountPoint(_, Unusable::Io(error)) | MountError::Device(error) => {
-                error.kind()
-            }
+            MountError::MountPoint(_, Unusable::Io(error))
+            | MountError::Device(error)
+            | MountError::Cuse(_, error) => error.kind(),
             MountError::MountPoint(_, Unusable::NotWritable) => io::ErrorKind::PermissionDenied,
             MountError::MountPoint(_, Unusable::NotADirectory) => io::ErrorKind::NotADirectory,
             MountError::MountPoint(_, Unusable::Busy(_) | Unusable::Dead) => {
                 io::ErrorKind::ResourceBusy
             }
             MountError::MountPoint(_, Unusable::Nul)
+            | MountError::CharDevice(_)
             | MountError::Option(_)
             | MountError::Refused(_) => io::ErrorKind::InvalidInput,
             MountError::Layout(_) => io::ErrorKind::Unsupported,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::core::discard;
 use crate::interrupt::{Interrupts, interrupted};
-use crate::{Errno, Opened, sys};
+use crate::{CallerMemory, Errno, Opened, sys};
 
 /// A request that has not been answered: the only owner of its `fuse_req_t`.
 ///
@@ -240,6 +240,33 @@ impl Request {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is not read when it is empty.
         sent(unsafe { sys::fuse_reply_ioctl(req, result, data.as_ptr().cast(), data.len()) })
+    }
+
+    /// At most 256 parts.
+    pub(crate) fn ioctl_retry(self, input: &[CallerMemory], output: &[CallerMemory]) -> Sent {
+        let iov = |parts: &[CallerMemory]| -> Vec<_> {
+            let to_iovec = |part: &CallerMemory| libc::iovec {
+                // As wide as the pointers of whoever may call: the kernel has one like this program's.
+                iov_base: ptr::without_provenance_mut(
+                    usize::try_from(part.address).unwrap_or(usize::MAX),
+                ),
+                iov_len: part.length,
+            };
+            parts.iter().map(to_iovec).collect()
+        };
+        let (input, output) = (iov(input), iov(output));
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; both vectors have as many elements, which libfuse
+        // reads. What these point to is not touched.
+        sent(unsafe {
+            sys::fuse_reply_ioctl_retry(
+                req,
+                input.as_ptr(),
+                input.len(),
+                output.as_ptr(),
+                output.len(),
+            )
+        })
     }
 
     pub(crate) fn poll(self, events: u32) -> Sent {

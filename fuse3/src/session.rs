@@ -1,6 +1,7 @@
 use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Core, Live, Trouble};
 use crate::signals::Handling;
 use crate::wake::Wake;
-use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, log, sys};
+use crate::{
+    Agreement, Builder, Capabilities, Filesystem, Handle, Locking, Served, SessionStats, Stopped,
+    daemon, log, sys,
+};
 
 /// The loop's result when the connection ended while a request was being read.
 const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
@@ -22,6 +26,10 @@ pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
+    /// The lock was told that it serves.
+    started: bool,
+    /// The loop has run before.
+    again: bool,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -42,6 +50,8 @@ impl<F: Filesystem> Session<F> {
             live,
             core,
             settings,
+            started: false,
+            again: false,
             handling: None,
         };
         let control = &session.core.control;
@@ -54,9 +64,9 @@ impl<F: Filesystem> Session<F> {
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
     pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        let session = self.live.session();
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
-        let mount =
-            || unsafe { sys::fuse_session_mount(self.live.session(), mount_point.as_ptr()) };
+        let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
         match log::listen(mount) {
             (0, _) => {}
             (_, said) if said.is_empty() => {
@@ -75,6 +85,7 @@ impl<F: Filesystem> Session<F> {
             control: Arc::clone(&core.control),
             counters: Arc::clone(&core.counters),
             notifications: Arc::clone(&core.notifications),
+            reporting: core.reporting(),
         }
     }
 
@@ -123,28 +134,129 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
-    pub fn run(self) -> io::Result<End<F>> {
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, inside of an
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
+    pub fn run(mut self) -> io::Result<End<F>> {
+        let result = self.work()?;
+        self.finish(result)
+    }
+
+    /// llfuse's `main` without its `close`: as [`run`](Self::run), but after a signal or [`Handle::terminate`] the file
+    /// system stays mounted, and the session can serve again.
+    ///
+    /// What clients ask meanwhile waits in the kernel. [`Stopped::close`] unmounts, as does dropping it. A `terminate` ends
+    /// the `serve` that is under way, or the next.
+    ///
+    /// Over io_uring, whose queues libfuse takes down with the loop, there is no next time: the session ends as with `run`.
+    ///
+    /// libfuse cancels its workers in read(2), and with glibc before 2.41 one that has just read a request may lose it. So
+    /// the next `serve` begins with `FUSE_NOTIFY_RESEND`, which Linux has from 6.9 on: the kernel sends once more what has
+    /// not been answered. It does not while an answer is deferred, or a backing file open, since such requests would then be
+    /// handled twice; and with older kernels the client of a request that was lost waits until the file system is unmounted.
+    ///
+    /// ```no_run
+    /// # use fuse3::{End, Filesystem, Served, Session};
+    /// # fn reload() {}
+    /// /// SIGHUP: reads the configuration again. Any other signal ends it.
+    /// fn serve<F: Filesystem>(mut session: Session<F>) -> std::io::Result<End<F>> {
+    ///     loop {
+    ///         match session.serve()? {
+    ///             Served::Ended(end) => return Ok(end),
+    ///             Served::Stopped(stopped) if stopped.is_signal(libc::SIGHUP) => {
+    ///                 reload();
+    ///                 session = stopped.again();
+    ///             }
+    ///             Served::Stopped(stopped) => return Ok(stopped.close()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `run`. The session has ended then.
+    ///
+    /// # Panics
+    ///
+    /// As `run`. The session has ended then.
+    pub fn serve(mut self) -> io::Result<Served<F>> {
+        let result = self.work()?;
+        let reason = match self.core.control.reason() {
+            TERMINATED => Reason::Terminated,
+            signal if signal > 0 => Reason::Signal(signal),
+            _ => return self.finish(result).map(Served::Ended),
+        };
+        if !self.again || self.core.is_in_trouble() {
+            return self.finish(result).map(Served::Ended);
+        }
+        self.core.control.again();
+        Ok(Served::Stopped(Stopped {
+            session: self,
+            reason,
+        }))
+    }
+
+    /// llfuse's `close`: unmounts, and gives the file system back, without serving (any more).
+    ///
+    /// `destroy` is called, on this thread, if `init` was.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    pub fn close(mut self) -> End<F> {
+        self.end();
+        let trouble = self.core.take_trouble();
+        let end = self.given_back(Reason::Closed);
+        drop(self);
+        if let Some(Trouble::Panic(payload)) = trouble {
+            resume_unwind(payload)
+        }
+        end
+    }
+
+    /// [`Builder::keep_mounted`], for what is decided later.
+    pub fn keep_mounted(mut self, keep_mounted: bool) -> Self {
+        self.settings.keep_mounted = keep_mounted;
+        self
+    }
+
+    /// Runs the loop, and returns its result.
+    fn work(&mut self) -> io::Result<c_int> {
         if self.core.lock.is_held() {
             crate::log::error!(
                 "Session::run was called with the global lock held, which no handler could take then"
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
+        self.core.check_tasks();
+        if !self.started {
+            self.core.lock.start()?;
+            self.started = true;
+        }
         let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
-            // SAFETY: `control.close()` comes before `wake` is dropped.
+            // SAFETY: `control.close_wake()` comes before `wake` is dropped.
             unsafe { control.open_wake(wake) };
         }
         self.core.notifications.running();
-        let result = self.serve();
-        control.close();
+        // Every deferred answer has a share of `live`.
+        if self.again && Arc::strong_count(&self.live) == 1 {
+            self.core.notifications.resend();
+        }
+        let result = self.run_loop();
+        let agreement = control.agreement();
+        let over_io_uring = |agreement: Agreement| {
+            let granted = agreement.granted;
+            granted.contains(Capabilities::OVER_IO_URING)
+        };
+        control.close_wake();
         drop(wake);
-        self.finish(result)
+        self.again = !agreement.is_some_and(over_io_uring);
+        Ok(result)
     }
 
-    fn serve(&self) -> c_int {
+    fn run_loop(&self) -> c_int {
         // SAFETY: no precondition.
         let config = unsafe { sys::fuse_loop_cfg_create() };
         if config.is_null() {
@@ -160,7 +272,7 @@ impl<F: Filesystem> Session<F> {
             // SAFETY: as above.
             unsafe { sys::fuse_loop_cfg_set_idle_threads(config, workers) };
         }
-        // SAFETY: the session lives, is mounted, and is run once, since `run` takes it.
+        // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
         let result = unsafe { sys::fuse_session_loop_mt(self.live.session(), config) };
         // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
         unsafe { sys::fuse_loop_cfg_destroy(config) };
@@ -169,6 +281,7 @@ impl<F: Filesystem> Session<F> {
 
     /// Unmounts, and gives back what there is.
     fn finish(mut self, result: c_int) -> io::Result<End<F>> {
+        self.settings.keep_mounted |= self.core.ends_mounted();
         self.end();
         let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
@@ -184,18 +297,24 @@ impl<F: Filesystem> Session<F> {
             (None, _) if matches!(result, 0.. | ERROR_ABORTED) => Reason::Unmounted,
             (None, _) => return Err(io::Error::from_raw_os_error(-result)),
         };
-        Ok(End {
+        Ok(self.given_back(reason))
+    }
+
+    fn given_back(&self, reason: Reason) -> End<F> {
+        let core = &self.core;
+        End {
             reason,
             fs: Arc::clone(&core.fs),
             lock: core.lock.clone(),
             stats: core.counters.stats(),
-        })
+        }
     }
 
     /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
     /// nothing.
     fn end(&mut self) {
         let session = self.live.session();
+        self.core.finish_tasks();
         self.live.close(&self.core);
         if self.settings.keep_mounted {
             disconnect(session);
@@ -206,6 +325,7 @@ impl<F: Filesystem> Session<F> {
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
+        self.core.stop(mem::take(&mut self.started));
     }
 }
 
@@ -262,13 +382,15 @@ pub enum Reason {
     Terminated,
     /// This signal; what llfuse's `main` returns.
     Signal(i32),
+    /// [`Session::close`], [`Stopped::close`].
+    Closed,
 }
 
 /// As libfuse's examples have it: 0 when the file system was unmounted or the session terminated, 1 after a signal.
 impl Termination for Reason {
     fn report(self) -> ExitCode {
         match self {
-            Self::Unmounted | Self::Terminated => ExitCode::SUCCESS,
+            Self::Unmounted | Self::Terminated | Self::Closed => ExitCode::SUCCESS,
             Self::Signal(_) => ExitCode::FAILURE,
         }
     }

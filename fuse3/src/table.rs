@@ -1,5 +1,6 @@
 //! The table of callbacks that libfuse is given. Each trampoline takes the call, borrows the arguments and answers.
 
+mod cuse;
 mod devices;
 mod locks;
 mod newer;
@@ -113,13 +114,26 @@ unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_
     let _uncancelled = Uncancelled::new();
     // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
     let core = unsafe { &*userdata.cast::<Core<F>>() };
+    // SAFETY: `conn` is what libfuse passed.
+    if unsafe { begin(core, conn) } {
+        core.release();
+    }
+}
+
+/// Whether the session has begun.
+///
+/// # Safety
+///
+/// `conn` is what libfuse passed to `init`, which has not returned.
+unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> bool {
     let Some(conn) = NonNull::new(conn) else {
-        return;
+        return false;
     };
     // SAFETY: `conn` is what libfuse passed, and `connection` is gone when this returns.
     let mut connection = unsafe { Connection::new(conn) };
-    core.begin(&mut connection);
+    let begun = core.begin(&mut connection);
     core.control.begun(conn);
+    begun
 }
 
 unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
@@ -578,6 +592,9 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
+    if call.is_stacktrace(name) {
+        return call.stacktrace();
+    }
     // SAFETY: `value` points into the request, after the name, and has `size` bytes.
     let value = unsafe { slice::from_raw_parts(value.cast::<u8>(), size) };
     let flags = XattrFlags::from_bits_retain(flags);

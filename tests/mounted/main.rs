@@ -4,11 +4,14 @@
 //! process, signals above all, runs in a process of its own (`child`). Without the right to mount the tests say so on
 //! stderr, loudly, and do nothing.
 
+mod again;
 mod answers;
 mod child;
 mod client;
+mod counts;
 mod deferring;
 mod ending;
+mod enosys;
 mod filelocks;
 mod fixture;
 mod input;
@@ -19,9 +22,14 @@ mod lock;
 mod notify;
 mod operations;
 mod panics;
+mod parity;
 mod passthrough;
+mod patient;
 mod probe;
 mod real;
 mod signals;
 mod splice;
+mod tasks;
+mod timeouts;
 mod tools;
+mod workers;

@@ -49,7 +49,7 @@ fn handler(signal: c_int) -> usize {
 }
 
 /// To the process, as `kill` sends it.
-fn raise(signal: c_int) {
+pub(crate) fn raise(signal: c_int) {
     // SAFETY: no precondition.
     let me = unsafe { libc::getpid() };
     // SAFETY: no memory is involved.

@@ -488,6 +488,13 @@ impl<L: Style> Filesystem for Recorder<L> {
         self.init.lock().map_err(io::Error::from_raw_os_error)
     }
 
+    fn init_done(&self, _: &mut Guard<'_, Self>) {
+        self.push(format!("init_done{}", self.lock_state()));
+        if let How::Panic = self.how() {
+            panic_any(PANIC);
+        }
+    }
+
     fn destroy(&self, _: &mut Guard<'_, Self>) {
         self.push(format!("destroy{}", self.lock_state()));
         if let How::Panic = self.how() {

@@ -1,6 +1,6 @@
 //! What is mostly sent to devices: `ioctl`, `poll`.
 
-use std::ffi::{c_uint, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::NonNull;
 use std::slice;
 
@@ -23,8 +23,10 @@ pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
     output_size: usize,
 ) {
     let ino = Ino(ino);
+    let asked = Asked::of(ino).size(output_size);
+    let asked = asked.flags(c_int::from_ne_bytes(flags.to_ne_bytes()));
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(output_size)) };
+    let call = unsafe { Call::<F>::take(req, asked) };
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
     let input = if input.is_null() {

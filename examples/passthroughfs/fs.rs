@@ -1,0 +1,232 @@
+//! The handlers. Each takes the state from its context, calls what does the work, and returns the answer.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuse3::{
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh,
+    FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs, XattrFlags, XattrNames,
+};
+use rustix::fs::{self, AtFlags, FileType, Mode};
+
+use crate::mirror::Mirror;
+use crate::node;
+use crate::settings::{self, Settings};
+
+/// llfuse's style: what handlers need besides the state that the lock guards.
+#[derive(Debug)]
+pub(crate) struct PassthroughFs(pub(crate) Settings);
+
+type Cx<'a> = Context<'a, PassthroughFs>;
+
+impl Filesystem for PassthroughFs {
+    type Lock = Arc<GlobalLock<Mirror>>;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        settings::negotiate(connection)
+    }
+
+    fn lookup(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let found = cx.look_up(parent, name);
+        self.0.debug(|| match &found {
+            Ok(attr) => format!("lookup of {name:?} in {parent}: {}", attr.ino),
+            Err(what) => format!("lookup of {name:?} in {parent}: {what}"),
+        });
+        Ok(self.0.entry(found?))
+    }
+
+    fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
+        self.0
+            .debug(|| format!("forget {nlookup} lookups of {ino}"));
+        cx.tree.forget(ino, nlookup);
+    }
+
+    fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+        Ok((cx.attr(ino)?, self.0.timeout))
+    }
+
+    fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
+        Ok((cx.set(ino, changes)?, self.0.timeout))
+    }
+
+    fn readlink(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<PathBuf> {
+        Ok(cx.readlink(ino)?)
+    }
+
+    fn mknod(
+        &self,
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        rdev: u64,
+    ) -> Answer<Entry> {
+        let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
+        let caller = cx.caller();
+        let make = |dir: &File| fs::mknodat(dir, name, kind, mode, rdev);
+        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
+    }
+
+    fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
+        let caller = cx.caller();
+        let make = |dir: &File| fs::mkdirat(dir, name, Mode::from_raw_mode(mode));
+        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
+    }
+
+    fn unlink(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(cx.remove(parent, name, AtFlags::empty())?)
+    }
+
+    fn rmdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        Ok(cx.remove(parent, name, AtFlags::REMOVEDIR)?)
+    }
+
+    fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let caller = cx.caller();
+        let make = |dir: &File| fs::symlinkat(target, dir, name);
+        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
+    }
+
+    fn rename(
+        &self,
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        Ok(cx.rename((parent, name), (newparent, newname), flags)?)
+    }
+
+    fn link(&self, cx: &mut Cx<'_>, ino: Ino, newparent: Ino, newname: &OsStr) -> Answer<Entry> {
+        Ok(self.0.entry(cx.link(ino, newparent, newname)?))
+    }
+
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        self.0.debug(|| format!("open {ino} with {flags:?}"));
+        cx.open(ino, flags)?;
+        Ok(Opened::new(Fh(ino.0)))
+    }
+
+    fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
+        let caller = cx.caller();
+        let attr = cx.create(caller, parent, name, how)?;
+        self.0
+            .debug(|| format!("create {name:?} in {parent}: {}", attr.ino));
+        Ok(Created {
+            entry: self.0.entry(attr),
+            opened: Opened::new(Fh(attr.ino.0)),
+        })
+    }
+
+    /// The bytes are read after the lock has been released.
+    fn read(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        _: &FileInfo,
+        offset: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        Ok(out.splice(cx.opened(ino)?, offset, usize::MAX))
+    }
+
+    fn write(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        data: &[u8],
+    ) -> Answer<usize> {
+        let open = cx.opened(ino)?;
+        cx.released(|_| node::write(&open, offset, data, file.flags()))?;
+        Ok(data.len())
+    }
+
+    fn flush(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
+        let open = cx.opened(ino)?;
+        Ok(cx.released(|_| node::flush(&open))?)
+    }
+
+    fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
+        let closed = cx.release(ino)?;
+        cx.released(|_| drop(closed));
+        Ok(())
+    }
+
+    fn fsync(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, datasync: bool) -> Answer<()> {
+        let open = cx.opened(ino)?;
+        Ok(cx.released(|_| node::sync(&open, datasync))?)
+    }
+
+    fn opendir(&self, cx: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        Ok(Opened::new(cx.open_directory(ino)?))
+    }
+
+    fn readdir(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut out: DirBuf,
+    ) -> Answer<Listing> {
+        let handle = file.handle();
+        if offset == 0 {
+            let dir = Arc::clone(&cx.directory(handle)?.file);
+            let listed = cx.released(|_| node::list(&dir))?;
+            cx.directory(handle)?.listed = listed.into();
+        }
+        cx.list(ino, handle, offset, &mut out, self.0.timeout)?;
+        Ok(out.finish())
+    }
+
+    fn releasedir(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        cx.close_directory(file.handle()).ok_or(Errno::EBADF)?;
+        Ok(())
+    }
+
+    fn fsyncdir(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
+        let dir = Arc::clone(&cx.directory(file.handle())?.file);
+        Ok(cx.released(|_| node::sync(&dir, datasync))?)
+    }
+
+    fn statfs(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<StatVfs> {
+        Ok(node::statfs(&*cx.reach(ino)?)?)
+    }
+
+    fn setxattr(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Answer<()> {
+        Ok(node::setxattr(&*cx.reach(ino)?, name, value, flags)?)
+    }
+
+    fn getxattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        Ok(node::getxattr(&*cx.reach(ino)?, name)?)
+    }
+
+    fn listxattr(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
+        Ok(node::listxattr(&*cx.reach(ino)?)?)
+    }
+
+    fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
+        Ok(node::removexattr(&*cx.reach(ino)?, name)?)
+    }
+
+    fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {
+        let open = cx.opened(ino)?;
+        Ok(cx.released(|_| node::allocate(&open, range))?)
+    }
+}

@@ -1,0 +1,272 @@
+//! What the global lock guards: the tree, and what is open.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuse3::{
+    Added, Attr, Caller, Create, DirBuf, Entry, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr,
+};
+use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
+
+use crate::caller::ActingAs;
+use crate::node::{self, Listed};
+use crate::open::{Access, Open};
+use crate::reach::stat_at;
+use crate::tree::{Source, Tree};
+
+/// The file system.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// The source, opened with O_PATH.
+    pub(crate) root: Arc<File>,
+    pub(crate) tree: Tree,
+    directories: HashMap<Fh, Directory>,
+    last: u64,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) file: Arc<File>,
+    /// What it listed when it was last read from the start. An entry's offset is its place in it.
+    pub(crate) listed: Arc<[Listed]>,
+}
+
+impl Mirror {
+    /// # Errors
+    ///
+    /// Those of open(2); ENOTDIR.
+    pub(crate) fn new(source: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = File::from(fs::open(source, flags, Mode::empty())?);
+        Ok(Self {
+            tree: Tree::new(Source::of(&fs::fstat(&root)?)),
+            root: Arc::new(root),
+            directories: HashMap::new(),
+            last: 0,
+        })
+    }
+
+    pub(crate) fn attr(&self, ino: Ino) -> io::Result<Attr> {
+        Ok(node::attr(ino, &self.stat(ino)?))
+    }
+
+    /// What `name` is in `parent`, and one lookup more of it.
+    pub(crate) fn look_up(&mut self, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+        let dir = self.reach(parent)?;
+        self.look_up_in(&dir, parent, name)
+    }
+
+    /// The same, where `parent` is at hand.
+    pub(crate) fn look_up_in(&mut self, dir: &File, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+        let stat = stat_at(dir, name)?;
+        self.met(parent, name, &stat)
+    }
+
+    fn met(&mut self, parent: Ino, name: &OsStr, stat: &Stat) -> io::Result<Attr> {
+        let ino = self.tree.meet(parent, name, Source::of(stat))?;
+        self.tree.count(ino);
+        Ok(node::attr(ino, stat))
+    }
+
+    pub(crate) fn set(&mut self, ino: Ino, changes: &SetAttr) -> io::Result<Attr> {
+        let file = self.reach(ino)?;
+        let open = self.tree.get(ino)?.open.as_ref();
+        let writable = open.filter(|open| open.access.write);
+        node::change(&file, writable.map(|open| &*open.file), changes)?;
+        Ok(node::attr(ino, &fs::fstat(&file)?))
+    }
+
+    /// Gives `ino` one more name, and counts a lookup.
+    pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+        let (file, dir) = (self.reach(ino)?, self.reach(parent)?);
+        node::link(&file, &dir, name)?;
+        self.look_up_in(&dir, parent, name)
+    }
+
+    /// unlink(2), or rmdir(2) with REMOVEDIR.
+    pub(crate) fn remove(&mut self, parent: Ino, name: &OsStr, flags: AtFlags) -> io::Result<()> {
+        let dir = self.reach(parent)?;
+        let held = self.hold(&dir, parent, name)?;
+        fs::unlinkat(&dir, name, flags)?;
+        self.tree.remove(parent, name, held);
+        Ok(())
+    }
+
+    pub(crate) fn rename(
+        &mut self,
+        from: (Ino, &OsStr),
+        to: (Ino, &OsStr),
+        flags: RenameFlags,
+    ) -> io::Result<()> {
+        let (from_dir, to_dir) = (self.reach(from.0)?, self.reach(to.0)?);
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        let held = match exchange {
+            true => None,
+            false => self.hold(&to_dir, to.0, to.1)?,
+        };
+        let flags = fs::RenameFlags::from_bits_retain(flags.bits());
+        fs::renameat_with(&from_dir, from.1, &to_dir, to.1, flags)?;
+        if exchange {
+            self.tree.exchange(from, to);
+        } else {
+            self.tree.rename(from, to, held);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn readlink(&self, ino: Ino) -> io::Result<PathBuf> {
+        let target = fs::readlinkat(self.reach(ino)?, c"", Vec::new())?;
+        Ok(OsStr::from_bytes(target.as_bytes()).into())
+    }
+
+    /// Has `make` make `name` in the directory `parent` as the caller's, and counts a lookup.
+    pub(crate) fn make(
+        &mut self,
+        caller: Caller,
+        parent: Ino,
+        name: &OsStr,
+        make: impl FnOnce(&File) -> rustix::io::Result<()>,
+    ) -> io::Result<Attr> {
+        let dir = self.reach(parent)?;
+        let acting = ActingAs::new(caller)?;
+        let made = make(&dir);
+        drop(acting);
+        made?;
+        self.look_up_in(&dir, parent, name)
+    }
+
+    /// A new file of the caller's, open; and one lookup of it.
+    pub(crate) fn create(
+        &mut self,
+        caller: Caller,
+        parent: Ino,
+        name: &OsStr,
+        how: Create,
+    ) -> io::Result<Attr> {
+        let dir = self.reach(parent)?;
+        let access = Access::of(how.flags);
+        let acting = ActingAs::new(caller)?;
+        let created = node::create(&dir, name, access.flags(), how.mode);
+        drop(acting);
+        let file = created?;
+        let attr = self.met(parent, name, &fs::fstat(&file)?)?;
+        self.tree.get_mut(attr.ino)?.open = Some(Open {
+            file: Arc::new(file),
+            access,
+            count: 1,
+        });
+        Ok(attr)
+    }
+
+    /// Opens `ino`, by the descriptor that it has if that is enough.
+    pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<()> {
+        let wanted = Access::of(flags);
+        let inode = self.tree.get(ino)?;
+        let open = inode.open.as_ref();
+        let access = open.map_or(wanted, |open| open.access.and(wanted));
+        let file = match open {
+            Some(open) if open.access == access => Arc::clone(&open.file),
+            None if inode.held.is_none() => Arc::new(self.open_by_name(ino, access.flags())?),
+            _ => Arc::new(node::reopen(&*self.reach(ino)?, access.flags())?),
+        };
+        let inode = self.tree.get_mut(ino)?;
+        let count = inode.open.as_ref().map_or(0, |open| open.count) + 1;
+        inode.open = Some(Open {
+            file: Arc::clone(&file),
+            access,
+            count,
+        });
+        // Not sent, but where a kernel insists.
+        if flags.contains(OpenFlags::TRUNC) && wanted.write {
+            file.set_len(0)?;
+        }
+        Ok(())
+    }
+
+    /// The descriptor of `ino`, which is open.
+    pub(crate) fn opened(&self, ino: Ino) -> Result<Arc<File>, Errno> {
+        let open = self.tree.get(ino)?.open.as_ref().ok_or(Errno::EBADF)?;
+        Ok(Arc::clone(&open.file))
+    }
+
+    /// Once less open. After the last time there is no descriptor: it is returned, since closing may take long.
+    pub(crate) fn release(&mut self, ino: Ino) -> Result<Option<Arc<File>>, Errno> {
+        let inode = self.tree.get_mut(ino)?;
+        let open = inode.open.as_mut().ok_or(Errno::EBADF)?;
+        open.count -= 1;
+        if open.count > 0 {
+            return Ok(None);
+        }
+        let closed = inode.open.take().map(|open| open.file);
+        self.tree.collect(ino);
+        Ok(closed)
+    }
+
+    pub(crate) fn open_directory(&mut self, ino: Ino) -> io::Result<Fh> {
+        let file = node::reopen(&*self.reach(ino)?, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        self.last += 1;
+        let directory = Directory {
+            file: Arc::new(file),
+            listed: Arc::new([]),
+        };
+        self.directories.insert(Fh(self.last), directory);
+        Ok(Fh(self.last))
+    }
+
+    /// The entries that the directory `ino`, open as `handle`, has listed, from `offset` on. Each is valid for `timeout`.
+    ///
+    /// With READDIRPLUS each entry is an answer to its name, too, and counts as a lookup.
+    pub(crate) fn list(
+        &mut self,
+        ino: Ino,
+        handle: Fh,
+        offset: u64,
+        out: &mut DirBuf,
+        timeout: Duration,
+    ) -> io::Result<()> {
+        let directory = self.directory(handle)?;
+        let (file, listed) = (Arc::clone(&directory.file), Arc::clone(&directory.listed));
+        let device = fs::fstat(&file)?.st_dev;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (next, entry) in (1..).zip(&*listed).skip(start) {
+            let name = entry.name.as_os_str();
+            if !out.is_plus() || matches!(name.as_bytes(), b"." | b"..") {
+                let source = Source::new(device, entry.number, entry.mode);
+                let number = self.tree.number(source).unwrap_or(Ino(entry.number));
+                let shown = Entry::new(Attr::new(number, entry.mode), timeout);
+                if out.add(name, &shown, next) == Added::Full {
+                    break;
+                }
+                continue;
+            }
+            // Gone meanwhile; or an error that the caller sees when it looks the name up. What is listed so far is counted,
+            // and has to be answered.
+            let Ok(attr) = self.look_up_in(&file, ino, name) else {
+                continue;
+            };
+            let added = out.add(name, &Entry::new(attr, timeout), next);
+            if added != Added::Counted {
+                self.tree.forget(attr.ino, 1);
+            }
+            if added == Added::Full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn directory(&mut self, handle: Fh) -> Result<&mut Directory, Errno> {
+        self.directories.get_mut(&handle).ok_or(Errno::EBADF)
+    }
+
+    pub(crate) fn close_directory(&mut self, handle: Fh) -> Option<Directory> {
+        self.directories.remove(&handle)
+    }
+}
