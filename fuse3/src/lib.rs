@@ -64,6 +64,10 @@
 //!
 //! - [`guide::global_lock`]: what the lock promises, which of its rules are types, and which are left to you.
 //! - [`guide::porting_from_llfuse`]: a small file system before and after, handler by handler.
+#![cfg_attr(
+    feature = "tokio",
+    doc = "- [`guide::porting_from_pyfuse3`]: the same with futures, on one thread."
+)]
 //! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
 //! - [`guide::errors`]: what the client sees for each mistake.
@@ -144,6 +148,7 @@ mod support;
 mod table;
 #[cfg(feature = "tokio")]
 mod tasks;
+pub mod testing;
 mod wake;
 mod work;
 mod writedata;

@@ -27,10 +27,11 @@ mod newer;
 mod notify;
 mod poison;
 mod probe;
-mod proto;
 mod ranges;
 mod recorder;
 mod session;
 mod tasks;
 mod transfer;
 mod xattrs;
+
+use fuse3::testing::proto;
