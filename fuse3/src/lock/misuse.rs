@@ -494,7 +494,8 @@ mod c21 {}
 /// first
 ///     .unlocked(|one| {
 ///         second.unlocked(|two| {
-///             std::mem::swap(&mut *one.lock(), &mut *two.lock());
+///             let mut state = *one.lock();
+///             std::mem::swap(&mut state, &mut *two.lock());
 ///         })
 ///     })
 ///     .unwrap()
