@@ -133,6 +133,19 @@ impl<'a, F: Filesystem> Context<'a, F> {
         }
     }
 
+    /// `fuse_req_is_uring()`: the request came over io_uring, and not over the session's descriptor.
+    ///
+    /// So come all but FORGET and INTERRUPT when [`Handle::connection`](crate::Handle::connection) grants
+    /// [`OVER_IO_URING`](crate::Capabilities::OVER_IO_URING), which takes the mount option `io_uring`, a libfuse from 3.18 on
+    /// that was built with liburing, and `Y` in /sys/module/fuse/parameters/enable_uring. libfuse then has one thread for each
+    /// processor, bound to it, which serves what programs on that processor ask for, one after the other: a handler that waits
+    /// keeps others waiting, so that it defers its answer rather.
+    ///
+    /// False as well where there is no answer to give (any more).
+    pub fn is_uring(&self) -> bool {
+        self.request.as_ref().is_some_and(Request::is_uring)
+    }
+
     /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this request to end; EINTR ends it.
     ///
     /// The kernel sends INTERRUPT for a request that a handler has, and waits for the answer all the same, whatever the

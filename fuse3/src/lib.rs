@@ -110,6 +110,7 @@ mod poll;
 mod range;
 mod readbuf;
 mod request;
+mod ring;
 mod session;
 mod setting;
 mod signals;

@@ -24,3 +24,4 @@ mod real;
 mod signals;
 mod splice;
 mod tools;
+mod uring;
