@@ -59,6 +59,12 @@ const FEATURES: &[(&str, &str, &str)] = &[
         "fuse_lowlevel.h",
         "int fuse_lowlevel_notify_prune(",
     ),
+    ("secctx", "fuse_lowlevel.h", "fuse_req_secctx_next("),
+    (
+        "teardown_watchdog",
+        "fuse_lowlevel.h",
+        "fuse_session_start_teardown_watchdog(",
+    ),
 ];
 
 /// Functions that wrapper.h's shim replaces under the same name.

@@ -132,7 +132,7 @@ pub use builder::{Builder, OnPanic};
 pub use capabilities::Capabilities;
 pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
 pub use connection::{Agreement, Connection};
-pub use context::{Caller, Context, Guard};
+pub use context::{Caller, Context, Guard, SecurityContext};
 pub use cuse::CharDevice;
 pub use data::Data;
 pub use deferred::{Deferred, Reply};

@@ -1,12 +1,15 @@
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, OsStr, c_int};
+use std::io;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::Arc;
 
 use crate::core::discard;
 use crate::interrupt::{Interrupts, interrupted};
 use crate::ring::Ring;
-use crate::{CallerMemory, Errno, Opened, sys};
+use crate::{CallerMemory, Errno, Opened, SecurityContext, sys};
 
 /// A request that has not been answered: the only owner of its `fuse_req_t`.
 ///
@@ -108,6 +111,44 @@ impl Request {
     #[inline]
     pub(crate) fn as_ptr(&self) -> sys::fuse_req_t {
         self.req.as_ptr()
+    }
+
+    /// `fuse_req_secctx_next()`, of all there are.
+    pub(crate) fn security_contexts(&self) -> io::Result<Vec<SecurityContext>> {
+        // SAFETY: the request is unanswered (invariant).
+        let count = unsafe { sys::fuse3_req_secctx_count(self.as_ptr()) };
+        if count < 0 {
+            let why = "security contexts need libfuse 3.19, when the program is built, too";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        // SAFETY: as above.
+        unsafe { sys::fuse3_req_secctx_reset(self.as_ptr()) };
+        let next = |_| self.next_security_context();
+        (0..count).map(next).collect()
+    }
+
+    fn next_security_context(&self) -> io::Result<SecurityContext> {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the request is unanswered (invariant), and the other arguments live.
+        let result = unsafe {
+            sys::fuse3_req_secctx_next(self.as_ptr(), &raw mut name, &raw mut value, &raw mut size)
+        };
+        let size = usize::try_from(size).unwrap_or(0);
+        if result != 0 || name.is_null() || (value.is_null() && size > 0) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        // SAFETY: libfuse has looked for the NUL, and the name lives as long as the request.
+        let name = unsafe { CStr::from_ptr(name) };
+        let value = if size == 0 {
+            &[]
+        } else {
+            // SAFETY: it has as many bytes, which live as long as the request.
+            unsafe { slice::from_raw_parts(value.cast::<u8>(), size) }
+        };
+        Ok(SecurityContext {
+            name: OsStr::from_bytes(name.to_bytes()).to_owned(),
+            value: value.to_vec(),
+        })
     }
 
     /// `fuse_req_interrupted()`.

@@ -54,6 +54,7 @@ pub(crate) mod opcode {
     pub(crate) const SYNCFS: u32 = 50;
     pub(crate) const TMPFILE: u32 = 51;
     pub(crate) const STATX: u32 = 52;
+    pub(crate) const COPY_FILE_RANGE_64: u32 = 53;
     pub(crate) const CUSE_INIT: u32 = 4096;
 }
 
@@ -156,7 +157,7 @@ impl Bytes {
     }
 
     /// `FUSE_REC_ALIGN`.
-    fn align(mut self) -> Self {
+    pub(crate) fn align(mut self) -> Self {
         self.0.resize(self.0.len().next_multiple_of(8), 0);
         self
     }
@@ -706,6 +707,14 @@ pub(crate) fn copy_file_range(from: Place, to: Place, length: u64, flags: u64) -
         .u64(length)
         .u64(flags);
     Request::new(opcode::COPY_FILE_RANGE, from.0, body)
+}
+
+/// The same, with another opcode; the answer is a number of 64 bits.
+pub(crate) fn copy_file_range_64(from: Place, to: Place, length: u64, flags: u64) -> Request {
+    Request {
+        opcode: opcode::COPY_FILE_RANGE_64,
+        ..copy_file_range(from, to, length, flags)
+    }
 }
 
 pub(crate) fn tmpfile(parent: u64, mode: u32, umask: u32, flags: u32) -> Request {
