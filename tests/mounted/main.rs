@@ -8,6 +8,7 @@ mod child;
 mod client;
 mod deferring;
 mod ending;
+mod everything;
 mod filelocks;
 mod fixture;
 mod input;
