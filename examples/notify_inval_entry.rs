@@ -54,10 +54,7 @@ type Cx<'a> = Context<'a, Names>;
 
 fn attr(ino: Ino) -> Result<Attr, Errno> {
     match ino {
-        Ino::ROOT => Ok(Attr {
-            nlink: 1,
-            ..Attr::new(ino, libc::S_IFDIR | 0o755)
-        }),
+        Ino::ROOT => Ok(Attr::new(ino, libc::S_IFDIR | 0o755)),
         FILE => Ok(Attr::new(ino, libc::S_IFREG)),
         _ => Err(Errno::ENOENT),
     }

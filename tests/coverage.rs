@@ -1,8 +1,12 @@
 //! Everything that the installed headers declare is covered by the safe crate, or the documentation says why not.
 
+#[path = "common/sources.rs"]
+mod sources;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+
+use sources::{define, is_word};
 
 /// What the module `fuse3::coverage` shows.
 const TABLE: &str = include_str!("../fuse3/src/coverage.md");
@@ -73,10 +77,6 @@ fn code_of(name: &str) -> String {
     code + rest
 }
 
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
 /// The slots that the headers declare.
 fn slots(header: &str) -> BTreeSet<&str> {
     let (_, ops) = header.split_once("struct fuse_lowlevel_ops {").unwrap();
@@ -94,26 +94,6 @@ fn functions(header: &str) -> BTreeSet<&str> {
     let is_api =
         |name: &&str| is_function(name) && !VERSIONED.iter().any(|suffix| name.ends_with(suffix));
     names.filter(is_api).collect()
-}
-
-/// The sources of the safe crate, without comments.
-fn sources() -> String {
-    fn read(dir: &Path, sources: &mut String) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                read(&path, sources);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let is_code = |line: &&str| !line.trim_start().starts_with("//");
-                sources.extend(text.lines().filter(is_code).flat_map(|line| [line, "\n"]));
-            }
-        }
-    }
-    let mut sources = String::new();
-    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/fuse3/src");
-    read(Path::new(dir), &mut sources);
-    sources
 }
 
 /// What the installed headers and the table have, and the other does not.
@@ -160,7 +140,7 @@ fn every_function_is_in_the_table() {
 /// What is said to be covered is called.
 #[test]
 fn the_table_says_what_the_crate_calls() {
-    let sources = sources();
+    let sources = sources::read();
     let (slots, functions) = rows();
     let is_there = |forms: &[String]| forms.iter().any(|form| sources.contains(form));
     for (name, row) in slots {
@@ -194,15 +174,7 @@ fn the_table_says_what_the_crate_calls() {
 /// Each place that is named is one.
 #[test]
 fn the_places_are_there() {
-    let sources = sources();
-    let defines = |what: &str, name: &str| {
-        let form = format!("{what} {name}");
-        let after = |(at, _): (usize, &str)| sources[at + form.len()..].chars().next();
-        sources
-            .match_indices(&form)
-            .filter_map(after)
-            .any(|next| !is_word(next))
-    };
+    let sources = sources::read();
     let (slots, functions) = rows();
     for (name, row) in slots.into_iter().chain(functions) {
         let is_explained = ["[", "by `", "no: "]
@@ -214,10 +186,10 @@ fn the_places_are_there() {
             let (kind, function) = place.split_once("::").unwrap_or((place, ""));
             let is_type = ["struct", "enum", "trait", "fn"]
                 .iter()
-                .any(|what| defines(what, kind));
+                .any(|what| define(&sources, what, kind));
             assert!(is_type, "{name}: there is no {kind}");
             assert!(
-                function.is_empty() || defines("fn", function),
+                function.is_empty() || define(&sources, "fn", function),
                 "{name}: there is no {place}"
             );
         }

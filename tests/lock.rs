@@ -4,40 +4,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fuse3::{Condvar, GlobalLock, LockError, Locked, SubLock, Unlocked, Woken, sync};
 
-/// Ends the test with a panic if `f` takes too long. Nothing below waits without it.
-fn within<R: Send + 'static>(limit: Duration, f: impl FnOnce() -> R + Send + 'static) -> R {
-    let (done, result) = mpsc::channel();
-    let worker = thread::spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(f));
-        // Nobody listens any more if the deadline has passed.
-        let _ = done.send(());
-        result
-    });
-    if let Err(RecvTimeoutError::Timeout) = result.recv_timeout(limit) {
-        panic!("deadline: it hangs");
-    }
-    match worker.join() {
-        Ok(Ok(result)) => result,
-        Ok(Err(panic)) | Err(panic) => resume_unwind(panic),
-    }
-}
+use deadline::{message, until, within, within_a_minute};
 
-fn within_a_minute<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {
-    within(Duration::from_secs(60), f)
-}
-
-fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        thread::yield_now();
-    }
-}
+#[path = "common/deadline.rs"]
+mod deadline;
 
 /// How many rounds a test makes. Miri, which looks for data races, is slow.
 const fn rounds(count: u64) -> u64 {
@@ -47,15 +24,6 @@ const fn rounds(count: u64) -> u64 {
 /// Waits until so many threads wait for the lock.
 fn until_waiting<S>(lock: &GlobalLock<S>, count: usize) {
     until(|| lock.stats().waiters.len() == count);
-}
-
-/// What the calling thread's panic says.
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message")
 }
 
 /// The Linux thread id, read from the kernel.

@@ -93,7 +93,7 @@ impl Filesystem for Memfs {
             let wanted = connection.want(Capabilities::WRITEBACK_CACHE);
             wanted.map_err(io::Error::other)?;
         }
-        // Without it libfuse may have one lookup or listing of a directory at once.
+        // Where it is not to be had, the kernel sends one lookup or listing of a directory at a time.
         let _ = connection.want(Capabilities::PARALLEL_DIROPS);
         Ok(())
     }

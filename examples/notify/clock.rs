@@ -54,10 +54,7 @@ type Cx<'a> = Context<'a, Clock>;
 impl Clock {
     fn attr(&self, state: &State, ino: Ino) -> Result<Attr, Errno> {
         match ino {
-            Ino::ROOT => Ok(Attr {
-                nlink: 1,
-                ..Attr::new(ino, libc::S_IFDIR | 0o755)
-            }),
+            Ino::ROOT => Ok(Attr::new(ino, libc::S_IFDIR | 0o755)),
             FILE => Ok(Attr {
                 size: state.contents.len() as u64,
                 ..Attr::new(ino, libc::S_IFREG | 0o444)

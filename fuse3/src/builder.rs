@@ -13,6 +13,8 @@ use crate::core::{Core, Live};
 use crate::notify::{Hub, OnError};
 use crate::options::Options;
 use crate::table::Table;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
 use crate::{
     CharDevice, Filesystem, MountError, Notification, NotifyError, OptionError, Session, log,
     mount, sys,
@@ -25,6 +27,9 @@ pub enum OnPanic {
     /// The session ends, and [`Session::run`] resumes the panic: llfuse's way.
     #[default]
     End,
+    /// The same, but the mount point stays, and fails with ENOTCONN, as with [`Builder::keep_mounted`]: what programs that
+    /// use llfuse do after a crash, so that nobody (a backup, say) takes the empty directory below for the file system.
+    EndMounted,
     /// The session goes on.
     Continue,
 }
@@ -36,7 +41,10 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    stacktrace: bool,
     on_notify_error: Option<OnError>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: crate::tasks::Settings,
     pub(crate) settings: Settings,
 }
 
@@ -72,7 +80,10 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            stacktrace: false,
             on_notify_error: None,
+            #[cfg(feature = "tokio")]
+            tasks: crate::tasks::Settings::default(),
             settings,
         }
     }
@@ -87,7 +98,11 @@ impl<F: Filesystem> Builder<F> {
 
     /// One mount option, as `fsname=a,b`: nothing in it is special.
     ///
-    /// It is checked by [`mount`](Self::mount).
+    /// It is checked by [`mount`](Self::mount). Options of libfuse 2 that libfuse 3 refuses (`big_writes`, `nonempty`,
+    /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,
+    /// `[no_]splice_read`, `[no_]writeback_cache`, ...) are asked of the [`Connection`](crate::Connection) after
+    /// [`init`](Filesystem::init), so that they have the last word; one that is not offered has no effect, and the log says
+    /// so.
     pub fn option(self, option: impl AsRef<OsStr>) -> Self {
         self.change(|options| options.add(option.as_ref()))
     }
@@ -181,10 +196,15 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
-    /// While the session runs, SIGINT, SIGTERM and SIGHUP end it, and [`End`](crate::End) says which it was.
+    /// `fuse_set_signal_handlers()`: SIGINT, SIGTERM and SIGHUP end the session, and [`End`](crate::End) says which it was.
     ///
-    /// Of all sessions of the process that handle signals. Afterwards the handlers from before are installed again. Signals
-    /// that are ignored stay ignored, and no other signal is touched. Off unless set.
+    /// From before it is mounted until it is unmounted, so that no signal leaves a dead mount: after one that comes before
+    /// [`Session::run`], `run` returns at once. A signal ends all sessions of the process that handle signals. With the last
+    /// of them, dropped or run, the handlers from before are installed again. Signals that are ignored stay ignored, and no
+    /// other signal is touched. Off unless set.
+    ///
+    /// A process that forks after [`mount`](Self::mount) and leaves the session to its child still has the handlers, as
+    /// after `fuse_set_signal_handlers()`; [`Session::daemonize`] sees to that.
     pub fn handle_signals(mut self, handle_signals: bool) -> Self {
         self.settings.handle_signals = handle_signals;
         self
@@ -210,6 +230,18 @@ impl<F: Filesystem> Builder<F> {
     /// What becomes of the session when a handler panics.
     pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
         self.settings.on_panic = on_panic;
+        self
+    }
+
+    /// llfuse's `stacktrace`: setxattr(2) of the name `fuse_stacktrace` on the root logs a [`Report`](crate::Report), as a
+    /// warning, in place of calling the file system: `setfattr -n fuse_stacktrace -v 1 MOUNTPOINT`.
+    ///
+    /// The handler does not wait for the lock. It does need a worker: when all of them wait, only
+    /// [`Handle::report`](crate::Handle::report) is left, which has the requests of all threads too where this is set. Off
+    /// unless set, since each request then notes who serves it, in a table that all workers share; and since anybody may ask
+    /// who may set attributes of the root.
+    pub fn stacktrace(mut self, stacktrace: bool) -> Self {
+        self.stacktrace = stacktrace;
         self
     }
 
@@ -304,13 +336,18 @@ impl<F: Filesystem> Builder<F> {
     ) -> Result<Session<F>, MountError> {
         log::capture_libfuse();
         let control = Arc::new(Control::new());
-        let core = Arc::new(Core::new(
+        let core = Core::new(
             Arc::new(self.fs),
             self.lock,
             Arc::clone(&control),
             Hub::new(control, self.on_notify_error),
             self.settings.on_panic,
-        ));
+            self.stacktrace,
+            options.connection.clone(),
+        );
+        #[cfg(feature = "tokio")]
+        let core = core.with_tasks(Tasks::new(self.tasks));
+        let core = Arc::new(core);
         let mut arguments = vec![OsString::from("fuse3")];
         arguments.extend(options.arguments());
         if self.debug {
@@ -320,18 +357,11 @@ impl<F: Filesystem> Builder<F> {
         let session = new_session(arguments, |args| new(args, userdata))?;
         // SAFETY: `session` came from libfuse with `core` as its userdata, and is in no other hands.
         let live = unsafe { Live::new(session, Arc::clone(&core)) };
-        // SAFETY: the session was just made, and `place` lives; libfuse copies it.
-        let mounted = || unsafe { sys::fuse_session_mount(session.as_ptr(), place.as_ptr()) };
-        let (result, said) = log::listen(mounted);
-        if result != 0 {
-            let said = if said.is_empty() {
-                "fusermount3 said why on stderr".to_owned()
-            } else {
-                said
-            };
-            return Err(MountError::Failed(path.to_owned(), said));
-        }
-        Ok(Session::new(live, core, self.settings))
+        let session = Session::new(live, core, self.settings).map_err(MountError::Signals)?;
+        session
+            .mount(place)
+            .map_err(|said| MountError::Failed(path.to_owned(), said))?;
+        Ok(session)
     }
 }
 

@@ -1,4 +1,4 @@
-use std::ffi::c_int;
+use std::ffi::{OsStr, c_int};
 use std::ptr;
 use std::sync::Weak;
 
@@ -7,6 +7,7 @@ use crate::context::Caller;
 use crate::core::Core;
 use crate::deferred::Outlived;
 use crate::notify::current::Current;
+use crate::report::Reporting;
 use crate::request::Request;
 use crate::{Answer, Context, Errno, Filesystem, Locking, NotifyError, Operation, Unanswered, sys};
 
@@ -95,6 +96,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.counters.request(operation);
+        let _busy = core.busy(operation, asked.ino);
         let mut request = Some(request);
         let mut answer = core.guarded(operation, || {
             let guard = core.lock.enter(operation).map_err(|error| {
@@ -117,6 +119,23 @@ impl<'c, F: Filesystem> Call<'c, F> {
             // What the file system answered with is dropped here, where a panic of it is caught.
             answer = None;
         });
+    }
+
+    /// `Setxattr` of this name asks for a report, not for its handler.
+    pub(crate) fn is_stacktrace(&self, name: &OsStr) -> bool {
+        self.core.is_stacktrace(self.asked.ino, name)
+    }
+
+    /// Logs the report; the lock is not taken.
+    #[cold]
+    pub(crate) fn stacktrace(self) {
+        self.core.counters.request(Operation::Setxattr);
+        crate::log::warn!(
+            "what the threads of the file system do:\n{}",
+            self.core.report()
+        );
+        // Whether the caller waits for it makes no difference.
+        let _ = self.request.ok();
     }
 
     /// The same for `forget`, which the kernel wants no answer to.

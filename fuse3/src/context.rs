@@ -56,6 +56,29 @@ impl Caller {
             umask: ctx.umask,
         }
     }
+
+    /// llfuse's `get_sup_groups`: the supplementary groups of the process, as [`Context::groups`] has them, and when the
+    /// request is gone, too.
+    ///
+    /// They are those of now, and of whoever has the number now: of a caller whose request has been answered, another
+    /// process may.
+    ///
+    /// # Errors
+    ///
+    /// Without /proc, and when the process has ended; ESRCH when there is none, since `pid` is 0.
+    pub fn groups(self) -> io::Result<Vec<u32>> {
+        if self.pid <= 0 {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        let path = format!("/proc/{}/status", self.pid);
+        let status = std::fs::read_to_string(path)?;
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+        let groups = groups.ok_or(io::ErrorKind::InvalidData)?;
+        let numbers = groups.split_whitespace().map(str::parse);
+        numbers
+            .collect::<Result<_, _>>()
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
 }
 
 /// A security context of a file: an extended attribute that it is made with.
@@ -86,7 +109,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     }
 
     /// The session; `None` in a test of a handler.
-    pub(crate) fn core(&self) -> Option<&Core<F>> {
+    pub(crate) fn core(&self) -> Option<&'a Core<F>> {
         self.core
     }
 
@@ -225,7 +248,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// `f` runs on a thread of its own that holds nothing, so that it may take the global lock. It runs at most once, and
     /// never begins after the answer; if it has begun before, it may go on beside and after it. The request is
-    /// unregistered before it is answered, and what `f` has captured is dropped then, when it did not run. A second call replaces what the first has registered. A panic of `f` counts as one of a handler.
+    /// unregistered before it is answered, and what `f` has captured is dropped then, when it did not run. A second call
+    /// replaces what the first has registered. A panic of `f` counts as one of a handler.
     ///
     /// After [`defer`](Self::defer), which takes the registration along, it is [`Reply::on_interrupt`]. Where there is no
     /// answer to give, `f` is dropped. [`interrupted`](Self::interrupted) says when the kernel tells.

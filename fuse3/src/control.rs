@@ -15,9 +15,9 @@ pub(crate) const TROUBLE: c_int = -2;
 ///
 /// # Invariants
 ///
-/// While `session` is not null it points to a session that has not been destroyed and whose descriptor is open. [`close`]
-/// makes it null and waits until nobody uses what it pointed to. Nothing here blocks or allocates, so that it is safe in a
-/// signal handler.
+/// While `session` is not null it points to a session that has not been destroyed; it need not be mounted yet. [`close`]
+/// makes it null and waits until nobody uses what it pointed to. Nothing else here blocks, and nothing allocates, so that it
+/// is safe in a signal handler.
 ///
 /// [`close`]: Control::close
 #[derive(Debug)]
@@ -71,22 +71,48 @@ impl Control {
         self.session.store(session, Ordering::SeqCst);
     }
 
-    /// From now on, telling it wakes the loop by `wake`, until [`close`](Control::close).
+    /// From now on, telling it wakes the loop by `wake`, until [`close_wake`](Control::close_wake).
     ///
     /// # Safety
     ///
-    /// `wake` lives until `close` has returned.
+    /// `wake` lives until that or `close` has returned.
     pub(crate) unsafe fn open_wake(&self, wake: &Wake) {
         self.wake
             .store(ptr::from_ref(wake).cast_mut(), Ordering::SeqCst);
     }
 
     /// From now on, nobody tells it any more.
-    ///
-    /// A signal handler that interrupts this very thread has returned before the thread goes on, so that the wait ends.
     pub(crate) fn close(&self) {
         self.session.store(ptr::null_mut(), Ordering::SeqCst);
+        self.close_wake();
+    }
+
+    /// From now on, what tells it wakes nobody any more.
+    pub(crate) fn close_wake(&self) {
         self.wake.store(ptr::null_mut(), Ordering::SeqCst);
+        self.settle();
+    }
+
+    /// The loop has ended, and may be run again: why it was told to end is forgotten. Whoever tells it meanwhile means the
+    /// next time.
+    pub(crate) fn again(&self) {
+        self.reason.store(0, Ordering::SeqCst);
+        // Who gave the reason from before has set libfuse's flag by then.
+        self.settle();
+        let session = self.session.load(Ordering::SeqCst);
+        if !session.is_null() {
+            // SAFETY: the session lives (invariant). Before 3.18 libfuse has done so itself.
+            unsafe { sys::fuse_session_reset(session) };
+            if self.reason() != 0 {
+                self.exit(session);
+            }
+        }
+    }
+
+    /// Waits until nobody uses what it has read of `session` and `wake`.
+    ///
+    /// A signal handler that interrupts this very thread has returned before the thread goes on, so that the wait ends.
+    fn settle(&self) {
         while self.users.load(Ordering::SeqCst) != 0 {
             thread::yield_now();
         }
@@ -95,6 +121,19 @@ impl Control {
     /// The first reason that was given, 0 for none.
     pub(crate) fn reason(&self) -> c_int {
         self.reason.load(Ordering::SeqCst)
+    }
+
+    /// The session was told to end, or its loop ends by itself: what has no end of its own is waited for no longer.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_over(&self) -> bool {
+        self.users.fetch_add(1, Ordering::SeqCst);
+        let session = self.session.load(Ordering::SeqCst);
+        let over = self.reason() != 0
+            || session.is_null()
+            // SAFETY: the session lives while `users` counts this thread (invariant).
+            || unsafe { sys::fuse_session_exited(session) } != 0;
+        self.users.fetch_sub(1, Ordering::SeqCst);
+        over
     }
 
     /// Lets the loop go on while it lives; `None` when the session was told to end before.
@@ -130,7 +169,7 @@ impl Control {
         // SAFETY: the session lives while `users` counts this thread (invariant); libfuse sets a flag, and from 3.18
         // on posts a semaphore.
         unsafe { sys::fuse_session_exit(session) };
-        // SAFETY: `close` makes it null before it ends the borrow that `open_wake` was given.
+        // SAFETY: `close_wake` makes it null before it ends the borrow that `open_wake` was given.
         if let Some(wake) = unsafe { self.wake.load(Ordering::SeqCst).as_ref() } {
             wake.wake();
         }

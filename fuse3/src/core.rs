@@ -1,6 +1,6 @@
 use std::any::Any;
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{OsStr, c_int};
 use std::fmt;
 use std::io;
 use std::mem;
@@ -9,18 +9,24 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::activity::{Activity, Busy};
 use crate::answer::{Asked, Undo};
+use crate::connoptions::ConnOptions;
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::daemon::Waiting;
 use crate::deferred::Outlived;
 use crate::notify::Hub;
 use crate::notify::current::Current;
+use crate::report::Reporting;
 use crate::stats::Counters;
-use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, sys};
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
+use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, Report, sys};
 
 /// What the handlers of one session share: libfuse's `userdata`.
 pub(crate) struct Core<F: Filesystem> {
@@ -31,6 +37,10 @@ pub(crate) struct Core<F: Filesystem> {
     on_panic: OnPanic,
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
+    /// Which request each worker serves, where it was asked for.
+    activity: Option<Activity>,
+    /// What mount options ask of the connection.
+    asked: ConnOptions,
     begun: AtomicBool,
     /// `init` has succeeded.
     initialised: AtomicBool,
@@ -38,6 +48,8 @@ pub(crate) struct Core<F: Filesystem> {
     live: OnceLock<Weak<Live<F>>>,
     /// The process that went on in the foreground, until the session has begun.
     waiting: Mutex<Option<Waiting>>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// Why a session ended by itself.
@@ -62,6 +74,8 @@ impl<F: Filesystem> Core<F> {
         control: Arc<Control>,
         notifications: Arc<Hub>,
         on_panic: OnPanic,
+        stacktrace: bool,
+        asked: ConnOptions,
     ) -> Self {
         Self {
             fs,
@@ -71,12 +85,60 @@ impl<F: Filesystem> Core<F> {
             on_panic,
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
+            activity: stacktrace.then(Activity::default),
+            asked,
             begun: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
             live: OnceLock::new(),
             waiting: Mutex::new(None),
+            #[cfg(feature = "tokio")]
+            tasks: Arc::default(),
         }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn with_tasks(self, tasks: Tasks) -> Self {
+        let tasks = Arc::new(tasks);
+        Self { tasks, ..self }
+    }
+
+    /// The session is about to serve requests. Panics where a thread cannot wait for futures.
+    pub(crate) fn check_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.check();
+    }
+
+    /// The workers have ended: waits for the futures that they have spawned.
+    pub(crate) fn finish_tasks(&self) {
+        #[cfg(feature = "tokio")]
+        self.tasks.finish();
+    }
+
+    /// How long the end waits for what is in flight; `None` for ever.
+    fn patience(&self) -> Option<Duration> {
+        #[cfg(feature = "tokio")]
+        return self.tasks.patience();
+        #[cfg(not(feature = "tokio"))]
+        None
+    }
+
+    /// While it lives, a [`Report`] tells that the thread serves this request.
+    #[inline]
+    pub(crate) fn busy(&self, operation: Operation, ino: Ino) -> Option<Busy<'_>> {
+        let activity = self.activity.as_ref()?;
+        Some(activity.begin(operation, ino))
+    }
+
+    /// setxattr(2) of this name on this inode asks for a [`Report`].
+    pub(crate) fn is_stacktrace(&self, ino: Ino, name: &OsStr) -> bool {
+        self.activity.is_some() && ino == Ino::ROOT && name == "fuse_stacktrace"
+    }
+
+    /// The session, for what asks about it and does not keep it.
+    pub(crate) fn reporting(self: &Arc<Self>) -> Weak<dyn Reporting> {
+        let core: Weak<Self> = Arc::downgrade(self);
+        core
     }
 
     /// Runs code of the file system. A panic ends here: it is counted, and by policy ends the session.
@@ -96,7 +158,7 @@ impl<F: Filesystem> Core<F> {
             .unwrap_or("a value that is no text");
         crate::log::error!("{operation} panicked: {what}");
         match self.on_panic {
-            OnPanic::End => self.trouble(Trouble::Panic(payload)),
+            OnPanic::End | OnPanic::EndMounted => self.trouble(Trouble::Panic(payload)),
             OnPanic::Continue => discard(payload),
         }
     }
@@ -117,6 +179,16 @@ impl<F: Filesystem> Core<F> {
         self.control.end(TROUBLE);
     }
 
+    pub(crate) fn is_in_trouble(&self) -> bool {
+        self.trouble.lock().is_some()
+    }
+
+    /// The session is to be left mounted, since it ends by a panic.
+    pub(crate) fn ends_mounted(&self) -> bool {
+        self.on_panic == OnPanic::EndMounted
+            && matches!(&*self.trouble.lock(), Some(Trouble::Panic(_)))
+    }
+
     pub(crate) fn take_trouble(&self) -> Option<Trouble> {
         self.trouble.lock().take()
     }
@@ -126,7 +198,10 @@ impl<F: Filesystem> Core<F> {
         self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
         let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
-            Ok(mut guard) => self.fs.init(&mut guard, connection),
+            Ok(mut guard) => {
+                let asked = self.fs.init(&mut guard, connection);
+                asked.and_then(|()| self.asked.apply(connection))
+            }
             Err(error) => Err(io::Error::other(error)),
         });
         let succeeded = matches!(result, Some(Ok(())));
@@ -158,6 +233,10 @@ impl<F: Filesystem> Core<F> {
 
     /// The session has begun.
     pub(crate) fn release(&self) {
+        if self.control.reason() != 0 {
+            // One that is to end as soon as it begins is not taken for mounted.
+            return;
+        }
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
             crate::log::warn!("the process in the foreground was not told of success: {error}");
@@ -176,6 +255,11 @@ impl<F: Filesystem> Core<F> {
                 Err(error) => crate::log::error!("destroy was not called: {error}"),
             }
         });
+    }
+
+    /// The last of all: what the lock has for handlers ends.
+    pub(crate) fn stop(&self) {
+        self.lock.stop(self.patience());
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -227,6 +311,7 @@ impl<F: Filesystem> Core<F> {
         call: impl FnOnce(&'c F, &mut Context<'_, F>),
     ) {
         let mut request = None;
+        let _busy = self.busy(operation, asked.ino);
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
                 let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
@@ -256,6 +341,18 @@ impl<F: Filesystem> Core<F> {
     pub(crate) fn outlived(&self) -> Option<Arc<dyn Outlived>> {
         let live = self.live.get()?.upgrade()?;
         Some(live)
+    }
+}
+
+impl<F: Filesystem> Reporting for Core<F> {
+    fn report(&self) -> Report {
+        Report::new(self.activity.as_ref(), self.lock.stats())
+    }
+}
+
+impl<F: Filesystem> fmt::Debug for Core<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").finish_non_exhaustive()
     }
 }
 
@@ -350,11 +447,15 @@ impl<F: Filesystem> Outlived for Live<F> {
 
     fn run(&self, callback: Box<dyn FnOnce() + Send>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-            let core = self.core.read_recursive().clone();
-            match core {
-                Some(core) => core.panicked(&"an interrupt callback", payload),
-                None => discard(payload),
-            }
+            self.panicked("an interrupt callback", payload);
+        }
+    }
+
+    fn panicked(&self, what: &'static str, payload: Box<dyn Any + Send>) {
+        let core = self.core.read_recursive().clone();
+        match core {
+            Some(core) => core.panicked(&what, payload),
+            None => discard(payload),
         }
     }
 

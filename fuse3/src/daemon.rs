@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 /// The process in the foreground, which waits for the session to begin.
 ///
@@ -13,8 +14,13 @@ use std::os::unix::net::UnixStream;
 #[derive(Debug)]
 pub(crate) struct Waiting(UnixStream);
 
+/// How often the process in the foreground looks for a signal that it is to pass on.
+const LOOK: Duration = Duration::from_millis(50);
+
 /// `fuse_daemonize(0)`: forks. The process that returns is the one in the background.
-pub(crate) fn fork() -> io::Result<Waiting> {
+///
+/// A signal that comes to the other one, and that `signal` tells of by a positive number, is passed on.
+pub(crate) fn fork(signal: impl Fn() -> c_int) -> io::Result<Waiting> {
     // Without /proc nobody knows; the caller was told.
     let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
     if threads > 1 {
@@ -24,6 +30,9 @@ pub(crate) fn fork() -> io::Result<Waiting> {
         )));
     }
     let (foreground, background) = UnixStream::pair()?;
+    foreground.set_read_timeout(Some(LOOK))?;
+    // The process in the background knows of one that came before.
+    let before = signal();
     // What is left in the buffers would be written twice.
     io::stdout().flush()?;
     // SAFETY: null is allowed, for all streams.
@@ -41,14 +50,37 @@ pub(crate) fn fork() -> io::Result<Waiting> {
         }
         child => {
             drop(background);
-            wait(foreground, child)
+            wait(foreground, child, || match signal() {
+                signal if signal > 0 && before == 0 => Some(signal),
+                _ => None,
+            })
         }
     }
 }
 
 /// Waits for the child, and ends this process: nothing is unmounted, and no destructor runs.
-fn wait(mut child_says: UnixStream, child: libc::pid_t) -> ! {
-    let ready = child_says.read_exact(&mut [0]).is_ok();
+fn wait(
+    mut child_says: UnixStream,
+    child: libc::pid_t,
+    mut signal: impl FnMut() -> Option<c_int>,
+) -> ! {
+    let mut passed_on = false;
+    let ready = loop {
+        match child_says.read(&mut [0]) {
+            Ok(count) => break count == 1,
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) => {}
+            Err(_) => break false,
+        }
+        if let Some(signal) = signal().filter(|_| !passed_on) {
+            // SAFETY: no memory is involved; the process is a child that has not been waited for. It ends, or has.
+            unsafe { libc::kill(child, signal) };
+            passed_on = true;
+        }
+    };
     let status = if ready { 0 } else { status_of(child) };
     // SAFETY: no precondition.
     unsafe { libc::_exit(status) }

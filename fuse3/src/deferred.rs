@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::ffi::c_int;
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,6 +17,9 @@ pub(crate) trait Outlived: Send + Sync {
 
     /// Runs a function of the file system. A panic of it is counted, and by policy ends the session.
     fn run(&self, callback: Box<dyn FnOnce() + Send>);
+
+    /// Code of the file system, called so in the log, panicked with `payload`: it is counted, and by policy ends the session.
+    fn panicked(&self, what: &'static str, payload: Box<dyn Any + Send>);
 
     /// The session's descriptor, to be used while it is open.
     fn descriptor(&self) -> c_int;

@@ -217,8 +217,8 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Ok(Opened::default())
     }
 
-    /// `create`: makes a file and opens it. The default is ENOSYS: the kernel then sends `mknod` and `open` from the next
-    /// time on.
+    /// `create`: makes a file and opens it. The default is ENOSYS: the kernel sends `mknod` and `open` in its place, at once
+    /// and from then on.
     fn create(
         &self,
         cx: &mut Context<'_, Self>,
@@ -245,8 +245,9 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Err(Errno::ENOSYS.into())
     }
 
-    /// `write`: writes `data` at `offset`, and returns how much: all of it, or the rest is an error to the caller unless
-    /// the file is `direct_io`. Called by the default of [`write_buf`](Self::write_buf). The default is ENOSYS.
+    /// `write`: writes `data` at `offset`, and returns how much. Called by the default of [`write_buf`](Self::write_buf).
+    ///
+    /// Less than all of it is what write(2) returns, none at all is EIO; with `direct_io` it is 0. The default is ENOSYS.
     fn write(
         &self,
         cx: &mut Context<'_, Self>,

@@ -1,9 +1,10 @@
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::control::{Control, TERMINATED};
 use crate::notify::Hub;
+use crate::report::Reporting;
 use crate::stats::Counters;
-use crate::{Agreement, Notifier, SessionStats};
+use crate::{Agreement, Notifier, Report, SessionStats};
 
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
 #[derive(Clone, Debug)]
@@ -11,6 +12,7 @@ pub struct Handle {
     pub(crate) control: Arc<Control>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) notifications: Arc<Hub>,
+    pub(crate) reporting: Weak<dyn Reporting>,
 }
 
 impl Handle {
@@ -40,5 +42,14 @@ impl Handle {
     /// What the session has done so far.
     pub fn stats(&self) -> SessionStats {
         self.counters.stats()
+    }
+
+    /// What the threads of the process do, and who has the global lock: when "the mount hangs".
+    ///
+    /// It waits for no lock of the file system. Which request a thread serves it tells where
+    /// [`Builder::stacktrace`](crate::Builder::stacktrace) was set.
+    pub fn report(&self) -> Report {
+        let session = self.reporting.upgrade();
+        session.map_or_else(|| Report::new(None, None), |session| session.report())
     }
 }

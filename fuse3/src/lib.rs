@@ -8,6 +8,8 @@
 //!   [`yield_`](Locked::yield_) hands it to who waits.
 //! - **concurrent style**, [`Concurrent`]: no lock, handlers run in parallel.
 //! - **deferred**, with either: [`Context::defer`] takes the answer away, to be given later from any thread.
+//! - **async**, with the feature `tokio`: `Context::spawn` answers by a future, which an interrupt drops. `Local`, in place of
+//!   a lock, is pyfuse3's style: one thread for all futures, whose state needs no lock.
 //!
 //! # The phases of a session
 //!
@@ -55,7 +57,18 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
-//! [`coverage`] has each operation and function of libfuse, and where it is here.
+//! [`coverage`] has each operation and function of libfuse, and where it is here; [`parity`] each name of llfuse and
+//! pyfuse3.
+//!
+//! # Guides
+//!
+//! - [`guide::global_lock`]: what the lock promises, which of its rules are types, and which are left to you.
+//! - [`guide::porting_from_llfuse`]: a small file system before and after, handler by handler.
+//! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
+//! - [`guide::signals`]: how a session ends, and what may be called from where.
+//! - [`guide::errors`]: what the client sees for each mistake.
+//! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
+//! - [`guide::testing`]: tests without a kernel, and with one.
 //!
 //! # What goes wrong, and what then
 //!
@@ -66,8 +79,11 @@
 //! | more bytes than asked for, names or offsets of a listing that cannot be | EIO | a line in the log |
 //! | an errno out of 1 to 999 | EIO, by [`Errno::from_raw`] | a line in the log |
 //!
+//! [`guide::errors`] has them all.
+//!
 //! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
+mod activity;
 mod answer;
 mod attr;
 mod backing;
@@ -76,6 +92,7 @@ mod call;
 mod capabilities;
 mod cmdline;
 mod connection;
+mod connoptions;
 mod context;
 mod control;
 mod core;
@@ -90,10 +107,12 @@ mod file;
 mod filelock;
 mod filesystem;
 mod flags;
+pub mod guide;
 mod handle;
 mod ino;
 mod interrupt;
 mod ioctl;
+mod keyed;
 mod lock;
 mod locking;
 mod log;
@@ -104,13 +123,17 @@ mod notify;
 mod opened;
 mod operation;
 mod options;
+pub mod parity;
 mod piece;
 mod pipe;
 mod poll;
+mod proof;
 mod range;
 mod readbuf;
+mod report;
 mod request;
 mod ring;
+mod served;
 mod session;
 mod setting;
 mod signals;
@@ -119,7 +142,10 @@ mod stats;
 mod statx;
 mod support;
 mod table;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod wake;
+mod work;
 mod writedata;
 mod xattr;
 
@@ -145,27 +171,34 @@ pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
 pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{
     Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
     SubLock, Tid, Unlocked, Woken, sync,
 };
 pub use locking::{Concurrent, Locking, NoLock};
 pub use mount::{MountError, Unusable};
-pub use notify::{Blocking, NotHolding, Notification, Notifier, NotifyError, Retrieval, Retrieved};
+pub use notify::{Blocking, Notification, Notifier, NotifyError, Retrieval, Retrieved};
 pub use opened::Opened;
 pub use operation::Operation;
 pub use options::OptionError;
 pub use piece::{FileSource, Piece, SharedBytes};
 pub use poll::{PollEvents, PollHandle};
+pub use proof::NotHolding;
 pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
 pub use readbuf::ReadBuf;
+pub use report::{Report, ReportedThread};
+pub use served::{Served, Stopped};
 pub use session::{End, Reason, Session};
 pub use setting::SettingError;
 pub use statfs::StatVfs;
 pub use stats::SessionStats;
 pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 pub use support::{Needs, UnsupportedOperation};
+#[cfg(feature = "tokio")]
+pub use tasks::{Local, LocalError, LocalState, unblock};
+pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
 pub use writedata::WriteData;
 pub use xattr::XattrNames;

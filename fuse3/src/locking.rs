@@ -1,12 +1,15 @@
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{GlobalLock, LockError, LockStats, Locked, Operation};
 
 /// What is held while a handler runs: the type [`Filesystem::Lock`](crate::Filesystem::Lock).
 ///
-/// There are two, and no others: [`GlobalLock`], in an [`Arc`] or a `static`, and [`Concurrent`].
+/// There are these, and no others: [`GlobalLock`], in an [`Arc`] or a `static`; [`Concurrent`]; with the feature `tokio`
+/// `Local`, pyfuse3's style.
 pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
-    /// What a handler has of it: [`Locked`], or [`NoLock`].
+    /// What a handler has of it: [`Locked`], [`NoLock`], or the `Local` itself.
     type Guard<'a>
     where
         Self: 'a;
@@ -23,11 +26,21 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn is_held(&self) -> bool;
 
+    /// The session is about to serve requests.
+    #[doc(hidden)]
+    fn start(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The session has ended. With `patience` this waits no longer for what is still going on.
+    #[doc(hidden)]
+    fn stop(&self, _patience: Option<Duration>) {}
+
     /// [`GlobalLock::stats`]; `None` where there is no lock.
     fn stats(&self) -> Option<LockStats>;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl<S> Sealed for std::sync::Arc<crate::GlobalLock<S>> {}
     impl<S> Sealed for &'static crate::GlobalLock<S> {}

@@ -136,6 +136,149 @@ mod c14c {}
 /// ```
 mod c15 {}
 
+/// c12b: A future holds the global lock across an await.
+///
+/// ```compile_fail
+/// # use fuse3::{Answer, Context, Filesystem, GlobalLock, Ino};
+/// # use std::ffi::OsStr;
+/// # use std::sync::Arc;
+/// struct Fs {
+///     lock: Arc<GlobalLock<u32>>,
+/// }
+///
+/// impl Filesystem for Fs {
+///     type Lock = Arc<GlobalLock<u32>>;
+///
+///     fn unlink(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<()> {
+///         cx.spawn(|fs: Arc<Self>| async move {
+///             let mut state = fs.lock.lock().unwrap();
+///             tokio::task::yield_now().await;
+///             *state += 1;
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+///
+/// ```
+/// # use fuse3::{Answer, Context, Filesystem, GlobalLock, Ino};
+/// # use std::ffi::OsStr;
+/// # use std::sync::Arc;
+/// struct Fs {
+///     lock: Arc<GlobalLock<u32>>,
+/// }
+///
+/// impl Filesystem for Fs {
+///     type Lock = Arc<GlobalLock<u32>>;
+///
+///     fn unlink(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<()> {
+///         cx.spawn(|fs: Arc<Self>| async move {
+///             tokio::task::yield_now().await;
+///             let mut state = fs.lock.lock().unwrap();
+///             *state += 1;
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+#[cfg(feature = "tokio")]
+mod c12b {}
+
+/// c12c: A future keeps what the request lends to the handler.
+///
+/// ```compile_fail,E0521
+/// # use fuse3::{Answer, Concurrent, Context, Filesystem, Ino};
+/// # use std::ffi::OsStr;
+/// # struct Fs;
+/// impl Filesystem for Fs {
+///     type Lock = Concurrent;
+///
+///     fn unlink(&self, cx: &mut Context<'_, Self>, _: Ino, name: &OsStr) -> Answer<()> {
+///         cx.spawn(|_| async move {
+///             drop(name);
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+///
+/// ```
+/// # use fuse3::{Answer, Concurrent, Context, Filesystem, Ino};
+/// # use std::ffi::OsStr;
+/// # struct Fs;
+/// impl Filesystem for Fs {
+///     type Lock = Concurrent;
+///
+///     fn unlink(&self, cx: &mut Context<'_, Self>, _: Ino, name: &OsStr) -> Answer<()> {
+///         let name = name.to_owned();
+///         cx.spawn(|_| async move {
+///             drop(name);
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+#[cfg(feature = "tokio")]
+mod c12c {}
+
+/// c12d: A future of the single thread keeps a reference into the state across an await.
+///
+/// ```compile_fail
+/// # use fuse3::{Answer, Context, Filesystem, Ino, Local};
+/// # use std::ffi::OsStr;
+/// # struct Fs;
+/// impl Filesystem for Fs {
+///     type Lock = Local<Vec<u32>>;
+///
+///     fn unlink(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<()> {
+///         cx.spawn_local(|_, mut state| async move {
+///             let first = state.with(|all| all.first());
+///             tokio::task::yield_now().await;
+///             drop(first.copied());
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+///
+/// ```
+/// # use fuse3::{Answer, Context, Filesystem, Ino, Local};
+/// # use std::ffi::OsStr;
+/// # struct Fs;
+/// impl Filesystem for Fs {
+///     type Lock = Local<Vec<u32>>;
+///
+///     fn unlink(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<()> {
+///         cx.spawn_local(|_, mut state| async move {
+///             let first = state.with(|all| all.first().copied());
+///             tokio::task::yield_now().await;
+///             drop(first);
+///             Ok(())
+///         })
+///     }
+/// }
+/// ```
+#[cfg(feature = "tokio")]
+mod c12d {}
+
+/// c12e: The state of the single thread is taken to another one.
+///
+/// ```compile_fail,E0277
+/// # use fuse3::LocalState;
+/// fn elsewhere(mut state: LocalState<u32>) {
+///     std::thread::spawn(move || state.with(|it| *it += 1));
+/// }
+/// ```
+///
+/// ```
+/// # use fuse3::LocalState;
+/// fn elsewhere(mut state: LocalState<u32>) {
+///     state.with(|it| *it += 1);
+/// }
+/// ```
+#[cfg(feature = "tokio")]
+mod c12e {}
+
 /// c16: A handler releases the lock and does not take it again: llfuse's `lock.release()`.
 ///
 /// ```compile_fail,E0599

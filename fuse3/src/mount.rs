@@ -30,6 +30,8 @@ pub enum MountError {
     CharDevice(String),
     /// The libfuse that was loaded is not one that this program can call.
     Layout(LayoutMismatch),
+    /// No handler of signals could be installed, which [`Builder::handle_signals`](crate::Builder::handle_signals) asks for.
+    Signals(io::Error),
     /// libfuse or the kernel refused the mount: what it said.
     Failed(PathBuf, String),
 }
@@ -110,6 +112,7 @@ impl fmt::Display for MountError {
             }
             Self::CharDevice(why) => write!(f, "the character device cannot be made: {why}"),
             Self::Layout(error) => error.fmt(f),
+            Self::Signals(error) => write!(f, "no signals can be handled: {error}"),
             Self::Failed(path, said) => write!(f, "mounting on {} failed: {said}", path.display()),
         }
     }
@@ -139,7 +142,7 @@ impl From<MountError> for io::Error {
             | MountError::Option(_)
             | MountError::Refused(_) => io::ErrorKind::InvalidInput,
             MountError::Layout(_) => io::ErrorKind::Unsupported,
-            MountError::Failed(..) => io::ErrorKind::Other,
+            MountError::Signals(_) | MountError::Failed(..) => io::ErrorKind::Other,
         };
         Self::new(kind, error)
     }

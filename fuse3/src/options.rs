@@ -3,9 +3,16 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use crate::connoptions::ConnOptions;
+
 /// The options of a mount: what `-o` takes, collected and checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Options(Vec<OsString>);
+pub(crate) struct Options {
+    /// For libfuse.
+    mount: Vec<OsString>,
+    /// For `init`.
+    pub(crate) connection: ConnOptions,
+}
 
 /// An option that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +22,8 @@ pub enum OptionError {
     Empty,
     /// An option with a NUL in it, which C would cut off there.
     Nul(String),
-    /// An option of libfuse 2 that libfuse 3 does not have: its name, and what to do instead.
-    Obsolete(String, &'static str),
+    /// An option whose value is to be a number, and is none.
+    Number(String),
 }
 
 impl fmt::Display for OptionError {
@@ -24,10 +31,10 @@ impl fmt::Display for OptionError {
         match self {
             Self::Empty => f.write_str("a mount option is empty; remove the comma, or the option"),
             Self::Nul(option) => write!(f, "the mount option {option:?} has a NUL byte in it"),
-            Self::Obsolete(option, instead) => {
+            Self::Number(option) => {
                 write!(
                     f,
-                    "the mount option {option:?} is of libfuse 2; with libfuse 3, {instead}"
+                    "the mount option {option:?} wants a number, 0 to 4294967295"
                 )
             }
         }
@@ -36,34 +43,20 @@ impl fmt::Display for OptionError {
 
 impl Error for OptionError {}
 
-/// llfuse's `default_options` that libfuse 3 dropped, and why nothing is lost.
+/// Options of libfuse 2 that libfuse 3 refuses, and why nothing is lost without them.
 const DROPPED: &[(&str, &str)] = &[
     ("big_writes", "writes are always big"),
-    ("no_splice_read", "splicing is asked for in `init`"),
-    ("no_splice_write", "splicing is asked for in `init`"),
-    ("no_splice_move", "splicing is asked for in `init`"),
-    ("splice_read", "ask for SPLICE_READ in `init`"),
-    ("splice_write", "ask for SPLICE_WRITE in `init`"),
-    ("splice_move", "ask for SPLICE_MOVE in `init`"),
-];
-
-/// Other options of libfuse 2's low-level API, and what takes their place.
-const OBSOLETE: &[(&str, &str)] = &[
+    ("large_read", "reads are always large"),
+    ("nonempty", "any directory can be mounted over"),
+    ("use_ino", "inodes always have the file system's numbers"),
     (
-        "nonempty",
-        "any directory can be mounted over; leave it out",
+        "readdir_ino",
+        "listings always have the file system's numbers",
     ),
-    ("large_read", "leave it out"),
-    ("atomic_o_trunc", "ask for ATOMIC_O_TRUNC in `init`"),
-    ("async_read", "ask for ASYNC_READ in `init`"),
-    ("sync_read", "do without ASYNC_READ in `init`"),
-    ("max_write", "set it in `init`"),
-    ("max_readahead", "set it in `init`"),
-    ("max_background", "set it in `init`"),
-    ("use_ino", "it is of the high-level API; leave it out"),
-    ("readdir_ino", "it is of the high-level API; leave it out"),
-    ("hard_remove", "it is of the high-level API; leave it out"),
-    ("writeback_cache", "ask for WRITEBACK_CACHE in `init`"),
+    (
+        "hard_remove",
+        "files that are open are removed like any other",
+    ),
 ];
 
 impl Options {
@@ -76,17 +69,14 @@ impl Options {
         if option.as_bytes().contains(&0) {
             return Err(OptionError::Nul(text.into_owned()));
         }
-        let name = text.split('=').next().unwrap_or(&text);
-        let find =
-            |list: &'static [(&str, &'static str)]| list.iter().find(|(known, _)| *known == name);
-        if let Some((_, why)) = find(DROPPED) {
+        if let Some((_, why)) = DROPPED.iter().find(|(known, _)| *known == text) {
             crate::log::info!("the mount option {text:?} is of libfuse 2 and is left out: {why}");
             return Ok(());
         }
-        if let Some((_, instead)) = find(OBSOLETE) {
-            return Err(OptionError::Obsolete(text.into_owned(), instead));
+        if let Some(taken) = self.connection.take(&text) {
+            return taken.map_err(|()| OptionError::Number(text.into_owned()));
         }
-        self.0.push(option.to_owned());
+        self.mount.push(option.to_owned());
         Ok(())
     }
 
@@ -97,7 +87,7 @@ impl Options {
 
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> + '_ {
-        self.0.iter().map(|option| escape(option))
+        self.mount.iter().map(|option| escape(option))
     }
 }
 
@@ -198,20 +188,28 @@ mod tests {
             arguments("fsname=a\0b"),
             Err(OptionError::Nul("fsname=a\0b".to_owned()))
         );
-        assert!(
-            matches!(arguments("ro,nonempty"), Err(OptionError::Obsolete(name, _)) if name == "nonempty")
+        assert_eq!(
+            arguments("ro,max_write=many"),
+            Err(OptionError::Number("max_write=many".to_owned()))
         );
-        assert!(
-            arguments("max_write=4096")
-                .unwrap_err()
-                .to_string()
-                .contains("max_write=4096")
-        );
+    }
+
+    #[test]
+    fn libfuse_2_s_are_left_out() {
+        let options = "nonempty,use_ino,ro,large_read,readdir_ino,hard_remove";
+        assert_eq!(arguments(options).unwrap(), ["-oro"]);
     }
 
     #[test]
     fn llfuse_s_defaults_are_taken() {
         let options = "big_writes,default_permissions,no_splice_read,splice_write,splice_move";
         assert_eq!(arguments(options).unwrap(), ["-odefault_permissions"]);
+        let mut all = Options::default();
+        all.add_all(OsStr::new(options)).unwrap();
+        let mut asked = ConnOptions::default();
+        for option in ["no_splice_read", "splice_write", "splice_move"] {
+            assert_eq!(asked.take(option), Some(Ok(())));
+        }
+        assert_eq!(all.connection, asked);
     }
 }

@@ -45,8 +45,8 @@ pub(crate) fn give_spare(buf: Vec<u8>) {
 /// file, [`pieces`](Self::pieces) for several of those, and [`later`](Self::later) for what is read only then. Each way ends in a
 /// [`Data`], which the handler returns.
 ///
-/// At the end of the file there are fewer bytes than asked for; elsewhere the kernel takes missing bytes for zeros,
-/// unless the file was opened with `direct_io`. More bytes than asked for are a mistake: the caller gets EIO.
+/// Only at the end of the file there are fewer bytes than asked for: elsewhere the kernel takes the file to end there, or with
+/// the writeback cache the missing bytes for zeros. More bytes than asked for are a mistake: the caller gets EIO.
 pub struct ReadBuf {
     /// The bytes pushed so far, and after them what an earlier reply has left, so that the memory is initialised once.
     /// Without room until the first push: what is lent or shared needs none.

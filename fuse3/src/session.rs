@@ -1,6 +1,7 @@
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
+use std::mem;
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -10,7 +11,10 @@ use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Core, Live, Trouble};
 use crate::signals::Handling;
 use crate::wake::Wake;
-use crate::{Builder, Filesystem, Handle, Locking, SessionStats, daemon, sys};
+use crate::{
+    Agreement, Builder, Capabilities, Filesystem, Handle, Locking, Served, SessionStats, Stopped,
+    daemon, log, sys,
+};
 
 /// The loop's result when the connection ended while a request was being read.
 const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
@@ -22,6 +26,12 @@ pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
+    /// The lock knows that it serves, and is to be told when it ends.
+    started: bool,
+    /// The loop has run before.
+    again: bool,
+    /// From before the mount until it is unmounted, if asked for.
+    handling: Option<Handling>,
 }
 
 impl<F: Filesystem> Session<F> {
@@ -30,14 +40,42 @@ impl<F: Filesystem> Session<F> {
         Builder::new(fs, lock)
     }
 
-    pub(crate) fn new(live: Arc<Live<F>>, core: Arc<Core<F>>, settings: Settings) -> Self {
-        core.control.open(live.session());
-        live.open_notifications(&core);
-        Self {
+    /// From now on signals end it, if asked for. It is not mounted yet.
+    pub(crate) fn new(
+        live: Arc<Live<F>>,
+        core: Arc<Core<F>>,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let mut session = Self {
             live,
             core,
             settings,
+            started: false,
+            again: false,
+            handling: None,
+        };
+        let control = &session.core.control;
+        control.open(session.live.session());
+        if settings.handle_signals {
+            session.handling = Some(Handling::of(control)?);
         }
+        Ok(session)
+    }
+
+    /// `fuse_session_mount()`, once. The error is what libfuse said.
+    pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
+        let mount =
+            || unsafe { sys::fuse_session_mount(self.live.session(), mount_point.as_ptr()) };
+        match log::listen(mount) {
+            (0, _) => {}
+            (_, said) if said.is_empty() => {
+                return Err("fusermount3 said why on stderr".to_owned());
+            }
+            (_, said) => return Err(said),
+        }
+        self.live.open_notifications(&self.core);
+        Ok(())
     }
 
     /// A handle on the session, to end it and to ask what it does, from anywhere.
@@ -47,6 +85,7 @@ impl<F: Filesystem> Session<F> {
             control: Arc::clone(&core.control),
             counters: Arc::clone(&core.counters),
             notifications: Arc::clone(&core.notifications),
+            reporting: core.reporting(),
         }
     }
 
@@ -64,6 +103,9 @@ impl<F: Filesystem> Session<F> {
     /// ends at once, and such errors are lost.) Afterwards standard input, output and error are /dev/null: set a logger
     /// before, if the file system has something to say.
     ///
+    /// A signal that the session [handles](Builder::handle_signals) and that comes to the process in the foreground, which
+    /// has the terminal, is passed on to the one in the background.
+    ///
     /// Start threads after it.
     ///
     /// # Errors
@@ -71,7 +113,8 @@ impl<F: Filesystem> Session<F> {
     /// Of the system; and when the process has more than one thread, since the others would be gone.
     pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
         if !foreground {
-            let waiting = daemon::fork()?;
+            let control = &self.core.control;
+            let waiting = daemon::fork(|| control.reason())?;
             self.core.release_when_begun(waiting);
         }
         std::env::set_current_dir("/")?;
@@ -91,33 +134,129 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
-    pub fn run(self) -> io::Result<End<F>> {
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, inside of an
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
+    pub fn run(mut self) -> io::Result<End<F>> {
+        let result = self.work()?;
+        self.finish(result)
+    }
+
+    /// llfuse's `main` without its `close`: as [`run`](Self::run), but after a signal or [`Handle::terminate`] the file
+    /// system stays mounted, and the session can serve again.
+    ///
+    /// What clients ask meanwhile waits in the kernel. [`Stopped::close`] unmounts, as does dropping it. A `terminate` ends
+    /// the `serve` that is under way, or the next.
+    ///
+    /// Over io_uring, whose queues libfuse takes down with the loop, there is no next time: the session ends as with `run`.
+    ///
+    /// libfuse cancels its workers in read(2), and with glibc before 2.41 one that has just read a request may lose it. So
+    /// the next `serve` begins with `FUSE_NOTIFY_RESEND`, which Linux has from 6.9 on: the kernel sends once more what has
+    /// not been answered. It does not while an answer is deferred, or a backing file open, since such requests would then be
+    /// handled twice; and with older kernels the client of a request that was lost waits until the file system is unmounted.
+    ///
+    /// ```no_run
+    /// # use fuse3::{End, Filesystem, Served, Session};
+    /// # fn reload() {}
+    /// /// SIGHUP: reads the configuration again. Any other signal ends it.
+    /// fn serve<F: Filesystem>(mut session: Session<F>) -> std::io::Result<End<F>> {
+    ///     loop {
+    ///         match session.serve()? {
+    ///             Served::Ended(end) => return Ok(end),
+    ///             Served::Stopped(stopped) if stopped.is_signal(libc::SIGHUP) => {
+    ///                 reload();
+    ///                 session = stopped.again();
+    ///             }
+    ///             Served::Stopped(stopped) => return Ok(stopped.close()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `run`. The session has ended then.
+    ///
+    /// # Panics
+    ///
+    /// As `run`. The session has ended then.
+    pub fn serve(mut self) -> io::Result<Served<F>> {
+        let result = self.work()?;
+        let reason = match self.core.control.reason() {
+            TERMINATED => Reason::Terminated,
+            signal if signal > 0 => Reason::Signal(signal),
+            _ => return self.finish(result).map(Served::Ended),
+        };
+        if !self.again || self.core.is_in_trouble() {
+            return self.finish(result).map(Served::Ended);
+        }
+        self.core.control.again();
+        Ok(Served::Stopped(Stopped {
+            session: self,
+            reason,
+        }))
+    }
+
+    /// llfuse's `close`: unmounts, and gives the file system back, without serving (any more).
+    ///
+    /// `destroy` is called, on this thread, if `init` was.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    pub fn close(mut self) -> End<F> {
+        self.end();
+        let trouble = self.core.take_trouble();
+        let end = self.given_back(Reason::Closed);
+        drop(self);
+        if let Some(Trouble::Panic(payload)) = trouble {
+            resume_unwind(payload)
+        }
+        end
+    }
+
+    /// [`Builder::keep_mounted`], for what is decided later.
+    pub fn keep_mounted(mut self, keep_mounted: bool) -> Self {
+        self.settings.keep_mounted = keep_mounted;
+        self
+    }
+
+    /// Runs the loop, and returns its result.
+    fn work(&mut self) -> io::Result<c_int> {
         if self.core.lock.is_held() {
             crate::log::error!(
                 "Session::run was called with the global lock held, which no handler could take then"
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
+        self.core.check_tasks();
+        if !self.started {
+            self.core.lock.start()?;
+            self.started = true;
+        }
         let control = &self.core.control;
         let wake = Wake::if_needed()?;
         if let Some(wake) = &wake {
-            // SAFETY: `control.close()` comes before `wake` is dropped.
+            // SAFETY: `control.close_wake()` comes before `wake` is dropped.
             unsafe { control.open_wake(wake) };
         }
-        let handling = self
-            .settings
-            .handle_signals
-            .then(|| Handling::of(control))
-            .transpose();
         self.core.notifications.running();
-        let result = handling.map(|_handling| self.serve());
-        control.close();
+        // Every deferred answer has a share of `live`.
+        if self.again && Arc::strong_count(&self.live) == 1 {
+            self.core.notifications.resend();
+        }
+        let result = self.run_loop();
+        let agreement = control.agreement();
+        let over_io_uring = |agreement: Agreement| {
+            let granted = agreement.granted;
+            granted.contains(Capabilities::OVER_IO_URING)
+        };
+        control.close_wake();
         drop(wake);
-        self.finish(result?)
+        self.again = !agreement.is_some_and(over_io_uring);
+        Ok(result)
     }
 
-    fn serve(&self) -> c_int {
+    fn run_loop(&self) -> c_int {
         // SAFETY: no precondition.
         let config = unsafe { sys::fuse_loop_cfg_create() };
         if config.is_null() {
@@ -141,7 +280,7 @@ impl<F: Filesystem> Session<F> {
         });
         let mut result = -libc::EAGAIN;
         if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
-            // SAFETY: the session lives, is mounted, and is run once, since `run` takes it.
+            // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
             result = unsafe { sys::fuse_session_loop_mt(session, config) };
         }
         if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
@@ -154,7 +293,8 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// Unmounts, and gives back what there is.
-    fn finish(self, result: c_int) -> io::Result<End<F>> {
+    fn finish(mut self, result: c_int) -> io::Result<End<F>> {
+        self.settings.keep_mounted |= self.core.ends_mounted();
         self.end();
         let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
@@ -170,18 +310,24 @@ impl<F: Filesystem> Session<F> {
             (None, _) if matches!(result, 0.. | ERROR_ABORTED) => Reason::Unmounted,
             (None, _) => return Err(io::Error::from_raw_os_error(-result)),
         };
-        Ok(End {
+        Ok(self.given_back(reason))
+    }
+
+    fn given_back(&self, reason: Reason) -> End<F> {
+        let core = &self.core;
+        End {
             reason,
             fs: Arc::clone(&core.fs),
             lock: core.lock.clone(),
             stats: core.counters.stats(),
-        })
+        }
     }
 
     /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
     /// nothing.
-    fn end(&self) {
+    fn end(&mut self) {
         let session = self.live.session();
+        self.core.finish_tasks();
         self.live.close(&self.core);
         if self.settings.keep_mounted {
             disconnect(session);
@@ -189,7 +335,12 @@ impl<F: Filesystem> Session<F> {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
+        // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
+        self.handling = None;
         self.core.destroy();
+        if mem::take(&mut self.started) {
+            self.core.stop();
+        }
     }
 }
 
@@ -199,6 +350,10 @@ impl<F: Filesystem> Session<F> {
 fn disconnect(session: *mut sys::fuse_session) {
     // SAFETY: the caller's session lives.
     let fd = unsafe { sys::fuse_session_fd(session) };
+    if fd == -1 {
+        // It was not mounted.
+        return;
+    }
     let null = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -242,13 +397,15 @@ pub enum Reason {
     Terminated,
     /// This signal; what llfuse's `main` returns.
     Signal(i32),
+    /// [`Session::close`], [`Stopped::close`].
+    Closed,
 }
 
 /// As libfuse's examples have it: 0 when the file system was unmounted or the session terminated, 1 after a signal.
 impl Termination for Reason {
     fn report(self) -> ExitCode {
         match self {
-            Self::Unmounted | Self::Terminated => ExitCode::SUCCESS,
+            Self::Unmounted | Self::Terminated | Self::Closed => ExitCode::SUCCESS,
             Self::Signal(_) => ExitCode::FAILURE,
         }
     }

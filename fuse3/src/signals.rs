@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP as ends of sessions: of all that run with [`handle_signals`], and without any thread.
+//! SIGINT, SIGTERM and SIGHUP as ends of sessions: of all that are mounted with [`handle_signals`], and without any thread.
 //!
 //! [`handle_signals`]: crate::Builder::handle_signals
 
@@ -58,12 +58,23 @@ impl Handling {
             slot,
             _control: Arc::clone(control),
         };
-        if installed.sessions == 1 {
-            for (signal, before) in SIGNALS.iter().zip(&mut installed.before) {
-                *before = install(*signal)?;
-            }
+        let result = match installed.sessions {
+            1 => installed.install(),
+            _ => Ok(()),
+        };
+        // Dropped, `handling` takes it.
+        drop(installed);
+        result.map(|()| handling)
+    }
+}
+
+impl Installed {
+    /// What was installed before an error is restored with the session.
+    fn install(&mut self) -> io::Result<()> {
+        for (signal, before) in SIGNALS.iter().zip(&mut self.before) {
+            *before = install(*signal)?;
         }
-        Ok(handling)
+        Ok(())
     }
 }
 

@@ -592,6 +592,9 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
+    if call.is_stacktrace(name) {
+        return call.stacktrace();
+    }
     // SAFETY: `value` points into the request, after the name, and has `size` bytes.
     let value = unsafe { slice::from_raw_parts(value.cast::<u8>(), size) };
     let flags = XattrFlags::from_bits_retain(flags);

@@ -1,6 +1,8 @@
 //! Tests in a process of their own: signals, threads and descriptors are counted and changed there.
 
+use std::env;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,6 +30,10 @@ macro_rules! this_test {
 }
 pub(crate) use this_test;
 
+fn is_child(name: &str) -> bool {
+    env::var(CHILD).is_ok_and(|child| child == name)
+}
+
 /// Runs `test`, whose name is `name`, in a process of its own, with a temporary directory of its own.
 #[track_caller]
 pub(crate) fn run(name: &str, test: impl FnOnce()) {
@@ -37,21 +43,36 @@ pub(crate) fn run(name: &str, test: impl FnOnce()) {
 /// The same, with changes to how the process is started.
 #[track_caller]
 pub(crate) fn run_with(name: &str, change: impl FnOnce(&mut Command), test: impl FnOnce()) {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = Command::new(env::current_exe().unwrap());
     change(&mut command);
     run_command(name, command, test);
 }
 
-/// The same, run by another program, which is given the command line after its own arguments. False in the child.
+/// The same, run under strace(1), whose log of `calls` is returned. `None` in the child, and, loudly, without strace.
 #[track_caller]
-pub(crate) fn run_under(name: &str, mut program: Command, test: impl FnOnce()) -> bool {
-    program.arg(std::env::current_exe().unwrap());
-    run_command(name, program, test)
+pub(crate) fn traced(name: &str, calls: &str, test: impl FnOnce()) -> Option<String> {
+    let version = || {
+        let mut strace = Command::new("strace");
+        strace.arg("-V").stdout(Stdio::null()).status()
+    };
+    if !is_child(name) && version().is_err() {
+        let line = format!("******** SKIPPED: {name}: strace is not installed\n");
+        io::stderr().write_all(line.as_bytes()).unwrap();
+        return None;
+    }
+    let dir = TempDir::new();
+    let log = dir.path().join("strace");
+    let mut tracer = Command::new("strace");
+    tracer.args(["-f", "-qq", "-e", "signal=none", "-e"]);
+    tracer.arg(format!("trace={calls}")).arg("-o").arg(&log);
+    tracer.arg(env::current_exe().unwrap());
+    run_command(name, tracer, test).then(|| fs::read_to_string(log).unwrap())
 }
 
+/// False in the child.
 #[track_caller]
 fn run_command(name: &str, mut command: Command, test: impl FnOnce()) -> bool {
-    if std::env::var(CHILD).is_ok_and(|child| child == name) {
+    if is_child(name) {
         test();
         println!("{DONE}");
         return false;

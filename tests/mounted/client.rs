@@ -90,6 +90,12 @@ impl Client {
         self.stdin.write_all(b"\n").unwrap();
     }
 
+    pub(crate) fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.process.id()).unwrap();
+        // SAFETY: no memory is involved; the process is a child that has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
     /// Kills it, and waits until it is gone.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();

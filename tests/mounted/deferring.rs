@@ -1,11 +1,13 @@
 //! A file system that keeps its replies.
 
 use std::ffi::OsStr;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fuse3::{
-    Answer, Attr, Builder, Concurrent, Context, Entry, FileInfo, Filesystem, Ino, Reply, Session,
+    Answer, Attr, Builder, Concurrent, Connection, Context, Entry, FileInfo, Filesystem, Guard,
+    Ino, Reply, Session,
 };
 
 pub(crate) struct Deferring(Arc<Mutex<Vec<Reply<Entry>>>>);
@@ -19,6 +21,12 @@ impl Deferring {
 
 impl Filesystem for Deferring {
     type Lock = Concurrent;
+
+    /// Where the system allows it (/proc/sys/fs/fuse/max_pages_limit), requests are larger than is usual.
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        let _ = connection.set_max_write(4 << 20);
+        Ok(())
+    }
 
     fn lookup(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<Entry> {
         let (reply, deferred) = cx.defer();

@@ -137,7 +137,8 @@ fn the_waiting_client_is_killed() {
     let (mount, books) = Tools::mount(Capabilities::POSIX_LOCKS);
     let (mut holder, waiter) = holder_and_waiter(this_test!(), &mount, &books);
     let (took, ()) = timed(|| waiter.kill());
-    assert!(took < Duration::from_millis(100), "{took:?}");
+    // How soon is measured in `killed`, many times; here it is once, on a machine that may be busy.
+    assert!(took < Duration::from_secs(1), "{took:?}");
     assert!(books.lock().unwrap().waiting.is_empty());
     holder.go_on();
     assert_eq!(holder.says(), "gave it up");

@@ -47,11 +47,15 @@ pub(crate) fn can_mount(test: &str) -> bool {
     static WHY_NOT: OnceLock<Option<String>> = OnceLock::new();
     let why_not = WHY_NOT.get_or_init(|| try_mount().err().map(|error| error.to_string()));
     if let Some(why) = why_not {
-        // Past libtest's capture, which swallows what a test prints when it passes.
-        let line = format!("******** SKIPPED: a mounted test of {test}: {why}\n");
-        io::stderr().write_all(line.as_bytes()).unwrap();
+        skip(&format!("a mounted test of {test}"), why);
     }
     why_not.is_none()
+}
+
+/// Says that a test does nothing, past libtest's capture, which swallows what a test prints when it passes.
+pub(crate) fn skip(test: &str, why: &str) {
+    let line = format!("******** SKIPPED: {test}: {why}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 fn try_mount() -> io::Result<()> {

@@ -16,13 +16,13 @@ use std::thread;
 use std::time::Duration;
 
 use fuse3::{
-    Answer, Attr, Builder, Concurrent, Context, Data, End, FileInfo, Filesystem, Ino, MountError,
-    OptionError, ReadBuf, Reason, Session, Unusable,
+    Answer, Attr, Builder, Capabilities, Concurrent, Context, Data, End, FileInfo, Filesystem, Ino,
+    MountError, OptionError, ReadBuf, Reason, Session, Unusable,
 };
 
 use crate::child::{self, this_test};
 use crate::fixture::{
-    Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, mounts_on, require_mount,
+    Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, mounts_on, require_mount, skip,
 };
 use crate::probe::Probe;
 
@@ -83,12 +83,6 @@ fn shown(path: &Path) -> (String, String) {
         field.replace(r"\134", r"\")
     });
     (fields.next().unwrap(), fields.next().unwrap())
-}
-
-fn skip(test: &str, why: &str) {
-    // As in `can_mount`.
-    let line = format!("******** SKIPPED: {test}: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 // The mount point.
@@ -467,7 +461,7 @@ fn options_that_cannot_be_used_are_named() {
 }
 
 #[test]
-fn options_that_are_empty_obsolete_or_cut_are_named() {
+fn options_that_are_empty_no_number_or_cut_are_named() {
     require_mount!();
     let dir = TempDir::new();
     for empty in ["", ",", "ro,", ",ro", "ro,,noatime"] {
@@ -475,22 +469,17 @@ fn options_that_are_empty_obsolete_or_cut_are_named() {
         assert!(matches!(error, MountError::Option(OptionError::Empty)));
     }
     refused(bad().option(""), dir.path(), &["empty"]);
-    for (obsolete, instead) in [
-        ("nonempty", "leave it out"),
-        ("max_write=4096", "init"),
-        ("use_ino", "leave it out"),
-    ] {
-        let options = format!("ro,{obsolete}");
-        let parts = [obsolete, "libfuse 2", instead];
-        refused(bad().options(options), dir.path(), &parts);
+    for option in ["max_write=many", "max_background=-1", "time_gran="] {
+        let options = format!("ro,{option}");
+        refused(bad().options(options), dir.path(), &[option, "number"]);
     }
     for builder in [bad().fsname("a\0b"), bad().options("ro,fsname=a\0b")] {
         let error = refused(builder, dir.path(), &[r"fsname=a\0b", "NUL"]);
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::InvalidInput);
     }
     // The first mistake is the one that is told.
-    let two = bad().option("nonempty").option("").option("ro");
-    refused(two, dir.path(), &["nonempty"]);
+    let two = bad().option("max_write=many").option("").option("ro");
+    refused(two, dir.path(), &["max_write"]);
     works_on(dir.path());
 }
 
@@ -524,7 +513,51 @@ fn llfuse_s_default_options_are_taken() {
     File::open(mount.join("file")).unwrap();
     let lines = mounts_on(mount.path());
     assert!(lines[0].contains("default_permissions"), "{lines:?}");
+    let granted = mount.handle().connection().unwrap().granted;
+    let splice = Capabilities::SPLICE_WRITE | Capabilities::SPLICE_MOVE;
+    assert!(granted.contains(splice), "{granted:?}");
+    assert!(
+        !granted.intersects(Capabilities::SPLICE_READ),
+        "{granted:?}"
+    );
     mount.end();
+}
+
+#[test]
+fn options_of_libfuse_2_are_left_out() {
+    require_mount!();
+    let options = "nonempty,use_ino,readdir_ino,hard_remove,large_read,big_writes";
+    let mount = Mount::new(Probe::new().builder().options(options));
+    File::open(mount.join("file")).unwrap();
+    mount.end();
+}
+
+#[test]
+fn options_of_the_connection_have_the_last_word() {
+    require_mount!();
+    let options = "max_write=65536,max_background=7,writeback_cache,sync_read,no_auto_inval_data";
+    let mount = Mount::new(Probe::new().builder().options(options));
+    File::open(mount.join("file")).unwrap();
+    let connection = mount.handle().connection().unwrap();
+    assert_eq!(connection.max_write, 65536);
+    assert_eq!(connection.max_background, 7);
+    let granted = connection.granted;
+    assert!(
+        granted.contains(Capabilities::WRITEBACK_CACHE),
+        "{granted:?}"
+    );
+    let not = Capabilities::ASYNC_READ | Capabilities::AUTO_INVAL_DATA;
+    assert!(!granted.intersects(not), "{granted:?}");
+    mount.end();
+}
+
+#[test]
+fn a_number_that_is_out_of_range_ends_the_session() {
+    require_mount!();
+    let mut mount = Mount::new(Probe::new().builder().option("max_write=1"));
+    let error = mount.outcome().unwrap().unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("max_write=1\""), "{error}");
 }
 
 // The library.

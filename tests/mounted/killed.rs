@@ -2,248 +2,25 @@
 //!
 //! The clients are processes of their own: whoever is blocked in the mount cannot be waited for by its server.
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fuse3::{
-    Answer, Attr, Capabilities, Concurrent, Condvar, Connection, Context, Create, Created, Data,
-    Entry, Errno, Fh, FileInfo, Filesystem, Flock, Guard, Ino, Ioctl, IoctlReply, OpenFlags,
-    Opened, Operation, Payload, ReadBuf, Reply, Session, SetLock,
-};
+use fuse3::{Concurrent, GlobalLock, Locking, Operation, Session};
 
 use crate::child::finish_within;
-use crate::fixture::{DEADLINE, Mount, require_mount, until};
+use crate::fixture::{DEADLINE, Mount, c_string, require_mount, until};
+use crate::patient::{ALL, Books, How, Patient};
 
 /// In which the client is to be gone.
 const SOON: Duration = Duration::from_millis(100);
-
-/// What a handler does with a request that it does not answer by itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    /// It waits for what does not come.
-    Waits,
-    /// It waits until it is told, and says EINTR.
-    IsTold,
-    /// It is told, and answers as if it were not.
-    AnswersAnyway,
-    /// Its reply is told, and says EINTR.
-    Defers,
-    /// Its reply is told, and answers as if it were not.
-    DefersAndAnswersAnyway,
-}
-
-const ALL: [How; 5] = [
-    How::Waits,
-    How::IsTold,
-    How::AnswersAnyway,
-    How::Defers,
-    How::DefersAndAnswersAnyway,
-];
-
-/// What the kernel knows of the file system.
-#[derive(Debug, Default)]
-struct Books {
-    lookups: HashMap<Ino, u64>,
-    open: usize,
-}
-
-struct Patient {
-    how: How,
-    operation: Operation,
-    /// How many requests wait, or have waited.
-    came: Arc<AtomicUsize>,
-    never: Condvar,
-    books: Arc<Mutex<Books>>,
-    /// What the replies that wait are kept in.
-    kept: Mutex<Vec<Arc<dyn Send + Sync>>>,
-}
-
-impl Patient {
-    fn came(&self) {
-        self.came.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// `answer` is made, unless the client is to be killed meanwhile.
-    fn answer<T: Payload + 'static>(
-        &self,
-        cx: &mut Context<'_, Self>,
-        operation: Operation,
-        answer: impl FnOnce(&mut Books) -> T + Send + 'static,
-    ) -> Answer<T> {
-        if operation == self.operation {
-            match self.how {
-                How::Waits => {
-                    let mut first = true;
-                    cx.wait_while(&self.never, Some(DEADLINE), |_| {
-                        if std::mem::take(&mut first) {
-                            self.came();
-                        }
-                        true
-                    })?;
-                }
-                How::IsTold | How::AnswersAnyway => {
-                    let (tell, told) = mpsc::channel();
-                    cx.on_interrupt(move || tell.send(()).unwrap());
-                    self.came();
-                    told.recv_timeout(DEADLINE).unwrap();
-                    if self.how == How::IsTold {
-                        return Err(Errno::EINTR.into());
-                    }
-                }
-                How::Defers | How::DefersAndAnswersAnyway => {
-                    let (mut reply, deferred) = cx.defer();
-                    let place = Arc::new(Mutex::new(None::<Reply<T>>));
-                    let mut here = place.lock().unwrap();
-                    let (weak, books) = (Arc::downgrade(&place), Arc::clone(&self.books));
-                    let gives_up = self.how == How::Defers;
-                    reply.on_interrupt(move || {
-                        let place = weak.upgrade().unwrap();
-                        let reply = place.lock().unwrap().take().unwrap();
-                        reply.send(if gives_up {
-                            Err(Errno::EINTR.into())
-                        } else {
-                            Ok(answer(&mut books.lock().unwrap()))
-                        });
-                    });
-                    *here = Some(reply);
-                    drop(here);
-                    self.kept.lock().unwrap().push(place);
-                    self.came();
-                    return Err(deferred.into());
-                }
-            }
-        }
-        Ok(answer(&mut self.books.lock().unwrap()))
-    }
-}
-
-const SIZE: u64 = 1 << 20;
-
-fn entry(books: &mut Books) -> Entry {
-    *books.lookups.entry(Ino(2)).or_default() += 1;
-    let attr = Attr {
-        size: SIZE,
-        ..Attr::new(Ino(2), libc::S_IFREG | 0o666)
-    };
-    Entry::new(attr, Duration::from_secs(60))
-}
-
-fn opened(books: &mut Books) -> Opened {
-    books.open += 1;
-    // Each read(2) and write(2) is a request that the client waits for.
-    Opened::new(Fh(1)).direct_io(true)
-}
-
-impl Filesystem for Patient {
-    type Lock = Concurrent;
-
-    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        let locks = Capabilities::POSIX_LOCKS | Capabilities::FLOCK_LOCKS;
-        connection.want(locks).map_err(io::Error::other)?;
-        Ok(())
-    }
-
-    fn lookup(&self, cx: &mut Context<'_, Self>, _: Ino, name: &OsStr) -> Answer<Entry> {
-        if name != "file" {
-            return Err(Errno::ENOENT.into());
-        }
-        self.answer(cx, Operation::Lookup, entry)
-    }
-
-    fn forget(&self, _: &mut Context<'_, Self>, ino: Ino, nlookup: u64) {
-        let mut books = self.books.lock().unwrap();
-        let count = books.lookups.get_mut(&ino).expect("forgot what is unknown");
-        *count = count.checked_sub(nlookup).expect("forgot too much");
-        if *count == 0 {
-            books.lookups.remove(&ino);
-        }
-    }
-
-    fn getattr(
-        &self,
-        _: &mut Context<'_, Self>,
-        ino: Ino,
-        _: Option<&FileInfo>,
-    ) -> Answer<(Attr, Duration)> {
-        let attr = match ino {
-            Ino::ROOT => Attr::new(ino, libc::S_IFDIR | 0o777),
-            _ => entry(&mut Books::default()).attr,
-        };
-        Ok((attr, Duration::ZERO))
-    }
-
-    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
-        self.answer(cx, Operation::Open, opened)
-    }
-
-    fn create(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr, _: Create) -> Answer<Created> {
-        self.answer(cx, Operation::Create, |books| Created {
-            entry: entry(books),
-            opened: opened(books),
-        })
-    }
-
-    fn release(&self, _: &mut Context<'_, Self>, _: Ino, _: &FileInfo) -> Answer<()> {
-        self.books.lock().unwrap().open -= 1;
-        Ok(())
-    }
-
-    fn read(
-        &self,
-        cx: &mut Context<'_, Self>,
-        _: Ino,
-        _: &FileInfo,
-        _: u64,
-        out: ReadBuf,
-    ) -> Answer<Data<'_>> {
-        self.answer(cx, Operation::Read, move |_| out.copy_from(b"data"))
-    }
-
-    fn write(
-        &self,
-        cx: &mut Context<'_, Self>,
-        _: Ino,
-        _: &FileInfo,
-        _: u64,
-        data: &[u8],
-    ) -> Answer<usize> {
-        let size = data.len();
-        self.answer(cx, Operation::Write, move |_| size)
-    }
-
-    fn setlk(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
-        if !set.wait {
-            return Ok(());
-        }
-        self.answer(cx, Operation::Setlk, |_| ())
-    }
-
-    fn flock(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: Flock) -> Answer<()> {
-        if !set.wait {
-            return Ok(());
-        }
-        self.answer(cx, Operation::Flock, |_| ())
-    }
-
-    fn ioctl(
-        &self,
-        cx: &mut Context<'_, Self>,
-        _: Ino,
-        _: &FileInfo,
-        _: &Ioctl<'_>,
-    ) -> Answer<IoctlReply> {
-        self.answer(cx, Operation::Ioctl, |_| IoctlReply::new(0))
-    }
-}
 
 /// Set in a client, to what it is to do, and where.
 const CLIENT: &str = "FUSE3_TEST_CLIENT";
@@ -262,6 +39,15 @@ fn client() {
     match operation {
         "lookup" => drop(fs::metadata(existing)),
         "create" => drop(File::create(new)),
+        "mkdir" => drop(fs::create_dir(new)),
+        "symlink" => drop(symlink("target", new)),
+        "link" => drop(fs::hard_link(existing, new)),
+        "opendir" | "readdirplus" => drop(fs::read_dir(dir).map(Iterator::count)),
+        "mknod" => {
+            let new = c_string(&new);
+            // SAFETY: the path is NUL-terminated.
+            unsafe { libc::mkfifo(new.as_ptr(), 0o644) };
+        }
         "open" => drop(File::open(existing)),
         "read" => drop(File::open(existing).unwrap().read(&mut [0; 100])),
         "write" => {
@@ -305,34 +91,11 @@ fn start(operation: Operation, dir: &Path) -> Child {
 fn killed_in(operation: Operation) {
     let mut times = Vec::new();
     for how in ALL {
-        for signal in [libc::SIGINT, libc::SIGKILL] {
-            let books = Arc::new(Mutex::new(Books::default()));
-            let came = Arc::new(AtomicUsize::new(0));
-            let patient = Patient {
-                how,
-                operation,
-                came: Arc::clone(&came),
-                never: Condvar::new(),
-                books: Arc::clone(&books),
-                kept: Mutex::default(),
-            };
-            let mount = Mount::new(Session::builder(patient, Concurrent));
-            times.push(killed_by(signal, operation, mount.path(), &came));
-            // What it was given the kernel has, and gives back.
-            until(|| {
-                let books = books.lock().unwrap();
-                if books.open == 0 && books.lookups.is_empty() {
-                    return true;
-                }
-                drop(books);
-                fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
-                std::thread::sleep(Duration::from_millis(10));
-                false
-            });
-            let end = mount.end();
-            assert_eq!(end.stats.panics, 0, "{how:?}");
-            assert_eq!(came.load(Ordering::SeqCst), 1, "{how:?}");
-        }
+        times.extend(killed_while::<Concurrent>(how, operation));
+    }
+    // What is told of the interrupt is the same with a lock, but for who has to be without it.
+    for how in [How::Waits, How::DefersAndAnswersAnyway] {
+        times.extend(killed_while::<Arc<GlobalLock<()>>>(how, operation));
     }
     times.sort();
     let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
@@ -340,6 +103,32 @@ fn killed_in(operation: Operation) {
     assert!(median < SOON, "{operation}: {times:?}");
     // On a busy machine a process may have to wait for a processor; who is not told is never gone.
     assert!(longest < 10 * SOON, "{operation}: {times:?}");
+}
+
+/// How long clients that wait in `operation` lived after SIGINT, and SIGKILL.
+fn killed_while<L: Locking + Default>(how: How, operation: Operation) -> [Duration; 2] {
+    [libc::SIGINT, libc::SIGKILL].map(|signal| {
+        let books = Arc::new(Mutex::new(Books::default()));
+        let came = Arc::new(AtomicUsize::new(0));
+        let patient = Patient::new(how, operation, Arc::clone(&came), Arc::clone(&books));
+        let mount = Mount::new(Session::builder(patient, L::default()));
+        let took = killed_by(signal, operation, mount.path(), &came);
+        // What it was given the kernel has, and gives back.
+        until(|| {
+            let books = books.lock().unwrap();
+            if books.open == 0 && books.lookups.is_empty() {
+                return true;
+            }
+            drop(books);
+            fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+            std::thread::sleep(Duration::from_millis(10));
+            false
+        });
+        let end = mount.end();
+        assert_eq!(end.stats.panics, 0, "{how:?}");
+        assert_eq!(came.load(Ordering::SeqCst), 1, "{how:?}");
+        took
+    })
 }
 
 /// How long the client lived after `signal`.
@@ -405,4 +194,40 @@ fn in_flock() {
 fn in_ioctl() {
     require_mount!();
     killed_in(Operation::Ioctl);
+}
+
+#[test]
+fn in_mknod() {
+    require_mount!();
+    killed_in(Operation::Mknod);
+}
+
+#[test]
+fn in_mkdir() {
+    require_mount!();
+    killed_in(Operation::Mkdir);
+}
+
+#[test]
+fn in_symlink() {
+    require_mount!();
+    killed_in(Operation::Symlink);
+}
+
+#[test]
+fn in_link() {
+    require_mount!();
+    killed_in(Operation::Link);
+}
+
+#[test]
+fn in_opendir() {
+    require_mount!();
+    killed_in(Operation::Opendir);
+}
+
+#[test]
+fn in_readdirplus() {
+    require_mount!();
+    killed_in(Operation::Readdirplus);
 }

@@ -4,6 +4,8 @@
 //! process, signals above all, runs in a process of its own (`child`). Without the right to mount the tests say so on
 //! stderr, loudly, and do nothing.
 
+mod again;
+mod answers;
 mod child;
 mod client;
 mod deferring;
@@ -19,10 +21,15 @@ mod lock;
 mod notify;
 mod operations;
 mod panics;
+mod parity;
 mod passthrough;
+mod patient;
 mod probe;
 mod real;
 mod signals;
 mod splice;
+mod tasks;
+mod timeouts;
 mod tools;
 mod uring;
+mod workers;

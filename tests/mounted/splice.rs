@@ -1,17 +1,15 @@
 //! Data that libfuse splices where it was asked for, and nothing spliced where it was not.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
 use fuse3::Capabilities;
 
-use crate::child::{run_under, this_test};
-use crate::fixture::{TempDir, require_mount};
+use crate::child::{this_test, traced};
+use crate::fixture::require_mount;
 use crate::real::{Real, SIZE, contents};
 
 const SPLICE: Capabilities = Capabilities::SPLICE_READ
@@ -74,25 +72,8 @@ fn spliced_data_are_the_same() {
 
 /// Runs the test under strace(1), and returns how many bytes each splice(2) moved.
 fn spliced(name: &str, test: impl FnOnce()) -> Option<Vec<u64>> {
-    let strace = Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status();
-    if strace.is_err() {
-        let line = format!("******** SKIPPED: {name}: strace is not installed\n");
-        io::stderr().write_all(line.as_bytes()).unwrap();
-        return None;
-    }
-    let dir = TempDir::new();
-    let log = dir.path().join("strace");
-    let mut tracer = Command::new("strace");
-    tracer.args(["-f", "-qq", "-e", "trace=splice", "-e", "signal=none", "-o"]);
-    tracer.arg(&log);
-    if !run_under(name, tracer, test) {
-        return None;
-    }
     // 123 splice(3, NULL, 4, NULL, 131152, 0) = 131152; or "<unfinished ...>", then "<... splice resumed>) = 131152".
-    let log = fs::read_to_string(log).unwrap();
+    let log = traced(name, "splice", test)?;
     let results = log.lines().filter_map(|line| line.rsplit_once(" = "));
     Some(
         results

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::calls::{errno, getxattr, listxattr, removexattr, rename, setxattr, statvfs, xattr_len};
-use crate::llfuse::list;
+use crate::calls::{
+    errno, getxattr, list, listxattr, removexattr, rename, setxattr, statvfs, xattr_len,
+};
 use crate::mount::{is_root, within};
 use crate::on_tmpfs;
 

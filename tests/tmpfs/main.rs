@@ -1,9 +1,10 @@
 //! The tmpfs example, through the kernel.
 
+#[path = "../common/calls.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
 mod ending;
 mod features;
-mod llfuse;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;

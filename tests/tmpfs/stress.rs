@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::calls::{getxattr, rename};
-use crate::llfuse::list;
+use crate::calls::{getxattr, list, rename};
 use crate::on_tmpfs;
 
 const THREADS: u64 = 16;

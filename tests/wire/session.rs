@@ -2,10 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fuse3::{Capabilities, Concurrent, Condvar, Entry, Errno, OnPanic, Operation, Reason, Reply};
+use fuse3::{
+    Capabilities, Concurrent, Condvar, Entry, Errno, Filesystem, OnPanic, Operation, Reason, Reply,
+    Served, Session, Stopped,
+};
 use parking_lot::Mutex;
 
 use crate::every::{end, recorded};
@@ -16,6 +19,7 @@ use crate::proto::{self, InitIn, InitOut, init};
 use crate::recorder::{ENTRY, How, Locked, Recorder, Style, in_both_styles};
 
 in_both_styles! {
+    a_session_serves_again
     init_fails init_panics init_panics_and_the_session_goes_on destroy_comes_once destroy_panics a_panic_ends_the_session
     handlers_in_flight_are_answered replies_outstanding_at_the_end a_terminate_in_a_handler
     blocked_handlers replies_in_the_file_system_at_the_end
@@ -230,7 +234,7 @@ fn destroy_panics<L: Style>() {
                 let panic = ended.unwrap_err();
                 assert_eq!(panic.downcast_ref::<&str>(), Some(&PANIC));
             }
-            OnPanic::Continue => assert_eq!(ended.unwrap().unwrap().stats.panics, 1),
+            _ => assert_eq!(ended.unwrap().unwrap().stats.panics, 1),
         }
         assert_eq!(fs.further_calls(), ["init", "destroy"]);
         wire.assert_lock_free();
@@ -307,6 +311,69 @@ fn a_terminate_before_the_session_runs() {
     handle.terminate();
     let none: [&str; 0] = [];
     assert_eq!(fs.further_calls(), none);
+}
+
+fn serve<F: Filesystem>(session: Session<F>) -> JoinHandle<Stopped<F>> {
+    thread::spawn(|| match session.serve().unwrap() {
+        Served::Stopped(stopped) => stopped,
+        Served::Ended(end) => panic!("{end:?}"),
+    })
+}
+
+/// What a worker may have read when it was stopped comes once more, but for what is deferred.
+fn a_session_serves_again<L: Style>() {
+    let resend = proto::notification(7, &proto::Bytes::new());
+    let (sender, receiver) = mpsc::channel();
+    let fs = Probe::<L>::new(move |cx, name| {
+        if name != "later" {
+            return enoent();
+        }
+        let (reply, deferred) = cx.defer();
+        sender.send(reply).unwrap();
+        Err(deferred.into())
+    });
+    let (session, mut wire) = Wire::mount(fs, L::lock(), |builder| builder);
+    let serving = serve(session);
+    wire.init(InitIn::default());
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    let later = wire.send(&proto::lookup(1, b"later"));
+    let reply = await_from(&receiver);
+    wire.handle.terminate();
+    let stopped = serving.join().unwrap();
+    wire.assert_silent();
+
+    let serving = serve(stopped.again());
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    wire.handle.terminate();
+    let stopped = serving.join().unwrap();
+    reply.send(Err(Errno::EACCES.into()));
+    assert_eq!(wire.receive(), proto::error(later, libc::EACCES));
+
+    let session = stopped.again();
+    wire.assert_silent();
+    let serving = serve(session);
+    assert_eq!(wire.receive(), resend);
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    wire.handle.terminate();
+    let end = serving.join().unwrap().close();
+    assert_eq!(end.reason, Reason::Terminated);
+    assert_eq!(end.stats.total(), 6);
+    wire.assert_closed();
+}
+
+/// It ends the next time, and none is lost.
+#[test]
+fn a_terminate_at_any_time_counts() {
+    let fs = Recorder::<Concurrent>::new();
+    let (mut session, wire) = Wire::mount(fs.clone(), Concurrent, |builder| builder);
+    for _ in 0..1000 {
+        let serving = serve(session);
+        wire.handle.terminate();
+        session = serving.join().unwrap().again();
+    }
+    wire.handle.terminate();
+    let stopped = serve(session).join().unwrap();
+    assert_eq!(stopped.reason(), Reason::Terminated);
 }
 
 /// A session that is dropped instead of run ends the connection, too.

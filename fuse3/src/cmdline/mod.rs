@@ -207,9 +207,9 @@ impl<T> CommandLine<T> {
 
     /// The `main` of a file system: parses the process's arguments, and calls `run` with what they say.
     ///
-    /// Help, version and, without a mount point, the usage go to stdout; errors to stderr with the program's name before them. What `run` returns becomes the
-    /// exit status: a [`Reason`](crate::Reason) does as in libfuse's examples, 0 after an unmount and 1 after a signal. The
-    /// status is 1 for every error.
+    /// Help, version and, without a mount point, the usage go to stdout; errors to stderr with the program's name before
+    /// them. What `run` returns becomes the exit status: a [`Reason`](crate::Reason) does as in libfuse's examples, 0 after
+    /// an unmount and 1 after a signal. The status is 1 for every error.
     pub fn main<R: Termination>(
         mut self,
         run: impl FnOnce(Command<T>) -> Result<R, Box<dyn Error>>,
@@ -231,7 +231,8 @@ impl<T> CommandLine<T> {
             }
             Err(error) => {
                 if error == CommandLineError::NoMountPoint {
-                    print!("{}", self.usage(&program));
+                    // The error says what is missing, too, where stdout takes nothing.
+                    let _ = help::print(&self.usage(&program));
                 }
                 return failed(&error);
             }

@@ -62,8 +62,13 @@ impl Sleeper {
         true
     }
 
+    /// Something has ended the wait.
+    pub(crate) fn is_awake(&self) -> bool {
+        self.waking.lock().is_some()
+    }
+
     /// Waits until something wakes it or the time is up.
-    pub(super) fn sleep(&self, deadline: Deadline) -> Waking {
+    pub(crate) fn sleep(&self, deadline: Deadline) -> Waking {
         let mut waking = self.waking.lock();
         loop {
             if let Some(by) = *waking {

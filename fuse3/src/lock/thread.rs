@@ -17,6 +17,10 @@ const TID_BITS: u32 = 22;
 pub struct Tid(u32);
 
 impl Tid {
+    pub(crate) const fn from_raw(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub const fn as_raw(self) -> u32 {
         self.0
@@ -80,7 +84,7 @@ impl ThreadId {
         (self.0.get() >> TID_BITS) as usize
     }
 
-    pub(super) fn tid(self) -> Tid {
+    pub(crate) fn tid(self) -> Tid {
         let low = self.0.get() & ((1 << TID_BITS) - 1);
         Tid(u32::try_from(low).unwrap_or(0))
     }

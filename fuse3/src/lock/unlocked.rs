@@ -37,6 +37,11 @@ impl<'u, S> Unlocked<'u, S> {
 }
 
 impl<S> Unlocked<'_, S> {
+    /// The thread has taken the lock beside this proof.
+    pub(crate) fn is_locked(&self) -> bool {
+        self.lock.is_held()
+    }
+
     /// `with llfuse.lock:` inside `with llfuse.lock_released:`: takes the lock for a while.
     ///
     /// # Panics

@@ -8,19 +8,7 @@ use std::time::Duration;
 use super::hub::Hub;
 use super::retrieve::Retrieved;
 use super::{Notification, NotifyError, Retrieval, current};
-use crate::{Ino, NoLock, Unlocked};
-
-/// The proof that a thread does not hold the global lock: [`Unlocked`], or [`NoLock`] where there is none.
-pub trait NotHolding: sealed::Sealed {}
-
-mod sealed {
-    pub trait Sealed {}
-    impl<S> Sealed for crate::Unlocked<'_, S> {}
-    impl Sealed for crate::NoLock {}
-}
-
-impl<S> NotHolding for Unlocked<'_, S> {}
-impl NotHolding for NoLock {}
+use crate::{Ino, NotHolding};
 
 /// `fuse_lowlevel_notify_*`: sends at once, and returns when the kernel has done it. See [`Notifier`](crate::Notifier), which
 /// has the same for the queue, for what each does.

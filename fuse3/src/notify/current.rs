@@ -32,6 +32,33 @@ impl Drop for Current {
     }
 }
 
+/// What a thread handles, to be taken to another one.
+#[cfg(feature = "tokio")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Captured {
+    #[cfg(debug_assertions)]
+    handled: Option<debug::Handled>,
+}
+
+#[cfg(feature = "tokio")]
+impl Captured {
+    /// What this thread handles.
+    pub(crate) fn here() -> Self {
+        Self {
+            #[cfg(debug_assertions)]
+            handled: debug::HANDLED.get(),
+        }
+    }
+
+    /// While the result lives, this thread handles it.
+    pub(crate) fn enter(self) -> Current {
+        Current {
+            #[cfg(debug_assertions)]
+            before: debug::HANDLED.replace(self.handled),
+        }
+    }
+}
+
 #[cfg(not(debug_assertions))]
 impl Current {
     #[inline(always)]

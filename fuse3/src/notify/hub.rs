@@ -65,6 +65,11 @@ impl Hub {
         self.queue.running(self);
     }
 
+    /// Has the kernel send once more what it has sent and got no answer for.
+    pub(crate) fn resend(&self) {
+        self.link.resend();
+    }
+
     /// `init` has returned.
     pub(crate) fn ready(self: &Arc<Self>, minor: u32) {
         self.link.ready(minor);

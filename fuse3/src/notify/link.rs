@@ -115,6 +115,17 @@ impl Link {
         drop(taken);
     }
 
+    /// Has the kernel send once more what it has sent and got no answer for; INIT too, so that nobody knows yet whether it
+    /// can.
+    pub(super) fn resend(&self) {
+        if let Some(open) = &*self.open.read_recursive() {
+            // SAFETY: the session lives (invariant).
+            let fd = unsafe { sys::fuse_session_fd(open.session.as_ptr()) };
+            // A kernel that cannot says EINVAL, and nothing can be done about it.
+            let _ = raw::resend(fd);
+        }
+    }
+
     /// Sends a notification, and waits until the kernel has done it. `ticket` is of `Retrieve`.
     pub(super) fn send(
         &self,

@@ -31,7 +31,7 @@ mod queue;
 mod raw;
 mod retrieve;
 
-pub use blocking::{Blocking, NotHolding};
+pub use blocking::Blocking;
 pub use error::NotifyError;
 pub use notification::Notification;
 pub use notifier::Notifier;

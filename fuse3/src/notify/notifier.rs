@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::hub::Hub;
 use super::retrieve::Retrieved;
-use super::{Blocking, NotHolding, Notification, NotifyError, Retrieval};
-use crate::Ino;
+use super::{Blocking, Notification, NotifyError, Retrieval};
+use crate::{Ino, NotHolding};
 
 /// `fuse_lowlevel_notify_*`, queued: tells the kernel that what it has cached is out of date, or what it may cache.
 ///
@@ -17,6 +17,9 @@ use crate::Ino;
 ///
 /// The kernel makes the thread wait for whatever goes on in the directory or page in question, and what is queued behind
 /// waits with it. Use [`blocking`](Self::blocking), on a thread of its own, for what must not.
+///
+/// So these are pyfuse3's `invalidate_entry_async`, and nothing to be awaited: futures call them as they are. What pyfuse3
+/// does at once, and may block for, is [`blocking`](Self::blocking); in a future inside of `unblock`, on a thread that may wait.
 ///
 /// Errors are told to [`Builder::on_notify_error`](crate::Builder::on_notify_error), or logged. ENOENT is not logged: the
 /// kernel did not know the inode or name, so that there is nothing out of date.
@@ -180,7 +183,7 @@ impl Notifier {
     /// turn, so that this wants the proof that the thread does not hold it: [`Unlocked`](crate::Unlocked) inside
     /// [`Locked::released`](crate::Locked::released) and [`GlobalLock::unlocked`](crate::GlobalLock::unlocked);
     /// [`NoLock`](crate::NoLock), where there is no lock, inside [`NoLock::released`](crate::NoLock::released) and
-    /// [`Concurrent::unlocked`](crate::Concurrent::unlocked).
+    /// [`Concurrent::unlocked`](crate::Concurrent::unlocked); in a handler without a lock the context itself.
     pub fn blocking<'n>(&'n self, proof: &'n mut impl NotHolding) -> Blocking<'n> {
         Blocking::new(&self.hub, proof)
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Hub, NotHolding, NotifyError};
-use crate::{Errno, Ino, sys};
+use super::{Hub, NotifyError};
+use crate::{Errno, Ino, NotHolding, sys};
 
 /// What the page cache had of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

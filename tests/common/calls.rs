@@ -1,8 +1,10 @@
-//! System calls that std does not have.
+//! System calls that std does not have, and what tests ask of them.
 
 use std::ffi::{CString, c_int};
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -24,10 +26,34 @@ pub(crate) fn errno<T>(result: io::Result<T>) -> c_int {
     result.err().expect("it succeeded").raw_os_error().unwrap()
 }
 
+/// The names in a directory, sorted.
+pub(crate) fn list(directory: &Path) -> Vec<String> {
+    let names = fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> = names
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
 pub(crate) fn mknod(path: &Path, mode: u32) -> io::Result<()> {
     let path = c_string(path);
     // SAFETY: `path` lives and is NUL-terminated.
     done(unsafe { libc::mknod(path.as_ptr(), mode, 0) })
+}
+
+/// Makes a file with these bytes in the directory that is open as `directory`.
+pub(crate) fn make_at(directory: &File, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let name = CString::new(name).unwrap();
+    let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
+    // SAFETY: the descriptor is open, and `name` lives and is NUL-terminated.
+    let made = unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o644) };
+    if made == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call has just opened it, for nobody else.
+    let mut file = unsafe { File::from_raw_fd(made) };
+    file.write_all(bytes)
 }
 
 pub(crate) fn statvfs(path: &Path) -> io::Result<libc::statvfs> {

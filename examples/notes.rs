@@ -1,0 +1,253 @@
+//! Notes, in memory, saved to a folder now and then: `notes FOLDER MOUNTPOINT`. The guide to porting from llfuse shows it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
+use std::{env, error::Error, fs, io, thread};
+
+use fuse3::{
+    Added, Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry,
+    Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, LockError, Locked, OpenFlags,
+    Opened, ReadBuf, Session, SetAttr,
+};
+
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+struct Note {
+    data: Vec<u8>,
+    nlink: u32,
+    lookups: u64,
+    dirty: bool,
+}
+
+/// What the lock guards.
+#[derive(Default)]
+struct Notes {
+    names: BTreeMap<OsString, Ino>,
+    notes: BTreeMap<Ino, Note>,
+    made: u64,
+}
+
+impl Notes {
+    fn note(&mut self, ino: Ino) -> Result<&mut Note, Errno> {
+        self.notes.get_mut(&ino).ok_or(Errno::ESTALE)
+    }
+
+    fn attr(&self, ino: Ino) -> Result<Attr, Errno> {
+        if ino == Ino::ROOT {
+            return Ok(Attr::new(ino, libc::S_IFDIR | 0o755));
+        }
+        let note = self.notes.get(&ino).ok_or(Errno::ESTALE)?;
+        Ok(Attr {
+            size: note.data.len() as u64,
+            nlink: note.nlink,
+            ..Attr::new(ino, libc::S_IFREG | 0o644)
+        })
+    }
+
+    fn drop_if_unused(&mut self, ino: Ino) {
+        let unused = |note: &Note| note.nlink == 0 && note.lookups == 0;
+        if self.notes.get(&ino).is_some_and(unused) {
+            self.notes.remove(&ino);
+        }
+    }
+}
+
+/// What needs no lock.
+struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    fn put(&self, ino: Ino, data: &[u8]) -> io::Result<()> {
+        fs::write(self.folder.join(ino.to_string()), data)
+    }
+
+    /// Releases the lock: the type of `notes` says so.
+    fn save(&self, notes: &mut Locked<'_, Notes>, ino: Ino) -> Result<(), Errno> {
+        let note = notes.note(ino)?;
+        note.dirty = false;
+        let data = note.data.clone();
+        let saved = notes.released(|_| self.put(ino, &data));
+        if let (Err(_), Ok(note)) = (&saved, notes.note(ino)) {
+            note.dirty = true;
+        }
+        Ok(saved?)
+    }
+
+    /// So does this.
+    fn save_dirty(&self, notes: &mut Locked<'_, Notes>) {
+        let dirty = notes.notes.iter().filter(|(_, note)| note.dirty);
+        let dirty: Vec<_> = dirty.map(|(ino, _)| *ino).collect();
+        for ino in dirty {
+            if let Err(error) = self.save(notes, ino) {
+                eprintln!("note {ino}: {error}");
+            }
+            notes.yield_(10);
+        }
+    }
+
+    fn keep_saving(&self, lock: &GlobalLock<Notes>, stop: &Receiver<()>) -> Result<(), LockError> {
+        while stop.recv_timeout(Duration::from_secs(5)) == Err(RecvTimeoutError::Timeout) {
+            self.save_dirty(&mut lock.lock()?);
+        }
+        Ok(())
+    }
+}
+
+struct Fs {
+    store: Arc<Store>,
+}
+
+type Cx<'a> = Context<'a, Fs>;
+
+impl Filesystem for Fs {
+    type Lock = Arc<GlobalLock<Notes>>;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        connection.unwant(Capabilities::ATOMIC_O_TRUNC);
+        Ok(())
+    }
+
+    fn destroy(&self, notes: &mut Guard<'_, Self>) {
+        self.store.save_dirty(notes);
+    }
+
+    fn lookup(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<Entry> {
+        let ino = *cx.names.get(name).ok_or(Errno::ENOENT)?;
+        cx.note(ino)?.lookups += 1;
+        Ok(Entry::new(cx.attr(ino)?, TIMEOUT))
+    }
+
+    fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
+        if let Ok(note) = cx.note(ino) {
+            note.lookups -= nlookup;
+            cx.drop_if_unused(ino);
+        }
+    }
+
+    fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+        Ok((cx.attr(ino)?, TIMEOUT))
+    }
+
+    fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, set: &SetAttr) -> Answer<(Attr, Duration)> {
+        if let Some(size) = set.size {
+            let size = usize::try_from(size).map_err(|_| Errno::EFBIG)?;
+            let note = cx.note(ino)?;
+            note.data.resize(size, 0);
+            note.dirty = true;
+        }
+        Ok((cx.attr(ino)?, TIMEOUT))
+    }
+
+    fn create(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr, _: Create) -> Answer<Created> {
+        cx.made += 1;
+        let ino = Ino(Ino::ROOT.0 + cx.made);
+        let note = Note {
+            data: Vec::new(),
+            nlink: 1,
+            lookups: 1,
+            dirty: true,
+        };
+        cx.names.insert(name.to_owned(), ino);
+        cx.notes.insert(ino, note);
+        Ok(Created {
+            entry: Entry::new(cx.attr(ino)?, TIMEOUT),
+            opened: Opened::new(Fh(ino.0)).keep_cache(true),
+        })
+    }
+
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        Ok(Opened::new(Fh(ino.0)).keep_cache(true))
+    }
+
+    fn read(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        _: &FileInfo,
+        at: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        let data = &cx.note(ino)?.data;
+        let start = usize::try_from(at).map_or(data.len(), |at| at.min(data.len()));
+        let end = data.len().min(start + out.size());
+        Ok(out.copy_from(&data[start..end]))
+    }
+
+    fn write(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        _: &FileInfo,
+        at: u64,
+        bytes: &[u8],
+    ) -> Answer<usize> {
+        let note = cx.note(ino)?;
+        let at = usize::try_from(at).map_err(|_| Errno::EFBIG)?;
+        let end = at + bytes.len();
+        note.data.resize(note.data.len().max(end), 0);
+        note.data[at..end].copy_from_slice(bytes);
+        note.dirty = true;
+        Ok(bytes.len())
+    }
+
+    fn fsync(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, _: bool) -> Answer<()> {
+        Ok(self.store.save(cx, ino)?)
+    }
+
+    fn unlink(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<()> {
+        let ino = cx.names.remove(name).ok_or(Errno::ENOENT)?;
+        cx.note(ino)?.nlink -= 1;
+        cx.drop_if_unused(ino);
+        Ok(())
+    }
+
+    fn readdir(
+        &self,
+        cx: &mut Cx<'_>,
+        _: Ino,
+        _: &FileInfo,
+        offset: u64,
+        mut out: DirBuf,
+    ) -> Answer<Listing> {
+        let mut entries: Vec<_> = cx.names.iter().map(|(name, ino)| (*ino, name)).collect();
+        entries.sort();
+        for (ino, name) in entries.into_iter().filter(|(ino, _)| ino.0 > offset) {
+            let entry = Entry::new(cx.attr(ino)?, TIMEOUT);
+            if out.add(name, &entry, ino.0) == Added::Full {
+                break;
+            }
+        }
+        Ok(out.finish())
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let [folder, mount_point] = [1, 2].map(|n| env::args_os().nth(n).map(PathBuf::from));
+    let usage = "usage: notes FOLDER MOUNTPOINT";
+    let store = Arc::new(Store {
+        folder: folder.ok_or(usage)?,
+    });
+    let lock = Arc::new(GlobalLock::new(Notes::default()));
+    let fs = Fs {
+        store: Arc::clone(&store),
+    };
+    let session = Session::builder(fs, Arc::clone(&lock))
+        .fsname("notes")
+        .handle_signals(true)
+        .mount(mount_point.ok_or(usage)?)?;
+    let (stop, stopped) = mpsc::channel();
+    let saver = thread::spawn(move || store.keep_saving(&lock, &stopped));
+    let end = session.run()?;
+    drop(stop);
+    match saver.join() {
+        Ok(saved) => saved?,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+    println!("{:?}", end.reason);
+    Ok(())
+}

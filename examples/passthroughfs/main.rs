@@ -1,0 +1,137 @@
+//! Another directory, by its paths: llfuse's `passthroughfs.py` as a program of its own, `passthroughfs SOURCE MOUNTPOINT`.
+//!
+//! | file | |
+//! |---|---|
+//! | `fs` | the handlers |
+//! | `mirror` | what the global lock guards: the tree, and what is open |
+//! | `tree` | the names by which the kernel knows inodes |
+//! | `reach` | the way from an inode to its file |
+//! | `node` | what can be done to a file |
+//! | `open` | the one descriptor of an inode that is open |
+//!
+//! passthrough_ll and passthrough_hp hold a descriptor for each inode that the kernel knows; this one keeps names, and goes from
+//! the source to the file each time. What mirrors by path get wrong easily, and how it is right here:
+//!
+//! - *A directory is renamed, and the paths of all below it are others.* No path is kept: an inode has names, each of which is
+//!   a directory's inode and a name in it.
+//! - *One name of a file with several is removed.* The others lead to it.
+//! - *The last name is removed while the kernel still knows the inode*: an open file, or a working directory. From then on, and
+//!   only then, it is held by a descriptor, which also keeps its number from being given to another.
+//! - *The source is changed behind its back, and another file has the name.* What is found has to be the device, the
+//!   number and the type that were looked up; else the kernel is told ESTALE, and looks the name up anew.
+//! - *A symbolic link takes the place of a directory.* None is followed on the way.
+//! - *A file that is open for reading is opened for writing.* The inode's descriptor is replaced by one for both.
+//!
+//! The global lock is held while names change, so that the tree here and the source's agree; it is released while data are written
+//! or synced, and for what is read it is not needed.
+//!
+//! It stays in the foreground. The mount point cannot be in the source: the way to it would go through the mount, whose handlers
+//! need the lock that is held meanwhile.
+
+#[path = "../passthrough/caller.rs"]
+mod caller;
+mod fs;
+mod mirror;
+mod node;
+mod open;
+mod reach;
+mod tree;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuse3::{CommandLine, GlobalLock};
+use rustix::fs::Mode;
+use rustix::process::{Resource, getrlimit, setrlimit, umask};
+
+use crate::fs::PassthroughFs;
+use crate::mirror::Mirror;
+
+struct Options {
+    source: Option<PathBuf>,
+    timeout: f64,
+    single: bool,
+    debug: bool,
+    debug_fuse: bool,
+}
+
+fn main() -> ExitCode {
+    let options = Options {
+        source: None,
+        timeout: 5.0,
+        single: false,
+        debug: false,
+        debug_fuse: false,
+    };
+    CommandLine::new(options)
+        .source("SOURCE", |options, source| options.source = Some(source))
+        .flag("--single", "one request at a time", |options| {
+            options.single = true
+        })
+        .flag("--debug", "say what is looked up and opened", |options| {
+            options.debug = true
+        })
+        .flag(
+            "--debug-fuse",
+            "have libfuse say what it is asked and answers",
+            |options| options.debug_fuse = true,
+        )
+        .value(
+            "timeout=SECONDS",
+            "for how long the kernel may keep names and attributes (5)",
+            |options, timeout| options.timeout = timeout,
+        )
+        .main(|command| {
+            let options = &command.options;
+            let source = options
+                .source
+                .as_ref()
+                .ok_or("what to show is missing: passthroughfs SOURCE MOUNTPOINT")?;
+            apart(source, &command.mount_point)?;
+            prepare()?;
+            let mirror =
+                Mirror::new(source).map_err(|error| format!("{}: {error}", source.display()))?;
+            let fs = PassthroughFs {
+                timeout: Duration::try_from_secs_f64(options.timeout)
+                    .map_err(|error| format!("timeout={}: {error}", options.timeout))?,
+                debug: options.debug,
+            };
+            let mut builder = command
+                .builder(fs, Arc::new(GlobalLock::new(mirror)))
+                .fsname(source.display())
+                .default_permissions()
+                .debug(command.debug || options.debug_fuse);
+            if options.single {
+                builder = builder.workers(1);
+            }
+            Ok(builder.mount(&command.mount_point)?.run()?.reason)
+        })
+}
+
+/// That the mount point is not in the source.
+fn apart(source: &Path, mount_point: &Path) -> Result<(), Box<dyn Error>> {
+    match (source.canonicalize(), mount_point.canonicalize()) {
+        (Ok(source), Ok(mount_point)) if mount_point.starts_with(&source) => Err(format!(
+            "{} is in {}, which it would show",
+            mount_point.display(),
+            source.display()
+        )
+        .into()),
+        // What is not there, others say.
+        _ => Ok(()),
+    }
+}
+
+/// What concerns the whole process, and is done before there are threads.
+fn prepare() -> std::io::Result<()> {
+    // The kernel has applied the caller's already.
+    umask(Mode::empty());
+    // A descriptor for each open file, and each that has lost its names.
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit)?;
+    caller::prepare()
+}

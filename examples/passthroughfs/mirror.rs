@@ -1,0 +1,193 @@
+//! What the global lock guards: the tree, and what is open.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use fuse3::{Attr, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr};
+use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
+
+use crate::node::{self, Listed};
+use crate::open::{Access, Open};
+use crate::reach::stat_at;
+use crate::tree::{Source, Tree};
+
+/// The file system.
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// The source, opened with O_PATH.
+    pub(crate) root: Arc<File>,
+    pub(crate) tree: Tree,
+    directories: HashMap<Fh, Directory>,
+    last: u64,
+}
+
+/// An open directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    pub(crate) file: Arc<File>,
+    /// What it listed when it was last read from the start. An entry's offset is its place in it.
+    pub(crate) listed: Arc<[Listed]>,
+}
+
+impl Mirror {
+    /// # Errors
+    ///
+    /// Those of open(2); ENOTDIR.
+    pub(crate) fn new(source: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = File::from(fs::open(source, flags, Mode::empty())?);
+        Ok(Self {
+            tree: Tree::new(Source::of(&fs::fstat(&root)?)),
+            root: Arc::new(root),
+            directories: HashMap::new(),
+            last: 0,
+        })
+    }
+
+    pub(crate) fn attr(&self, ino: Ino) -> io::Result<Attr> {
+        Ok(node::attr(ino, &self.stat(ino)?))
+    }
+
+    /// What `name` is in `parent`, and one lookup more of it.
+    pub(crate) fn look_up(&mut self, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+        let dir = self.reach(parent)?;
+        self.look_up_in(&dir, parent, name)
+    }
+
+    /// The same, where `parent` is at hand.
+    pub(crate) fn look_up_in(&mut self, dir: &File, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+        let stat = stat_at(dir, name)?;
+        self.met(parent, name, &stat)
+    }
+
+    fn met(&mut self, parent: Ino, name: &OsStr, stat: &Stat) -> io::Result<Attr> {
+        let ino = self.tree.meet(parent, name, Source::of(stat))?;
+        self.tree.count(ino);
+        Ok(node::attr(ino, stat))
+    }
+
+    pub(crate) fn set(&mut self, ino: Ino, changes: &SetAttr) -> io::Result<Attr> {
+        let file = self.reach(ino)?;
+        let open = self.tree.get(ino)?.open.as_ref();
+        let writable = open.filter(|open| open.access.write);
+        node::change(&file, writable.map(|open| &*open.file), changes)?;
+        Ok(node::attr(ino, &fs::fstat(&file)?))
+    }
+
+    /// Gives `ino` one more name, and counts a lookup.
+    pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+        let (file, dir) = (self.reach(ino)?, self.reach(parent)?);
+        node::link(&file, &dir, name)?;
+        self.look_up_in(&dir, parent, name)
+    }
+
+    /// unlink(2), or rmdir(2) with REMOVEDIR.
+    pub(crate) fn remove(&mut self, parent: Ino, name: &OsStr, flags: AtFlags) -> io::Result<()> {
+        let dir = self.reach(parent)?;
+        let held = self.hold(&dir, parent, name)?;
+        fs::unlinkat(&dir, name, flags)?;
+        self.tree.remove(parent, name, held);
+        Ok(())
+    }
+
+    pub(crate) fn rename(
+        &mut self,
+        from: (Ino, &OsStr),
+        to: (Ino, &OsStr),
+        flags: RenameFlags,
+    ) -> io::Result<()> {
+        let (from_dir, to_dir) = (self.reach(from.0)?, self.reach(to.0)?);
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
+        let held = match exchange {
+            true => None,
+            false => self.hold(&to_dir, to.0, to.1)?,
+        };
+        let flags = fs::RenameFlags::from_bits_retain(flags.bits());
+        fs::renameat_with(&from_dir, from.1, &to_dir, to.1, flags)?;
+        if exchange {
+            self.tree.exchange(from, to);
+        } else {
+            self.tree.rename(from, to, held);
+        }
+        Ok(())
+    }
+
+    /// A new file `name` in `dir`, which is `parent`, opened; and one lookup of it.
+    pub(crate) fn created(
+        &mut self,
+        parent: Ino,
+        name: &OsStr,
+        file: File,
+        flags: OpenFlags,
+    ) -> io::Result<Attr> {
+        let attr = self.met(parent, name, &fs::fstat(&file)?)?;
+        let inode = self.tree.get_mut(attr.ino)?;
+        inode.open = Some(Open {
+            file: Arc::new(file),
+            access: Access::of(flags),
+            count: 1,
+        });
+        Ok(attr)
+    }
+
+    /// Opens `ino`, by the descriptor that it has if that is enough.
+    pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<Arc<File>> {
+        let wanted = Access::of(flags);
+        let open = self.tree.get(ino)?.open.as_ref();
+        let access = open.map_or(wanted, |open| open.access.and(wanted));
+        let file = match open {
+            Some(open) if open.access == access => Arc::clone(&open.file),
+            _ => Arc::new(node::reopen(&*self.reach(ino)?, access.flags())?),
+        };
+        let inode = self.tree.get_mut(ino)?;
+        let count = inode.open.as_ref().map_or(0, |open| open.count) + 1;
+        inode.open = Some(Open {
+            file: Arc::clone(&file),
+            access,
+            count,
+        });
+        Ok(file)
+    }
+
+    /// The descriptor of `ino`, which is open.
+    pub(crate) fn opened(&self, ino: Ino) -> Result<Arc<File>, Errno> {
+        let open = self.tree.get(ino)?.open.as_ref().ok_or(Errno::EBADF)?;
+        Ok(Arc::clone(&open.file))
+    }
+
+    /// Once less open. After the last time there is no descriptor: it is returned, since closing may take long.
+    pub(crate) fn release(&mut self, ino: Ino) -> Result<Option<Arc<File>>, Errno> {
+        let inode = self.tree.get_mut(ino)?;
+        let open = inode.open.as_mut().ok_or(Errno::EBADF)?;
+        open.count -= 1;
+        if open.count > 0 {
+            return Ok(None);
+        }
+        let closed = inode.open.take().map(|open| open.file);
+        self.tree.collect(ino);
+        Ok(closed)
+    }
+
+    pub(crate) fn open_directory(&mut self, ino: Ino) -> io::Result<Fh> {
+        let file = node::reopen(&*self.reach(ino)?, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        self.last += 1;
+        let directory = Directory {
+            file: Arc::new(file),
+            listed: Arc::new([]),
+        };
+        self.directories.insert(Fh(self.last), directory);
+        Ok(Fh(self.last))
+    }
+
+    pub(crate) fn directory(&mut self, handle: Fh) -> Result<&mut Directory, Errno> {
+        self.directories.get_mut(&handle).ok_or(Errno::EBADF)
+    }
+
+    pub(crate) fn close_directory(&mut self, handle: Fh) -> Option<Directory> {
+        self.directories.remove(&handle)
+    }
+}

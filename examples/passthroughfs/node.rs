@@ -1,0 +1,183 @@
+//! What can be done to a file of the source, given a descriptor: an open one, or one of O_PATH.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use fuse3::{Attr, Ino, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
+use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+
+/// An entry of a directory.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) name: OsString,
+    pub(crate) number: u64,
+    /// The type, as in `st_mode`.
+    pub(crate) mode: u32,
+}
+
+/// What calls take that want a path: a link that leads to the inode, and if that is a symbolic link, no further.
+fn path(file: &File) -> PathBuf {
+    format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+/// What `name` is in `dir`, opened with O_PATH; of a symbolic link, the link.
+pub(crate) fn find(dir: &File, name: &OsStr) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(fs::openat(dir, name, flags, Mode::empty())?.into())
+}
+
+/// Opens it anew, to read or write it.
+pub(crate) fn reopen(file: &File, flags: OFlags) -> io::Result<File> {
+    Ok(fs::open(path(file), flags | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+/// open(2) with O_CREAT of a new file, to read and write it.
+pub(crate) fn create(dir: &File, name: &OsStr, access: OFlags, mode: u32) -> io::Result<File> {
+    let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    Ok(fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?.into())
+}
+
+/// Gives `file` the name `name` in `dir`.
+pub(crate) fn link(file: &File, dir: &File, name: &OsStr) -> io::Result<()> {
+    Ok(fs::linkat(
+        CWD,
+        path(file),
+        dir,
+        name,
+        AtFlags::SYMLINK_FOLLOW,
+    )?)
+}
+
+/// chmod(2), chown(2), truncate(2), utimensat(2). `open` is a descriptor that the file can be truncated by, even when its
+/// permissions meanwhile say no.
+pub(crate) fn change(file: &File, open: Option<&File>, changes: &SetAttr) -> io::Result<()> {
+    let path = path(file);
+    if let Some(mode) = changes.mode {
+        fs::chmod(&path, Mode::from_raw_mode(mode))?;
+    }
+    if changes.uid.is_some() || changes.gid.is_some() {
+        let (uid, gid) = (
+            changes.uid.map(Uid::from_raw),
+            changes.gid.map(Gid::from_raw),
+        );
+        fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)?;
+    }
+    if let Some(size) = changes.size {
+        match open {
+            Some(open) => open.set_len(size)?,
+            None => reopen(file, OFlags::WRONLY)?.set_len(size)?,
+        }
+    }
+    if changes.atime.is_some() || changes.mtime.is_some() {
+        let times = Timestamps {
+            last_access: timespec(changes.atime),
+            last_modification: timespec(changes.mtime),
+        };
+        fs::utimensat(CWD, &path, &times, AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn timespec(time: Option<SetTime>) -> Timespec {
+    let (secs, nanos) = match time {
+        None => (0, fs::UTIME_OMIT),
+        Some(SetTime::Now) => (0, fs::UTIME_NOW),
+        Some(SetTime::To(time)) => (time.secs(), time.nanos().into()),
+    };
+    Timespec {
+        tv_sec: secs,
+        tv_nsec: nanos,
+    }
+}
+
+/// The attributes that the source has of a file, under the number it has here.
+pub(crate) fn attr(ino: Ino, of: &Stat) -> Attr {
+    let time = |secs, nanos| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
+    Attr {
+        nlink: u32::try_from(of.st_nlink).unwrap_or(u32::MAX),
+        uid: of.st_uid,
+        gid: of.st_gid,
+        rdev: of.st_rdev,
+        size: of.st_size.unsigned_abs(),
+        blksize: u32::try_from(of.st_blksize).unwrap_or(0),
+        blocks: of.st_blocks.unsigned_abs(),
+        atime: time(of.st_atime, of.st_atime_nsec),
+        mtime: time(of.st_mtime, of.st_mtime_nsec),
+        ctime: time(of.st_ctime, of.st_ctime_nsec),
+        ..Attr::new(ino, of.st_mode)
+    }
+}
+
+pub(crate) fn statfs(file: &File) -> io::Result<StatVfs> {
+    let of = fs::fstatvfs(file)?;
+    let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    Ok(StatVfs {
+        bsize: small(of.f_bsize),
+        frsize: small(of.f_frsize),
+        blocks: of.f_blocks,
+        bfree: of.f_bfree,
+        bavail: of.f_bavail,
+        files: of.f_files,
+        ffree: of.f_ffree,
+        namemax: small(of.f_namemax),
+    })
+}
+
+/// All names of the directory that is open as `dir`, from its start.
+pub(crate) fn list(dir: &File) -> io::Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        listed.push(Listed {
+            name: OsStr::from_bytes(entry.file_name().to_bytes()).to_owned(),
+            number: entry.ino(),
+            mode: entry.file_type().as_raw_mode(),
+        });
+    }
+    Ok(listed)
+}
+
+/// Closes a duplicate, which does what closing does, and says how it went.
+pub(crate) fn flush(file: &File) -> io::Result<()> {
+    let duplicate = file.try_clone()?;
+    // SAFETY: the duplicate was given up by its owner, and is closed once.
+    Ok(unsafe { rustix::io::try_close(duplicate.into_raw_fd()) }?)
+}
+
+pub(crate) fn sync(file: &File, data_only: bool) -> io::Result<()> {
+    if data_only {
+        file.sync_data()
+    } else {
+        file.sync_all()
+    }
+}
+
+pub(crate) fn getxattr(file: &File, name: &OsStr) -> io::Result<Vec<u8>> {
+    whole(|value| fs::getxattr(path(file), name, value))
+}
+
+/// The names, each with a NUL after it.
+pub(crate) fn listxattr(file: &File) -> io::Result<Vec<u8>> {
+    whole(|names| fs::listxattr(path(file), names))
+}
+
+pub(crate) fn setxattr(file: &File, name: &OsStr, value: &[u8], how: XattrFlags) -> io::Result<()> {
+    let flags = fs::XattrFlags::from_bits_retain(how.bits().unsigned_abs());
+    Ok(fs::setxattr(path(file), name, value, flags)?)
+}
+
+pub(crate) fn removexattr(file: &File, name: &OsStr) -> io::Result<()> {
+    Ok(fs::removexattr(path(file), name)?)
+}
+
+/// What `read` reads, without knowing how much it is: never more than 64 KiB (`XATTR_SIZE_MAX`, `XATTR_LIST_MAX`).
+fn whole(read: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 64 << 10];
+    let length = read(&mut bytes)?;
+    bytes.truncate(length);
+    Ok(bytes)
+}

@@ -1,0 +1,48 @@
+//! The one descriptor of an inode that is open.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use fuse3::OpenFlags;
+use rustix::fs::OFlags;
+
+/// What all opens of an inode share, until the last one is released.
+#[derive(Debug)]
+pub(crate) struct Open {
+    /// Replaced when somebody wants more of it than was opened; who has the old one goes on with that.
+    pub(crate) file: Arc<File>,
+    pub(crate) access: Access,
+    pub(crate) count: u64,
+}
+
+/// What may be done by a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Access {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+}
+
+impl Access {
+    pub(crate) fn of(flags: OpenFlags) -> Self {
+        Self {
+            read: flags.access_mode() != libc::O_WRONLY,
+            write: flags.writes(),
+        }
+    }
+
+    /// Everything that `self` may, and `other`.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            read: self.read || other.read,
+            write: self.write || other.write,
+        }
+    }
+
+    pub(crate) fn flags(self) -> OFlags {
+        match (self.read, self.write) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            _ => OFlags::RDONLY,
+        }
+    }
+}

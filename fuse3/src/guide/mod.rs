@@ -1,0 +1,34 @@
+//! Guides: how file systems are built with this crate, and how they are ported to it.
+//!
+//! | page | for |
+//! |---|---|
+//! | [`global_lock`] | what the lock of llfuse promises, which of its rules the compiler checks, and which are left to you |
+//! | [`porting_from_llfuse`] | a small file system before and after, handler by handler |
+//! | [`thread_safety`] | handlers without a lock, what the kernel serialises, calls from other threads |
+//! | [`signals`] | how a session ends, and what may be called from handlers and signal handlers |
+//! | [`errors`] | what the client sees for each mistake |
+//! | [`performance`] | workers, caches, data without copies, and how to read the lock's figures |
+//! | [`testing`] | handlers without a mount, bytes without a kernel, mounts with a deadline, other people's suites |
+//!
+//! The examples compile with the crate. Whole file systems are in the folder `examples`.
+
+#[doc = include_str!("global_lock.md")]
+pub mod global_lock {}
+
+#[doc = include_str!("porting_from_llfuse.md")]
+pub mod porting_from_llfuse {}
+
+#[doc = include_str!("thread_safety.md")]
+pub mod thread_safety {}
+
+#[doc = include_str!("signals.md")]
+pub mod signals {}
+
+#[doc = include_str!("errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("testing.md")]
+pub mod testing {}

@@ -1,0 +1,49 @@
+use std::fmt;
+use std::task::{Context, Waker};
+
+use parking_lot::Mutex;
+
+use crate::Errno;
+
+/// How a future is told that nobody waits for it any more.
+///
+/// Whoever tells it only wakes it: it is dropped where it is polled, on its own thread.
+#[derive(Default)]
+pub(crate) struct Cancel(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    told: Option<Errno>,
+    waker: Option<Waker>,
+}
+
+impl Cancel {
+    /// The future is dropped, and its request answered with `errno`, unless it has been already.
+    pub(crate) fn cancel(&self, errno: Errno) {
+        let mut state = self.0.lock();
+        state.told.get_or_insert(errno);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// What was told; or from now on it wakes this task.
+    pub(super) fn poll(&self, cx: &Context<'_>) -> Option<Errno> {
+        let mut state = self.0.lock();
+        if state.told.is_none() {
+            match &mut state.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        state.told
+    }
+}
+
+impl fmt::Debug for Cancel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Cancel").field(&self.0.lock().told).finish()
+    }
+}

@@ -1,0 +1,96 @@
+//! What is kept per key and per inode, in bytes that the allocator has given out.
+//!
+//! Each test counts what its own thread allocates and frees.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use fuse3::KeyedLocks;
+
+thread_local! {
+    /// Bytes that this thread has allocated and not freed.
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+}
+
+fn add(size: usize) {
+    LIVE.set(LIVE.get() + size as i64);
+}
+
+fn subtract(size: usize) {
+    LIVE.set(LIVE.get() - size as i64);
+}
+
+struct Counting;
+
+// SAFETY: all three do what the system's allocator does. A thread-local cell that is a constant and needs no destructor
+// allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        add(layout.size());
+        // SAFETY: the caller promises what `System` wants.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        subtract(layout.size());
+        // SAFETY: `memory` came from `System`, by the other two; the rest the caller promises.
+        unsafe { System.dealloc(memory, layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        subtract(layout.size());
+        add(size);
+        // SAFETY: as for `dealloc`.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What `make` leaves allocated while its result lives.
+fn bytes_of<R>(make: impl FnOnce() -> R) -> (i64, R) {
+    let before = LIVE.get();
+    let result = make();
+    (LIVE.get() - before, result)
+}
+
+#[test]
+fn ten_million_keys_used_once_leave_an_empty_table() {
+    let locks = KeyedLocks::new();
+    let (bytes, ()) = bytes_of(|| {
+        for key in 0..10_000_000_u64 {
+            drop(locks.try_lock(key));
+        }
+    });
+    assert!(locks.is_empty());
+    assert!(bytes < 256, "{bytes} bytes are left");
+}
+
+#[test]
+fn a_million_keys_held_at_once_leave_an_empty_table() {
+    const KEYS: u64 = 1_000_000;
+    let locks = KeyedLocks::new();
+    let (held, guards) = bytes_of(|| {
+        let take = |key| locks.try_lock(key).map(|key| key.into_owned());
+        (0..KEYS).map(take).collect::<Option<Vec<_>>>()
+    });
+    let guards = guards.expect("all are free");
+    // The guards themselves are the caller's.
+    let table = held - (guards.capacity() * size_of_val(&guards[0])) as i64;
+    assert!(
+        table <= 80 * KEYS as i64,
+        "{} bytes each",
+        table / KEYS as i64
+    );
+    let ((), left) = {
+        let (bytes, ()) = bytes_of(|| drop(guards));
+        ((), held + bytes)
+    };
+    assert!(locks.is_empty());
+    assert!(
+        left < 4096,
+        "{left} bytes are left, room for {}",
+        locks.capacity()
+    );
+}
