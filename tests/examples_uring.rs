@@ -66,7 +66,7 @@ fn files(root: &Path) {
     let file = |number: u32| {
         let path = root.join(format!("file {number}"));
         let data: Vec<_> = (0..1_000_000_u32)
-            .map(|at| (at * (number + 3) / 7) as u8)
+            .map(|at| (at * (number + 3) / 7).to_le_bytes()[0])
             .collect();
         fs::write(&path, &data).unwrap();
         assert!(fs::read(&path).unwrap() == data, "{number}");

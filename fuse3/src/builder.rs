@@ -317,9 +317,8 @@ impl<F: Filesystem> Builder<F> {
     fn take_options(&mut self) -> Result<Options, MountError> {
         sys::check_layout().map_err(MountError::Layout)?;
         // SAFETY: no precondition.
-        if self.settings.teardown_limit.is_some()
-            && unsafe { sys::fuse3_has_teardown_watchdog() } == 0
-        {
+        let known = unsafe { sys::fuse3_has_teardown_watchdog() } == 1;
+        if self.settings.teardown_limit.is_some() && !known {
             let what = "a teardown_watchdog needs libfuse 3.19, when the program is built, too";
             return Err(MountError::Refused(what.to_owned()));
         }

@@ -160,7 +160,7 @@ mod tests {
                 Ring::here().while_there(|| thread::current().id()),
                 Some(thread::current().id())
             );
-            drop(ended.recv());
+            let _ = ended.recv();
         });
         let (ring, same) = rings.recv().unwrap();
         assert!(Arc::ptr_eq(&ring, &same));
@@ -177,7 +177,7 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             sender.send(Ring::here()).unwrap();
-            drop(ended.recv());
+            let _ = ended.recv();
         });
         let ring = rings.recv().unwrap();
         let lent = String::from("what the caller has");
@@ -210,7 +210,7 @@ mod tests {
         let (end, ended) = mpsc::channel::<()>();
         let thread = thread::spawn(move || {
             sender.send(Ring::here()).unwrap();
-            drop(ended.recv());
+            let _ = ended.recv();
         });
         let ring = rings.recv().unwrap();
         let (joined, gone) = mpsc::channel();

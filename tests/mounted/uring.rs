@@ -96,7 +96,9 @@ const SLOW: &str = "slow";
 const DEFERRED: &str = "deferred";
 
 fn pattern() -> Vec<u8> {
-    (0..SIZE).map(|at| (at * 7 + at / 251) as u8).collect()
+    (0..SIZE)
+        .map(|at| (at * 7 + at / 251).to_le_bytes()[0])
+        .collect()
 }
 
 #[derive(Default)]
