@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench notifications
+.PHONY: help setup demo test conformance bench compare notifications
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -21,5 +21,8 @@ conformance: setup ## pjdfstest and fsx on the examples that store files (as roo
 bench: setup ## requests per second and CPU per request, next to the same file system in C
 	@scripts/bench
 
-notifications: setup ## a thousand sessions that end with notifications on their way, then some of them under valgrind (as root)
+compare: setup ## the ports next to the examples of llfuse and pyfuse3, which are installed from PyPI
+	@scripts/compare-llfuse
+
+notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications

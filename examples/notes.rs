@@ -9,9 +9,9 @@ use std::time::Duration;
 use std::{env, error::Error, fs, io, thread};
 
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry,
-    Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, LockError, Locked, OpenFlags,
-    Opened, ReadBuf, Session, SetAttr,
+    Added, Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh,
+    FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, LockError, Locked, OpenFlags, Opened,
+    ReadBuf, Session, SetAttr, parity,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -108,7 +108,7 @@ impl Filesystem for Fs {
     type Lock = Arc<GlobalLock<Notes>>;
 
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        connection.unwant(Capabilities::ATOMIC_O_TRUNC);
+        parity::truncate_by_setattr(connection);
         Ok(())
     }
 
@@ -156,12 +156,12 @@ impl Filesystem for Fs {
         cx.notes.insert(ino, note);
         Ok(Created {
             entry: Entry::new(cx.attr(ino)?, TIMEOUT),
-            opened: Opened::new(Fh(ino.0)).keep_cache(true),
+            opened: parity::opened(Fh(ino.0)),
         })
     }
 
     fn open(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
-        Ok(Opened::new(Fh(ino.0)).keep_cache(true))
+        Ok(parity::opened(Fh(ino.0)))
     }
 
     fn read(

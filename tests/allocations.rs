@@ -8,23 +8,12 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::testing::Wire;
+use fuse3::testing::proto::{self, File, Request};
 use fuse3::{
     Answer, Attr, Concurrent, Context, Data, Entry, Fh, FileInfo, Filesystem, GlobalLock, Ino,
     Locking, OpenFlags, Opened, ReadBuf,
 };
-
-use crate::harness::Wire;
-use crate::proto::{File, Request};
-
-#[path = "wire/harness.rs"]
-#[expect(dead_code, reason = "the tests in tests/wire use the rest")]
-mod harness;
-#[path = "wire/logger.rs"]
-#[expect(dead_code, reason = "the tests in tests/wire use the rest")]
-mod logger;
-#[path = "wire/proto.rs"]
-#[expect(dead_code, reason = "the tests in tests/wire use the rest")]
-mod proto;
 
 thread_local! {
     /// How often this thread has allocated.

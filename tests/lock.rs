@@ -932,10 +932,11 @@ mod foreign {
             ("wait", wait, WAIT),
         ];
 
-        let (lock, mutex) = (GlobalLock::new(7), sync::Mutex::new(()));
-        let take = || (mutex.lock(), line!());
         for (name, release, released_at) in releases {
             for mutex_first in [true, false] {
+                // New ones, for which there is no order yet.
+                let (lock, mutex) = (GlobalLock::new(7), sync::Mutex::new(()));
+                let take = || (mutex.lock(), line!());
                 let before = mutex_first.then(take);
                 let mut held = lock.lock().unwrap();
                 let (foreign, taken_at) = before.unwrap_or_else(take);

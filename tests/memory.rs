@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use fuse3::KeyedLocks;
+use fuse3::{InodeTable, KeyedLocks};
 
 thread_local! {
     /// Bytes that this thread has allocated and not freed.
@@ -93,4 +93,48 @@ fn a_million_keys_held_at_once_leave_an_empty_table() {
         "{left} bytes are left, room for {}",
         locks.capacity()
     );
+}
+
+/// Bytes of a table of so many inodes with values of 8 bytes, and what is left of it when they have gone.
+fn inodes(count: u64) -> (i64, i64) {
+    let mut inodes = InodeTable::new(0_u64);
+    let before = LIVE.get();
+    let mut last = fuse3::Ino::ROOT;
+    for value in 1..=count {
+        last = inodes.insert(value);
+        inodes.lookup(last).expect("it was just made");
+    }
+    let bytes = LIVE.get() - before;
+    assert_eq!(inodes.len() as u64, count + 1);
+    for ino in 2..=last.0 {
+        assert_eq!(inodes.forget(fuse3::Ino(ino), 1), Some(ino - 1));
+    }
+    assert_eq!(inodes.len(), 1);
+    (bytes, LIVE.get() - before)
+}
+
+#[test]
+fn an_inode_costs_24_bytes_beside_its_value() {
+    const COUNT: u64 = 200_000;
+    let (bytes, left) = inodes(COUNT);
+    // The list of chunks doubles: at worst half of it is unused.
+    let most = COUNT as i64 * 33;
+    assert!(bytes <= most, "{} bytes each", bytes as f64 / COUNT as f64);
+    assert!(left < most / 50, "{left} bytes are left");
+}
+
+/// `cargo test --release --test memory -- --ignored --nocapture`
+#[test]
+#[ignore = "takes 350 MB"]
+fn ten_million_inodes() {
+    for count in [10_000, 100_000, 1_000_000, 10_000_000] {
+        let start = std::time::Instant::now();
+        let (bytes, left) = inodes(count);
+        let each = bytes as f64 / count as f64;
+        let time = start.elapsed().as_nanos() as f64 / count as f64;
+        println!(
+            "{count:>9} inodes: {each:.1} bytes each, {left} bytes left, {time:.0} ns for insert, lookup and forget"
+        );
+        assert!(each < 33.0, "{each}");
+    }
 }

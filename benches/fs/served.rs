@@ -29,10 +29,19 @@ impl Served {
         style: &str,
         mount_point: PathBuf,
     ) -> Result<Self, Failure> {
+        let command = [command, &[style.into()]].concat();
+        Self::start_with(&command, "0", mount_point)
+    }
+
+    /// Runs `command`, followed by the mount point, an empty directory that this makes, until there is the file `ready`.
+    pub(crate) fn start_with(
+        command: &[OsString],
+        ready: &str,
+        mount_point: PathBuf,
+    ) -> Result<Self, Failure> {
         fs::create_dir_all(&mount_point)?;
         let process = Command::new(&command[0])
             .args(&command[1..])
-            .arg(style)
             .arg(&mount_point)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -42,14 +51,14 @@ impl Served {
             process,
             mount_point,
         };
-        let file = served.mount_point.join("0");
+        let file = served.mount_point.join(ready);
         let begun = Instant::now();
         while !file.exists() {
             if let Some(status) = served.process.try_wait()? {
-                return Err(format!("{command:?} {style} ended: {status}").into());
+                return Err(format!("{command:?} ended: {status}").into());
             }
             if begun.elapsed() > PATIENCE {
-                return Err(format!("{command:?} {style} did not mount").into());
+                return Err(format!("{command:?} did not mount").into());
             }
             thread::sleep(Duration::from_millis(10));
         }

@@ -3,150 +3,59 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry,
-    Errno, Fallocate, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened,
-    ReadBuf, RenameFlags, SetAttr, StatVfs, XattrFlags, XattrNames,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh,
+    FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs, XattrFlags, XattrNames,
 };
-use rustix::fs::{self, AtFlags, FallocateFlags, FileType, Mode};
+use rustix::fs::{self, AtFlags, FileType, Mode};
 
-use crate::caller::ActingAs;
 use crate::mirror::Mirror;
 use crate::node;
-use crate::open::Access;
-use crate::tree::Source;
+use crate::settings::{self, Settings};
 
-/// What handlers need besides the state that the lock guards.
+/// llfuse's style: what handlers need besides the state that the lock guards.
 #[derive(Debug)]
-pub(crate) struct PassthroughFs {
-    /// For how long the kernel may answer by itself. What is changed in the source is seen as late.
-    pub(crate) timeout: Duration,
-    pub(crate) debug: bool,
-}
+pub(crate) struct PassthroughFs(pub(crate) Settings);
 
 type Cx<'a> = Context<'a, PassthroughFs>;
-
-impl PassthroughFs {
-    fn debug(&self, what: impl FnOnce() -> String) {
-        if self.debug {
-            eprintln!("DEBUG: {}", what());
-        }
-    }
-
-    fn entry(&self, attr: Attr) -> Entry {
-        Entry::new(attr, self.timeout)
-    }
-
-    /// Has `make` make `name` in the directory `parent` as the caller's.
-    fn make(
-        &self,
-        cx: &mut Cx<'_>,
-        parent: Ino,
-        name: &OsStr,
-        make: impl FnOnce(&File) -> rustix::io::Result<()>,
-    ) -> Answer<Entry> {
-        let dir = cx.reach(parent)?;
-        let acting = ActingAs::new(cx.caller())?;
-        let made = make(&dir);
-        drop(acting);
-        made.map_err(io::Error::from)?;
-        let attr = cx.look_up_in(&dir, parent, name)?;
-        self.debug(|| format!("{name:?} was made in {parent}: {}", attr.ino));
-        Ok(self.entry(attr))
-    }
-
-    /// Adds what `file`, the directory `ino`, has listed from `offset` on.
-    fn list(
-        &self,
-        cx: &mut Cx<'_>,
-        ino: Ino,
-        handle: Fh,
-        offset: u64,
-        out: &mut DirBuf,
-    ) -> io::Result<()> {
-        let directory = cx.directory(handle)?;
-        let (file, listed) = (Arc::clone(&directory.file), Arc::clone(&directory.listed));
-        let device = fs::fstat(&file)?.st_dev;
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        for (next, entry) in (1..).zip(&*listed).skip(start) {
-            let name = entry.name.as_os_str();
-            if !out.is_plus() || matches!(name.as_bytes(), b"." | b"..") {
-                let source = Source::new(device, entry.number, entry.mode);
-                let number = cx.tree.number(source).unwrap_or(Ino(entry.number));
-                let shown = self.entry(Attr::new(number, entry.mode));
-                if out.add(name, &shown, next) == Added::Full {
-                    break;
-                }
-                continue;
-            }
-            // What is listed so far is counted: it has to be answered, and no error.
-            let Ok(attr) = cx.look_up_in(&file, ino, name) else {
-                continue;
-            };
-            let added = out.add(name, &self.entry(attr), next);
-            if added != Added::Counted {
-                cx.tree.forget(attr.ino, 1);
-            }
-            if added == Added::Full {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
 
 impl Filesystem for PassthroughFs {
     type Lock = Arc<GlobalLock<Mirror>>;
 
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        // What there is of these; none is needed.
-        let wanted = Capabilities::READDIRPLUS
-            | Capabilities::READDIRPLUS_AUTO
-            | Capabilities::PARALLEL_DIROPS
-            | Capabilities::SPLICE_WRITE
-            | Capabilities::SPLICE_MOVE
-            // A file handle would lead nowhere once its inode is forgotten.
-            | Capabilities::NO_EXPORT_SUPPORT;
-        connection
-            .want(wanted & connection.capable() & Capabilities::known())
-            .map_err(io::Error::other)?;
-        // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
-        // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
-        connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
-        Ok(())
+        settings::negotiate(connection)
     }
 
     fn lookup(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
         let found = cx.look_up(parent, name);
-        self.debug(|| match &found {
+        self.0.debug(|| match &found {
             Ok(attr) => format!("lookup of {name:?} in {parent}: {}", attr.ino),
             Err(what) => format!("lookup of {name:?} in {parent}: {what}"),
         });
-        Ok(self.entry(found?))
+        Ok(self.0.entry(found?))
     }
 
     fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
-        self.debug(|| format!("forget {nlookup} lookups of {ino}"));
+        self.0
+            .debug(|| format!("forget {nlookup} lookups of {ino}"));
         cx.tree.forget(ino, nlookup);
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        Ok((cx.attr(ino)?, self.timeout))
+        Ok((cx.attr(ino)?, self.0.timeout))
     }
 
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
-        Ok((cx.set(ino, changes)?, self.timeout))
+        Ok((cx.set(ino, changes)?, self.0.timeout))
     }
 
     fn readlink(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<PathBuf> {
-        let target = fs::readlinkat(cx.reach(ino)?, c"", Vec::new()).map_err(io::Error::from)?;
-        Ok(OsStr::from_bytes(target.as_bytes()).into())
+        Ok(cx.readlink(ino)?)
     }
 
     fn mknod(
@@ -157,15 +66,16 @@ impl Filesystem for PassthroughFs {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        self.make(cx, parent, name, |dir| {
-            let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
-            fs::mknodat(dir, name, kind, mode, rdev)
-        })
+        let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
+        let caller = cx.caller();
+        let make = |dir: &File| fs::mknodat(dir, name, kind, mode, rdev);
+        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
     }
 
     fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
-        let mode = Mode::from_raw_mode(mode);
-        self.make(cx, parent, name, |dir| fs::mkdirat(dir, name, mode))
+        let caller = cx.caller();
+        let make = |dir: &File| fs::mkdirat(dir, name, Mode::from_raw_mode(mode));
+        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
     }
 
     fn unlink(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
@@ -177,7 +87,9 @@ impl Filesystem for PassthroughFs {
     }
 
     fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        self.make(cx, parent, name, |dir| fs::symlinkat(target, dir, name))
+        let caller = cx.caller();
+        let make = |dir: &File| fs::symlinkat(target, dir, name);
+        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
     }
 
     fn rename(
@@ -193,27 +105,22 @@ impl Filesystem for PassthroughFs {
     }
 
     fn link(&self, cx: &mut Cx<'_>, ino: Ino, newparent: Ino, newname: &OsStr) -> Answer<Entry> {
-        Ok(self.entry(cx.link(ino, newparent, newname)?))
+        Ok(self.0.entry(cx.link(ino, newparent, newname)?))
     }
 
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        self.debug(|| format!("open {ino} with {flags:?}"));
-        let file = cx.open(ino, flags)?;
-        // Not sent, but where a kernel insists.
-        if flags.contains(OpenFlags::TRUNC) && flags.writes() {
-            file.set_len(0)?;
-        }
+        self.0.debug(|| format!("open {ino} with {flags:?}"));
+        cx.open(ino, flags)?;
         Ok(Opened::new(Fh(ino.0)))
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
-        let dir = cx.reach(parent)?;
-        let acting = ActingAs::new(cx.caller())?;
-        let file = node::create(&dir, name, Access::of(how.flags).flags(), how.mode);
-        drop(acting);
-        let attr = cx.created(parent, name, file?, how.flags)?;
+        let caller = cx.caller();
+        let attr = cx.create(caller, parent, name, how)?;
+        self.0
+            .debug(|| format!("create {name:?} in {parent}: {}", attr.ino));
         Ok(Created {
-            entry: self.entry(attr),
+            entry: self.0.entry(attr),
             opened: Opened::new(Fh(attr.ino.0)),
         })
     }
@@ -239,15 +146,7 @@ impl Filesystem for PassthroughFs {
         data: &[u8],
     ) -> Answer<usize> {
         let open = cx.opened(ino)?;
-        // All that have the inode open share the descriptor: what one has asked for, it gets here.
-        let synced = file.flags().intersects(OpenFlags::SYNC | OpenFlags::DSYNC);
-        cx.released(|_| {
-            open.write_all_at(data, offset)?;
-            match synced {
-                true => node::sync(&open, !file.flags().contains(OpenFlags::SYNC)),
-                false => Ok(()),
-            }
-        })?;
+        cx.released(|_| node::write(&open, offset, data, file.flags()))?;
         Ok(data.len())
     }
 
@@ -285,7 +184,7 @@ impl Filesystem for PassthroughFs {
             let listed = cx.released(|_| node::list(&dir))?;
             cx.directory(handle)?.listed = listed.into();
         }
-        self.list(cx, ino, handle, offset, &mut out)?;
+        cx.list(ino, handle, offset, &mut out, self.0.timeout)?;
         Ok(out.finish())
     }
 
@@ -319,11 +218,7 @@ impl Filesystem for PassthroughFs {
     }
 
     fn listxattr(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
-        let names = node::listxattr(&*cx.reach(ino)?)?;
-        let names = names
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty());
-        Ok(names.map(OsStr::from_bytes).collect())
+        Ok(node::listxattr(&*cx.reach(ino)?)?)
     }
 
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
@@ -331,9 +226,7 @@ impl Filesystem for PassthroughFs {
     }
 
     fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {
-        let mode = FallocateFlags::from_bits_retain(range.mode.bits().unsigned_abs());
         let open = cx.opened(ino)?;
-        let done = cx.released(|_| fs::fallocate(&open, mode, range.offset, range.length));
-        Ok(done.map_err(io::Error::from)?)
+        Ok(cx.released(|_| node::allocate(&open, range))?)
     }
 }

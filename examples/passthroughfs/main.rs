@@ -2,7 +2,8 @@
 //!
 //! | file | |
 //! |---|---|
-//! | `fs` | the handlers |
+//! | `fs`, `fs_async` | the handlers, in llfuse's style and, with `--async`, in pyfuse3's |
+//! | `settings` | what both have in common |
 //! | `mirror` | what the global lock guards: the tree, and what is open |
 //! | `tree` | the names by which the kernel knows inodes |
 //! | `reach` | the way from an inode to its file |
@@ -23,7 +24,8 @@
 //! - *A file that is open for reading is opened for writing.* The inode's descriptor is replaced by one for both.
 //!
 //! The global lock is held while names change, so that the tree here and the source's agree; it is released while data are written
-//! or synced, and for what is read it is not needed.
+//! or synced, and for what is read it is not needed. In pyfuse3's style there is no lock: what stands between two awaits is not
+//! interrupted.
 //!
 //! It stays in the foreground. The mount point cannot be in the source: the way to it would go through the mount, whose handlers
 //! need the lock that is held meanwhile.
@@ -31,10 +33,12 @@
 #[path = "../passthrough/caller.rs"]
 mod caller;
 mod fs;
+mod fs_async;
 mod mirror;
 mod node;
 mod open;
 mod reach;
+mod settings;
 mod tree;
 
 use std::error::Error;
@@ -43,17 +47,20 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{CommandLine, GlobalLock};
+use fuse3::{Command, CommandLine, Filesystem, GlobalLock, Local, Reason};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
 
 use crate::fs::PassthroughFs;
+use crate::fs_async::PassthroughAsync;
 use crate::mirror::Mirror;
+use crate::settings::Settings;
 
 struct Options {
     source: Option<PathBuf>,
     timeout: f64,
     single: bool,
+    is_async: bool,
     debug: bool,
     debug_fuse: bool,
 }
@@ -63,6 +70,7 @@ fn main() -> ExitCode {
         source: None,
         timeout: 5.0,
         single: false,
+        is_async: false,
         debug: false,
         debug_fuse: false,
     };
@@ -70,6 +78,9 @@ fn main() -> ExitCode {
         .source("SOURCE", |options, source| options.source = Some(source))
         .flag("--single", "one request at a time", |options| {
             options.single = true
+        })
+        .flag("--async", "answer by futures, on one thread", |options| {
+            options.is_async = true
         })
         .flag("--debug", "say what is looked up and opened", |options| {
             options.debug = true
@@ -94,21 +105,38 @@ fn main() -> ExitCode {
             prepare()?;
             let mirror =
                 Mirror::new(source).map_err(|error| format!("{}: {error}", source.display()))?;
-            let fs = PassthroughFs {
+            let settings = Settings {
                 timeout: Duration::try_from_secs_f64(options.timeout)
                     .map_err(|error| format!("timeout={}: {error}", options.timeout))?,
                 debug: options.debug,
             };
-            let mut builder = command
-                .builder(fs, Arc::new(GlobalLock::new(mirror)))
-                .fsname(source.display())
-                .default_permissions()
-                .debug(command.debug || options.debug_fuse);
-            if options.single {
-                builder = builder.workers(1);
+            if options.is_async {
+                let lock = Local::new(move || mirror);
+                serve(&command, PassthroughAsync(settings), lock)
+            } else {
+                let lock = Arc::new(GlobalLock::new(mirror));
+                serve(&command, PassthroughFs(settings), lock)
             }
-            Ok(builder.mount(&command.mount_point)?.run()?.reason)
         })
+}
+
+fn serve<F: Filesystem>(
+    command: &Command<Options>,
+    fs: F,
+    lock: F::Lock,
+) -> Result<Reason, Box<dyn Error>> {
+    let options = &command.options;
+    let mut builder = command
+        .builder(fs, lock)
+        .default_permissions()
+        .debug(command.debug || options.debug_fuse);
+    if let Some(source) = &options.source {
+        builder = builder.fsname(source.display());
+    }
+    if options.single {
+        builder = builder.workers(1);
+    }
+    Ok(builder.mount(&command.mount_point)?.run()?.reason)
 }
 
 /// That the mount point is not in the source.

@@ -4,12 +4,17 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use fuse3::{Attr, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr};
+use fuse3::{
+    Added, Attr, Caller, Create, DirBuf, Entry, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr,
+};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
+use crate::caller::ActingAs;
 use crate::node::{self, Listed};
 use crate::open::{Access, Open};
 use crate::reach::stat_at;
@@ -116,31 +121,59 @@ impl Mirror {
         Ok(())
     }
 
-    /// A new file `name` in `dir`, which is `parent`, opened; and one lookup of it.
-    pub(crate) fn created(
+    pub(crate) fn readlink(&self, ino: Ino) -> io::Result<PathBuf> {
+        let target = fs::readlinkat(self.reach(ino)?, c"", Vec::new())?;
+        Ok(OsStr::from_bytes(target.as_bytes()).into())
+    }
+
+    /// Has `make` make `name` in the directory `parent` as the caller's, and counts a lookup.
+    pub(crate) fn make(
         &mut self,
+        caller: Caller,
         parent: Ino,
         name: &OsStr,
-        file: File,
-        flags: OpenFlags,
+        make: impl FnOnce(&File) -> rustix::io::Result<()>,
     ) -> io::Result<Attr> {
+        let dir = self.reach(parent)?;
+        let acting = ActingAs::new(caller)?;
+        let made = make(&dir);
+        drop(acting);
+        made?;
+        self.look_up_in(&dir, parent, name)
+    }
+
+    /// A new file of the caller's, open; and one lookup of it.
+    pub(crate) fn create(
+        &mut self,
+        caller: Caller,
+        parent: Ino,
+        name: &OsStr,
+        how: Create,
+    ) -> io::Result<Attr> {
+        let dir = self.reach(parent)?;
+        let access = Access::of(how.flags);
+        let acting = ActingAs::new(caller)?;
+        let created = node::create(&dir, name, access.flags(), how.mode);
+        drop(acting);
+        let file = created?;
         let attr = self.met(parent, name, &fs::fstat(&file)?)?;
-        let inode = self.tree.get_mut(attr.ino)?;
-        inode.open = Some(Open {
+        self.tree.get_mut(attr.ino)?.open = Some(Open {
             file: Arc::new(file),
-            access: Access::of(flags),
+            access,
             count: 1,
         });
         Ok(attr)
     }
 
     /// Opens `ino`, by the descriptor that it has if that is enough.
-    pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<Arc<File>> {
+    pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<()> {
         let wanted = Access::of(flags);
-        let open = self.tree.get(ino)?.open.as_ref();
+        let inode = self.tree.get(ino)?;
+        let open = inode.open.as_ref();
         let access = open.map_or(wanted, |open| open.access.and(wanted));
         let file = match open {
             Some(open) if open.access == access => Arc::clone(&open.file),
+            None if inode.held.is_none() => Arc::new(self.open_by_name(ino, access.flags())?),
             _ => Arc::new(node::reopen(&*self.reach(ino)?, access.flags())?),
         };
         let inode = self.tree.get_mut(ino)?;
@@ -150,7 +183,11 @@ impl Mirror {
             access,
             count,
         });
-        Ok(file)
+        // Not sent, but where a kernel insists.
+        if flags.contains(OpenFlags::TRUNC) && wanted.write {
+            file.set_len(0)?;
+        }
+        Ok(())
     }
 
     /// The descriptor of `ino`, which is open.
@@ -181,6 +218,48 @@ impl Mirror {
         };
         self.directories.insert(Fh(self.last), directory);
         Ok(Fh(self.last))
+    }
+
+    /// The entries that the directory `ino`, open as `handle`, has listed, from `offset` on. Each is valid for `timeout`.
+    ///
+    /// With READDIRPLUS each entry is an answer to its name, too, and counts as a lookup.
+    pub(crate) fn list(
+        &mut self,
+        ino: Ino,
+        handle: Fh,
+        offset: u64,
+        out: &mut DirBuf,
+        timeout: Duration,
+    ) -> io::Result<()> {
+        let directory = self.directory(handle)?;
+        let (file, listed) = (Arc::clone(&directory.file), Arc::clone(&directory.listed));
+        let device = fs::fstat(&file)?.st_dev;
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        for (next, entry) in (1..).zip(&*listed).skip(start) {
+            let name = entry.name.as_os_str();
+            if !out.is_plus() || matches!(name.as_bytes(), b"." | b"..") {
+                let source = Source::new(device, entry.number, entry.mode);
+                let number = self.tree.number(source).unwrap_or(Ino(entry.number));
+                let shown = Entry::new(Attr::new(number, entry.mode), timeout);
+                if out.add(name, &shown, next) == Added::Full {
+                    break;
+                }
+                continue;
+            }
+            // Gone meanwhile; or an error that the caller sees when it looks the name up. What is listed so far is counted,
+            // and has to be answered.
+            let Ok(attr) = self.look_up_in(&file, ino, name) else {
+                continue;
+            };
+            let added = out.add(name, &Entry::new(attr, timeout), next);
+            if added != Added::Counted {
+                self.tree.forget(attr.ino, 1);
+            }
+            if added == Added::Full {
+                break;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn directory(&mut self, handle: Fh) -> Result<&mut Directory, Errno> {

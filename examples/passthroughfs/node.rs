@@ -5,10 +5,15 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use fuse3::{Attr, Ino, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
-use rustix::fs::{self, AtFlags, CWD, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use fuse3::{
+    Attr, Fallocate, Ino, OpenFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags, XattrNames,
+};
+use rustix::fs::{
+    self, AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
+};
 
 /// An entry of a directory.
 #[derive(Debug)]
@@ -148,6 +153,35 @@ pub(crate) fn flush(file: &File) -> io::Result<()> {
     Ok(unsafe { rustix::io::try_close(duplicate.into_raw_fd()) }?)
 }
 
+/// Reads as much as there is room for, less at the end of the file.
+pub(crate) fn read(file: &File, offset: u64, room: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < room.len() {
+        match file.read_at(&mut room[filled..], offset + filled as u64)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+/// Writes all of `data`. All that have the inode open share the descriptor: what one has asked for with O_SYNC, it gets here.
+pub(crate) fn write(file: &File, offset: u64, data: &[u8], flags: OpenFlags) -> io::Result<()> {
+    file.write_all_at(data, offset)?;
+    if flags.contains(OpenFlags::SYNC) {
+        file.sync_all()
+    } else if flags.contains(OpenFlags::DSYNC) {
+        file.sync_data()
+    } else {
+        Ok(())
+    }
+}
+
+pub(crate) fn allocate(file: &File, range: Fallocate) -> io::Result<()> {
+    let mode = FallocateFlags::from_bits_retain(range.mode.bits().unsigned_abs());
+    Ok(fs::fallocate(file, mode, range.offset, range.length)?)
+}
+
 pub(crate) fn sync(file: &File, data_only: bool) -> io::Result<()> {
     if data_only {
         file.sync_data()
@@ -160,9 +194,12 @@ pub(crate) fn getxattr(file: &File, name: &OsStr) -> io::Result<Vec<u8>> {
     whole(|value| fs::getxattr(path(file), name, value))
 }
 
-/// The names, each with a NUL after it.
-pub(crate) fn listxattr(file: &File) -> io::Result<Vec<u8>> {
-    whole(|names| fs::listxattr(path(file), names))
+pub(crate) fn listxattr(file: &File) -> io::Result<XattrNames> {
+    let names = whole(|names| fs::listxattr(path(file), names))?;
+    let names = names
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty());
+    Ok(names.map(OsStr::from_bytes).collect())
 }
 
 pub(crate) fn setxattr(file: &File, name: &OsStr, value: &[u8], how: XattrFlags) -> io::Result<()> {

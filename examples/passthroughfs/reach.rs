@@ -58,6 +58,34 @@ impl Mirror {
         Err(Errno::ESTALE.into())
     }
 
+    /// Opens the file `ino`, by one of its names: what `reach` and `reopen` do, in fewer calls.
+    ///
+    /// What is there is looked at before, so that no device is opened that was put in its place, and once more afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Those of open(2); as [`reach`](Self::reach).
+    pub(crate) fn open_by_name(&self, ino: Ino, access: OFlags) -> io::Result<File> {
+        let inode = self.tree.get(ino)?;
+        // Should it be a pipe after all, it does not block.
+        let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        for (parent, name) in &inode.names {
+            let open = || {
+                let dir = self.walk(*parent)?;
+                if Source::of(&stat_at(&dir, name)?) != inode.source {
+                    return Err(Errno::ESTALE.into());
+                }
+                let file = fs::openat(&dir, name.as_os_str(), access | careful, Mode::empty())?;
+                Ok((fs::fstat(&file)?, File::from(file)))
+            };
+            let found = changed(open())?;
+            if let Some((_, file)) = found.filter(|(stat, _)| Source::of(stat) == inode.source) {
+                return Ok(file);
+            }
+        }
+        Err(Errno::ESTALE.into())
+    }
+
     /// The directory `ino`, by the first of its names and those of the directories above it: a directory has one.
     ///
     /// From directory to directory: no path is too long, and no symbolic link is followed.

@@ -32,6 +32,11 @@ pub enum OnPanic {
     EndMounted,
     /// The session goes on.
     Continue,
+    /// The state may be broken: the session goes on, and answers every request with EIO until
+    /// [`Handle::clear_poison`](crate::Handle::clear_poison). Handlers are not called meanwhile, not even those that waited
+    /// for the lock when it happened; but for `forget`, `release`, `releasedir` and `destroy`, by which the kernel gives back
+    /// what it has.
+    Poison,
 }
 
 /// The options of a session, before it is mounted: [`Session::builder`].

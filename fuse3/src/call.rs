@@ -104,7 +104,12 @@ impl<'c, F: Filesystem> Call<'c, F> {
                 crate::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
                 Errno::EDEADLK
             })?;
+            // Asked with the lock held, so that nobody who waited for it comes after a panic.
+            if core.refuses(operation) {
+                return Err(Errno::EIO.into());
+            }
             let mut cx = Context::new(guard, Caller::default(), &mut request, asked, Some(core));
+            let _poisons = core.poisons();
             let _current = Current::enter(core.notifications.id(), operation, asked.ino);
             handler(&core.fs, &mut cx)
         });

@@ -1,6 +1,6 @@
 use std::ffi::c_int;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::wake::Wake;
@@ -33,6 +33,8 @@ pub(crate) struct Control {
     wake: AtomicPtr<Wake>,
     /// A member of what `session` points to, once `init` has returned.
     conn: AtomicPtr<sys::fuse_conn_info>,
+    /// A handler panicked, and the state may be broken.
+    poisoned: AtomicBool,
 }
 
 impl Control {
@@ -44,6 +46,7 @@ impl Control {
             holds: AtomicUsize::new(0),
             wake: AtomicPtr::new(ptr::null_mut()),
             conn: AtomicPtr::new(ptr::null_mut()),
+            poisoned: AtomicBool::new(false),
         }
     }
 
@@ -64,6 +67,16 @@ impl Control {
         });
         self.users.fetch_sub(1, Ordering::SeqCst);
         agreement
+    }
+
+    /// From now on, or until now, requests are refused. Whoever has the lock after this one knows.
+    pub(crate) fn set_poisoned(&self, poisoned: bool) {
+        self.poisoned.store(poisoned, Ordering::SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Relaxed)
     }
 
     /// From now on, `session` can be told to end.

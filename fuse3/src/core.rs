@@ -60,6 +60,17 @@ pub(crate) enum Trouble {
     Init(io::Error),
 }
 
+/// See [`Core::poisons`].
+pub(crate) struct Poisons<'c>(&'c Control);
+
+impl Drop for Poisons<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.set_poisoned(true);
+        }
+    }
+}
+
 /// Drops what the application threw or returned: its destructor might panic in its turn.
 pub(crate) fn discard<T>(value: T) {
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
@@ -160,7 +171,27 @@ impl<F: Filesystem> Core<F> {
         match self.on_panic {
             OnPanic::End | OnPanic::EndMounted => self.trouble(Trouble::Panic(payload)),
             OnPanic::Continue => discard(payload),
+            OnPanic::Poison => {
+                self.control.set_poisoned(true);
+                crate::log::error!(
+                    "every request gets EIO from now on, until Handle::clear_poison"
+                );
+                discard(payload);
+            }
         }
+    }
+
+    /// While it lives, a panic poisons the session before it releases the lock. By policy: `None`.
+    #[inline]
+    pub(crate) fn poisons(&self) -> Option<Poisons<'_>> {
+        (self.on_panic == OnPanic::Poison).then(|| Poisons(&self.control))
+    }
+
+    /// The handler is not called: the state may be broken. The kernel gives back what it has all the same.
+    #[inline]
+    pub(crate) fn refuses(&self, operation: Operation) -> bool {
+        self.control.is_poisoned()
+            && !matches!(operation, Operation::Release | Operation::Releasedir)
     }
 
     fn trouble(&self, trouble: Trouble) {
@@ -258,8 +289,8 @@ impl<F: Filesystem> Core<F> {
     }
 
     /// The last of all: what the lock has for handlers ends.
-    pub(crate) fn stop(&self) {
-        self.lock.stop(self.patience());
+    pub(crate) fn stop(&self, started: bool) {
+        self.lock.stop(started, self.patience());
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -315,6 +346,7 @@ impl<F: Filesystem> Core<F> {
         self.guarded(operation, || match self.lock.enter(operation) {
             Ok(guard) => {
                 let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
+                let _poisons = self.poisons();
                 let _current = Current::enter(self.notifications.id(), operation, asked.ino);
                 call(&self.fs, &mut cx);
             }

@@ -124,6 +124,18 @@ impl<T> Reply<T> {
         }
     }
 
+    /// The same, of a future that is to be told: at once, when the interrupt has come before.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn on_interrupt_cancel(&mut self, cancel: &Arc<crate::tasks::Cancel>) {
+        let its = Arc::clone(cancel);
+        self.on_interrupt(move || its.cancel(Errno::EINTR));
+        if let Some(request) = &mut self.request {
+            if request.interrupts().is_told() {
+                cancel.cancel(Errno::EINTR);
+            }
+        }
+    }
+
     /// `None` when the session has ended.
     fn answer_with(&mut self, send: impl FnOnce(Request) -> Sent + Send) -> Option<Sent> {
         let (mut request, mut send, mut sent) = (self.request.take(), Some(send), None);

@@ -198,6 +198,10 @@ impl Listing {
         self.buf.is_empty()
     }
 
+    pub(crate) fn is_plus(&self) -> bool {
+        self.plus
+    }
+
     pub(crate) fn bytes(&self) -> Result<&[u8], &str> {
         match &self.wrong {
             None => Ok(&self.buf),

@@ -26,6 +26,17 @@ impl Handle {
         self.control.end(TERMINATED);
     }
 
+    /// A handler has panicked under [`OnPanic::Poison`](crate::OnPanic::Poison), and every request gets EIO.
+    pub fn is_poisoned(&self) -> bool {
+        self.control.is_poisoned()
+    }
+
+    /// Serves requests again: the state is sound, or has been repaired. Repair it and call this with the lock held, so that
+    /// nobody comes in between.
+    pub fn clear_poison(&self) {
+        self.control.set_poisoned(false);
+    }
+
     /// What tells the kernel that its caches are out of date.
     pub fn notifier(&self) -> Notifier {
         Notifier::new(Arc::clone(&self.notifications))

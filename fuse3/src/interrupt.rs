@@ -100,6 +100,12 @@ impl Interrupts {
         before.and_then(|before| before.take())
     }
 
+    /// The interrupt has come.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.lock().interrupted
+    }
+
     /// What has not been run by now, and will not be.
     #[must_use = "its destructor is the application's"]
     pub(crate) fn take(&self) -> Option<Run> {

@@ -64,6 +64,10 @@
 //!
 //! - [`guide::global_lock`]: what the lock promises, which of its rules are types, and which are left to you.
 //! - [`guide::porting_from_llfuse`]: a small file system before and after, handler by handler.
+#![cfg_attr(
+    feature = "tokio",
+    doc = "- [`guide::porting_from_pyfuse3`]: the same with futures, on one thread."
+)]
 //! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
 //! - [`guide::errors`]: what the client sees for each mistake.
@@ -110,6 +114,7 @@ mod flags;
 pub mod guide;
 mod handle;
 mod ino;
+mod inodes;
 mod interrupt;
 mod ioctl;
 mod keyed;
@@ -144,6 +149,7 @@ mod support;
 mod table;
 #[cfg(feature = "tokio")]
 mod tasks;
+pub mod testing;
 mod wake;
 mod work;
 mod writedata;
@@ -170,6 +176,7 @@ pub use filesystem::Filesystem;
 pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use handle::Handle;
 pub use ino::{Fh, Ino};
+pub use inodes::InodeTable;
 pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
 pub use lock::{

@@ -26,7 +26,7 @@ pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
-    /// The lock knows that it serves, and is to be told when it ends.
+    /// The lock was told that it serves.
     started: bool,
     /// The loop has run before.
     again: bool,
@@ -64,9 +64,9 @@ impl<F: Filesystem> Session<F> {
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
     pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        let session = self.live.session();
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
-        let mount =
-            || unsafe { sys::fuse_session_mount(self.live.session(), mount_point.as_ptr()) };
+        let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
         match log::listen(mount) {
             (0, _) => {}
             (_, said) if said.is_empty() => {
@@ -338,9 +338,7 @@ impl<F: Filesystem> Session<F> {
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
-        if mem::take(&mut self.started) {
-            self.core.stop();
-        }
+        self.core.stop(mem::take(&mut self.started));
     }
 }
 

@@ -253,7 +253,7 @@ fn requests_that_wait_for_the_lock_are_answered() {
     let lock = Arc::new(GlobalLock::new(Books::default()));
     let mut mount = Mount::new(Probe::new().builder_with(Arc::clone(&lock)));
     let files: Vec<File> = (0..5)
-        .map(|number| File::open(mount.join(&format!("f{number}"))).unwrap())
+        .map(|number| File::open(mount.join(format!("f{number}"))).unwrap())
         .collect();
     // The standard library asks for the time of birth: the kernel sends STATX, which libfuse 3.18 delivers, and when the
     // answer is ENOSYS, GETATTR, and from then on GETATTR alone. Each stat below is to be one request.

@@ -5,21 +5,17 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Builder, End, Filesystem, Handle, Reason, Session};
+pub(crate) use fuse3::testing::{
+    Mount, MountPoint as TempDir, Outcome, Watchdog, force_unmount, is_mounted,
+};
 
 /// After so long a mount is ended by force, and its test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
-
-/// What [`Session::run`] did: returned, or panicked.
-pub(crate) type Outcome<F> = thread::Result<io::Result<End<F>>>;
 
 /// Returns from the test, loudly, where mounting is not possible; and keeps it from running beside another.
 macro_rules! require_mount {
@@ -92,48 +88,11 @@ pub(crate) fn c_string(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).unwrap()
 }
 
-/// A fresh directory, removed at the end.
-#[derive(Debug)]
-pub(crate) struct TempDir(PathBuf);
-
-impl TempDir {
-    pub(crate) fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("fuse3-mounted-{}-{number}", std::process::id());
-        let path = std::env::temp_dir().canonicalize().unwrap().join(name);
-        fs::create_dir(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self(path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let left = is_mounted(&self.0);
-        if left {
-            force_unmount(&self.0);
-        }
-        let removed = fs::remove_dir_all(&self.0);
-        if !thread::panicking() {
-            assert!(!left, "{} was still mounted", self.0.display());
-            removed.unwrap_or_else(|error| panic!("{}: {error}", self.0.display()));
-        }
-    }
-}
-
 /// Lines of mountinfo whose mount point is `path`.
 pub(crate) fn mounts_on(path: &Path) -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let on_path = |line: &&str| line.split(' ').nth(4) == path.to_str();
     mounts.lines().filter(on_path).map(str::to_owned).collect()
-}
-
-pub(crate) fn is_mounted(path: &Path) -> bool {
-    !mounts_on(path).is_empty()
 }
 
 /// Mount points below `path`.
@@ -190,131 +149,6 @@ pub(crate) fn abort_below(path: &Path) {
         unsafe { libc::umount2(CONNECTIONS.as_ptr(), libc::MNT_DETACH) };
     }
     unmount_below(path);
-}
-
-/// Ends the connection, so that nobody waits for an answer any more, and takes the mount away.
-pub(crate) fn force_unmount(path: &Path) {
-    let path = c_string(path);
-    // SAFETY: `path` is NUL-terminated.
-    unsafe { libc::umount2(path.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) };
-}
-
-/// A session that runs on a thread of its own, mounted on a fresh directory.
-pub(crate) struct Mount<F: Filesystem> {
-    dir: TempDir,
-    handle: Handle,
-    outcome: Option<Receiver<(Instant, Outcome<F>)>>,
-    returned: Option<Instant>,
-    _watchdog: Watchdog,
-}
-
-impl<F: Filesystem> Mount<F> {
-    pub(crate) fn new(builder: Builder<F>) -> Self {
-        let dir = TempDir::new();
-        let session = builder.mount(dir.path()).unwrap();
-        Self::run(dir, session)
-    }
-
-    pub(crate) fn run(dir: TempDir, session: Session<F>) -> Self {
-        let handle = session.handle();
-        let watchdog = Watchdog::new(dir.path());
-        let (sender, outcome) = mpsc::channel();
-        thread::spawn(move || {
-            // The test has gone when nobody takes it.
-            let outcome = catch_unwind(AssertUnwindSafe(|| session.run()));
-            let _ = sender.send((Instant::now(), outcome));
-        });
-        Self {
-            dir,
-            handle,
-            outcome: Some(outcome),
-            returned: None,
-            _watchdog: watchdog,
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.path().join(name)
-    }
-
-    pub(crate) fn handle(&self) -> Handle {
-        self.handle.clone()
-    }
-
-    /// Waits until `run` has returned, and shows that nothing is mounted any more.
-    pub(crate) fn outcome(&mut self) -> Outcome<F> {
-        let outcome = self.outcome.take().expect("a session ends once");
-        let (returned, outcome) = outcome
-            .recv_timeout(DEADLINE)
-            .expect("the session did not end");
-        self.returned = Some(returned);
-        assert!(!is_mounted(self.path()), "the mount was left behind");
-        outcome
-    }
-
-    /// The same, of a session that ended well.
-    pub(crate) fn ended(&mut self) -> End<F> {
-        self.outcome()
-            .expect("run panicked")
-            .expect("run returned an error")
-    }
-
-    /// How long after `start` `run` returned.
-    pub(crate) fn returned_after(&self, start: Instant) -> Duration {
-        let returned = self.returned.expect("the session has ended");
-        returned.saturating_duration_since(start)
-    }
-
-    /// Terminates it.
-    pub(crate) fn end(mut self) -> End<F> {
-        self.handle.terminate();
-        let end = self.ended();
-        assert_eq!(end.reason, Reason::Terminated);
-        end
-    }
-}
-
-impl<F: Filesystem> Drop for Mount<F> {
-    fn drop(&mut self) {
-        if let Some(outcome) = self.outcome.take() {
-            self.handle.terminate();
-            if outcome.recv_timeout(Duration::from_secs(5)).is_err() {
-                force_unmount(self.path());
-            }
-        }
-    }
-}
-
-/// Ends a mount by force when its time is over, so that nobody hangs on it; and the process, should that not help.
-#[derive(Debug)]
-pub(crate) struct Watchdog {
-    /// Dropped, it calls the watchdog off.
-    _alive: Sender<()>,
-}
-
-impl Watchdog {
-    pub(crate) fn new(path: &Path) -> Self {
-        let (alive, dead) = mpsc::channel::<()>();
-        let path = path.to_owned();
-        thread::spawn(move || {
-            if dead.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
-                bark(&format!(
-                    "{} took longer than {DEADLINE:?}: unmounted by force",
-                    path.display()
-                ));
-                force_unmount(&path);
-                if dead.recv_timeout(DEADLINE) == Err(RecvTimeoutError::Timeout) {
-                    bark("that did not help");
-                    std::process::abort();
-                }
-            }
-        });
-        Self { _alive: alive }
-    }
 }
 
 fn bark(what: &str) {

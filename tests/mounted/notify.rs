@@ -109,7 +109,20 @@ impl Filesystem for Cached {
     }
 }
 
-impl Mount<Cached> {
+/// What the tests ask of their mount.
+trait Asked {
+    fn count(&self, operation: Operation) -> u64;
+    fn causes<R>(&self, operation: Operation, what: impl FnOnce() -> R) -> u64;
+    fn in_both_forms(
+        &self,
+        before: impl Fn(),
+        queue: impl Fn(&Notifier),
+        block: impl Fn(&fuse3::Blocking<'_>) -> Result<(), NotifyError>,
+        shows: impl Fn(),
+    );
+}
+
+impl Asked for Mount<Cached> {
     /// How many requests of an operation have come.
     fn count(&self, operation: Operation) -> u64 {
         let stats = self.handle().stats();
@@ -341,7 +354,7 @@ fn prune_makes_the_kernel_forget() {
     let inos: Vec<_> = (100..1100).map(Ino).collect();
     let look_up = || {
         for ino in &inos {
-            fs::metadata(mount.join(&format!("f{}", ino.0 - 10))).unwrap();
+            fs::metadata(mount.join(format!("f{}", ino.0 - 10))).unwrap();
         }
     };
     let forgotten = || mount.count(Operation::Forget) + mount.count(Operation::ForgetMulti) > 0;
@@ -417,7 +430,7 @@ fn a_hundred_thousand_from_a_lookup_do_not_block() {
     shared.set(notifier.clone()).unwrap();
     // Some of them are known to the kernel, the last one too.
     for number in [0, 500, 50_000, 99_999] {
-        fs::metadata(mount.join(&format!("f{number}"))).unwrap();
+        fs::metadata(mount.join(format!("f{number}"))).unwrap();
     }
     let (whole, _) = timed(|| fs::metadata(mount.join("trigger")).unwrap());
     let queued = took.recv().unwrap();

@@ -9,11 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Answer, Attr, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino};
+use fuse3::{
+    Answer, Attr, Builder, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino,
+};
 use fuse3::{Local, OpenFlags, Opened, ReadBuf, Session};
 use tokio::task::yield_now;
 
-use crate::fixture::{Mount, require_mount, timed, until};
+use crate::child::{self, this_test};
+use crate::fixture::{Mount, TempDir, require_mount, timed, until};
 
 /// How many futures began, and how many were dropped before their end.
 #[derive(Default)]
@@ -164,6 +167,32 @@ impl Filesystem for Counting {
             Ok(out.copy_from(text.as_bytes().get(at..).unwrap_or(&[])))
         })
     }
+}
+
+/// How many threads this process has.
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Neither the runtime nor the single thread is there before the session runs, so that the process may fork after the
+/// mount; nor after it.
+#[test]
+fn no_thread_before_the_session_and_none_after_it() {
+    require_mount!();
+    child::run(this_test!(), || {
+        fn ask<F: Filesystem>(builder: Builder<F>) {
+            let before = threads();
+            let dir = TempDir::new();
+            let session = builder.mount(dir.path()).unwrap();
+            assert_eq!(threads(), before, "threads of a session that does not run");
+            let mount = Mount::run(dir, session);
+            assert!(!mount.join("name").exists());
+            mount.end();
+            until(|| threads() == before);
+        }
+        ask(Session::builder(Waiting(Arc::default()), Concurrent));
+        ask(Session::builder(Counting, Local::new(|| 0)));
+    });
 }
 
 #[test]

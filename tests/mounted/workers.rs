@@ -34,7 +34,7 @@ fn as_long_as_one_is_left_a_stat_is_answered() {
     let workers = || mount.handle().stats().workers;
     let most = usize::try_from(WORKERS).unwrap();
     let files: Vec<File> = (0..WORKERS)
-        .map(|number| File::open(mount.join(&format!("f{number}"))).unwrap())
+        .map(|number| File::open(mount.join(format!("f{number}"))).unwrap())
         .collect();
     let mut grown = vec![workers()];
     let mut readers = Vec::new();

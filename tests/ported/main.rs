@@ -9,6 +9,7 @@ mod behind;
 mod calls;
 mod checks;
 mod kept;
+mod lltest;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
@@ -81,8 +82,14 @@ fn tmpfs_sqlite() {
 #[test]
 fn passthroughfs() {
     let source = Source::new();
-    let (one, thirty) = (["--single"].as_slice(), ["-o", "max_threads=30"].as_slice());
-    for options in [one, thirty, &["-o", "timeout=0,max_threads=30"]] {
+    let modes: [&[&str]; 5] = [
+        &["--single"],
+        &["-o", "max_threads=30"],
+        &["-o", "timeout=0,max_threads=30"],
+        &["--async", "--single"],
+        &["--async", "-o", "max_threads=30"],
+    ];
+    for options in modes {
         let arguments = [options, &[source.str()]].concat();
         on("passthroughfs", &arguments, Some(&source));
     }

@@ -130,7 +130,7 @@ fn taking_back_for_one_who_has_the_lock() {
 fn a_guard_that_was_left_behind() {
     static OTHER: GlobalLock<()> = GlobalLock::new(());
     let fs = Probe::<Locked>::new(|cx, _| {
-        mem::forget(mem::replace(&mut **cx, OTHER.lock().unwrap()));
+        mem::forget(mem::replace(&mut **cx, OTHER.try_lock().unwrap()));
         enoent()
     });
     let mut wire = Wire::with(fs, Locked::lock(), |builder| builder.workers(1));

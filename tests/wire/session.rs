@@ -221,7 +221,7 @@ fn destroy_comes_once<L: Style>() {
 }
 
 fn destroy_panics<L: Style>() {
-    for on_panic in [OnPanic::End, OnPanic::Continue] {
+    for on_panic in [OnPanic::End, OnPanic::Continue, OnPanic::Poison] {
         let fs = Recorder::<L>::new();
         let mut wire = Wire::with(fs.clone(), fs.lock.clone(), |builder| {
             builder.on_panic(on_panic)
@@ -320,9 +320,13 @@ fn serve<F: Filesystem>(session: Session<F>) -> JoinHandle<Stopped<F>> {
     })
 }
 
+/// `FUSE_NOTIFY_RESEND`.
+fn resend() -> Vec<u8> {
+    proto::notification(7, &proto::Bytes::new())
+}
+
 /// What a worker may have read when it was stopped comes once more, but for what is deferred.
 fn a_session_serves_again<L: Style>() {
-    let resend = proto::notification(7, &proto::Bytes::new());
     let (sender, receiver) = mpsc::channel();
     let fs = Probe::<L>::new(move |cx, name| {
         if name != "later" {
@@ -352,7 +356,7 @@ fn a_session_serves_again<L: Style>() {
     let session = stopped.again();
     wire.assert_silent();
     let serving = serve(session);
-    assert_eq!(wire.receive(), resend);
+    assert_eq!(wire.receive(), resend());
     wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
     wire.handle.terminate();
     let end = serving.join().unwrap().close();
@@ -366,14 +370,17 @@ fn a_session_serves_again<L: Style>() {
 fn a_terminate_at_any_time_counts() {
     let fs = Recorder::<Concurrent>::new();
     let (mut session, wire) = Wire::mount(fs.clone(), Concurrent, |builder| builder);
-    for _ in 0..1000 {
+    for time in 0..1000 {
         let serving = serve(session);
         wire.handle.terminate();
-        session = serving.join().unwrap().again();
+        let stopped = serving.join().unwrap();
+        assert_eq!(stopped.reason(), Reason::Terminated);
+        session = stopped.again();
+        if time > 0 {
+            // Room for the next one.
+            assert_eq!(wire.receive(), resend());
+        }
     }
-    wire.handle.terminate();
-    let stopped = serve(session).join().unwrap();
-    assert_eq!(stopped.reason(), Reason::Terminated);
 }
 
 /// A session that is dropped instead of run ends the connection, too.

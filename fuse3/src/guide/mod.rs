@@ -4,6 +4,10 @@
 //! |---|---|
 //! | [`global_lock`] | what the lock of llfuse promises, which of its rules the compiler checks, and which are left to you |
 //! | [`porting_from_llfuse`] | a small file system before and after, handler by handler |
+#![cfg_attr(
+    feature = "tokio",
+    doc = "| [`porting_from_pyfuse3`] | the same with futures, on one thread |"
+)]
 //! | [`thread_safety`] | handlers without a lock, what the kernel serialises, calls from other threads |
 //! | [`signals`] | how a session ends, and what may be called from handlers and signal handlers |
 //! | [`errors`] | what the client sees for each mistake |
@@ -17,6 +21,10 @@ pub mod global_lock {}
 
 #[doc = include_str!("porting_from_llfuse.md")]
 pub mod porting_from_llfuse {}
+
+#[cfg(feature = "tokio")]
+#[doc = include_str!("porting_from_pyfuse3.md")]
+pub mod porting_from_pyfuse3 {}
 
 #[doc = include_str!("thread_safety.md")]
 pub mod thread_safety {}

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::table::Table;
+use crate::lock::order::{Site, Taken};
 
 /// A key of [`KeyedLocks`](crate::KeyedLocks) that this thread has taken. Dropping it releases the key.
 ///
@@ -11,6 +12,7 @@ use super::table::Table;
 /// that debug builds know in which order locks are taken; [`into_owned`](Self::into_owned) gives it to another one.
 #[must_use = "the key is released when the guard is dropped"]
 pub struct KeyGuard<K: Eq + Hash> {
+    _taken: Taken,
     owned: OwnedKeyGuard<K>,
     /// What a thread holds is noted for that thread.
     not_send: PhantomData<*mut ()>,
@@ -24,8 +26,10 @@ pub struct OwnedKeyGuard<K: Eq + Hash> {
 }
 
 impl<K: Eq + Hash> KeyGuard<K> {
-    pub(super) fn new(owned: OwnedKeyGuard<K>) -> KeyGuard<K> {
+    pub(super) fn new(owned: OwnedKeyGuard<K>, site: Site) -> KeyGuard<K> {
+        let table = &owned.table;
         KeyGuard {
+            _taken: table.order.take(table.noted(&owned.key), site),
             owned,
             not_send: PhantomData,
         }

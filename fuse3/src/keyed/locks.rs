@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::table::{Asked, Table};
 use super::waiter::Waiter;
 use super::{KeyGuard, KeyWait, OwnedKeyGuard};
+use crate::lock::order::Site;
 use crate::lock::{Deadline, Sleeper, Waking};
 use crate::{NotHolding, proof};
 
@@ -99,11 +100,16 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     /// # Panics
     ///
     /// If the thread holds the global lock, which it took beside its proof.
+    ///
+    /// In debug builds, if the thread has this key already and would wait for itself; and if it holds a lock that has been
+    /// waited for with one of these keys held, a [`sync::Mutex`](crate::sync::Mutex) or a key of other `KeyedLocks`, so
+    /// that two threads could wait for each other. Of keys in an [`OwnedKeyGuard`] it is not known who holds them.
     #[track_caller]
     pub fn lock(&self, key: K, proof: &mut impl NotHolding) -> KeyGuard<K> {
         proof::check(proof, "KeyedLocks::lock");
-        match self.wait(key, Deadline::Never) {
-            Some(key) => self.guard(key),
+        let site = Site::caller();
+        match self.wait(key, Deadline::Never, site) {
+            Some(key) => self.guard(key, site),
             None => unreachable!("a wait without a deadline ended without the key"),
         }
     }
@@ -126,15 +132,17 @@ impl<K: Eq + Hash> KeyedLocks<K> {
             return self.try_lock(key);
         }
         proof::check(proof, "KeyedLocks::try_lock_for");
-        let key = self.wait(key, Deadline::after(Some(timeout)))?;
-        Some(self.guard(key))
+        let site = Site::caller();
+        let key = self.wait(key, Deadline::after(Some(timeout)), site)?;
+        Some(self.guard(key, site))
     }
 
     /// `acquire_nowait(key)`: takes the key if nobody has it. Does not wait, and so needs no proof.
     #[track_caller]
     pub fn try_lock(&self, key: K) -> Option<KeyGuard<K>> {
+        let site = Site::caller();
         let key = self.table.take(key).ok()?;
-        Some(self.guard(key))
+        Some(self.guard(key, site))
     }
 
     /// Takes several keys, each once, in the order of `Ord`, so that two callers never wait for each other: the two
@@ -204,7 +212,10 @@ impl<K: Eq + Hash> KeyedLocks<K> {
         self.table.room()
     }
 
-    fn wait(&self, key: K, deadline: Deadline) -> Option<Arc<K>> {
+    #[track_caller]
+    fn wait(&self, key: K, deadline: Deadline, site: Site) -> Option<Arc<K>> {
+        let noted = self.table.noted(&key);
+        self.table.order.wait(noted, site);
         // Most keys are free: no place to sleep is needed.
         let key = match self.table.take(key) {
             Ok(key) => return Some(key),
@@ -224,9 +235,8 @@ impl<K: Eq + Hash> KeyedLocks<K> {
         }
     }
 
-    #[track_caller]
-    fn guard(&self, key: Arc<K>) -> KeyGuard<K> {
-        KeyGuard::new(OwnedKeyGuard::new(Arc::clone(&self.table), key))
+    fn guard(&self, key: Arc<K>, site: Site) -> KeyGuard<K> {
+        KeyGuard::new(OwnedKeyGuard::new(Arc::clone(&self.table), key), site)
     }
 }
 

@@ -1,11 +1,12 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::Hash;
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use super::waiter::Waiter;
+use crate::lock::order::{Kind, Node};
 
 /// Who waits for which key.
 ///
@@ -16,6 +17,7 @@ use super::waiter::Waiter;
 #[derive(Debug)]
 pub(super) struct Table<K> {
     keys: Mutex<Keys<K>>,
+    pub(super) order: Node,
 }
 
 /// The key is shared by the table, the guard and those that wait, so that it need not be `Clone`. A queue is made for the
@@ -45,6 +47,16 @@ impl<K: Eq + Hash> Table<K> {
     pub(super) fn new() -> Table<K> {
         Table {
             keys: Mutex::new(HashMap::new()),
+            order: Node::new(Kind::Keys),
+        }
+    }
+
+    /// Which key it is, for debug builds, which note what a thread holds.
+    pub(super) fn noted(&self, key: &K) -> u64 {
+        if cfg!(debug_assertions) {
+            self.keys.lock().hasher().hash_one(key)
+        } else {
+            0
         }
     }
 

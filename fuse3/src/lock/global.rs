@@ -4,6 +4,7 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::time::Duration;
 
+use super::order::{Kind, Node, Site};
 use super::raw::RawLock;
 use super::{LockError, LockStats, Locked, Unlocked};
 use crate::Operation;
@@ -38,6 +39,10 @@ use crate::Operation;
 /// is no poisoning, as in llfuse.
 pub struct GlobalLock<S> {
     raw: RawLock,
+    order: Node,
+    /// Called before each release, in debug builds.
+    #[cfg(debug_assertions)]
+    invariant: Option<fn(&S)>,
     /// Only the thread that holds `raw` may touch it, through one guard.
     state: UnsafeCell<S>,
 }
@@ -52,7 +57,47 @@ impl<S> GlobalLock<S> {
     pub const fn new(state: S) -> Self {
         GlobalLock {
             raw: RawLock::new(),
+            order: Node::new(Kind::Global),
+            #[cfg(debug_assertions)]
+            invariant: None,
             state: UnsafeCell::new(state),
+        }
+    }
+
+    /// The same lock; in debug builds `check` is called with the state whenever the lock is about to be released: at the
+    /// end of each section and before [`released`](Locked::released), [`yield_`](Locked::yield_) and
+    /// [`wait`](Locked::wait).
+    ///
+    /// It panics if the state is not fit for others to see. What llfuse's documentation asks of who releases the lock, to be
+    /// "prepared to be called again", is checked at the moment at which it matters. Not during a panic.
+    ///
+    /// ```
+    /// # use fuse3::GlobalLock;
+    /// struct Space {
+    ///     used: u64,
+    ///     files: Vec<u64>,
+    /// }
+    ///
+    /// static LOCK: GlobalLock<Space> = GlobalLock::new(Space { used: 0, files: vec![] })
+    ///     .debug_invariant(|space| assert_eq!(space.used, space.files.iter().sum()));
+    ///
+    /// let mut space = LOCK.lock()?;
+    /// space.files.push(3);
+    /// space.used += 3;
+    /// space.yield_(1); // would panic between the two lines above
+    /// # Ok::<(), fuse3::LockError>(())
+    /// ```
+    pub const fn debug_invariant(self, check: fn(&S)) -> Self {
+        #[cfg(debug_assertions)]
+        {
+            let mut lock = self;
+            lock.invariant = Some(check);
+            lock
+        }
+        #[cfg(not(debug_assertions))]
+        {
+            let _ = check;
+            self
         }
     }
 
@@ -64,7 +109,14 @@ impl<S> GlobalLock<S> {
     ///
     /// [`LockError::AlreadyHeld`] if the calling thread holds it. llfuse raises
     /// "Global lock cannot be acquired more than once" then.
+    ///
+    /// # Panics
+    ///
+    /// In debug builds, if the thread holds another session's lock, or a lock that
+    /// has been waited for with this one held: see [`sync`](super::sync). So do
+    /// [`acquire`](Self::acquire) with a time-out and [`Locked::released`].
     #[inline]
+    #[track_caller]
     pub fn lock(&self) -> Result<Locked<'_, S>, LockError> {
         self.acquire(None)
     }
@@ -83,9 +135,9 @@ impl<S> GlobalLock<S> {
     /// llfuse returns `False`. [`LockError::AlreadyHeld`] at once if the calling
     /// thread holds it.
     #[inline]
+    #[track_caller]
     pub fn acquire(&self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
-        self.raw.acquire(None, timeout)?;
-        Ok(Locked::new(self))
+        self.enter(None, timeout, Site::caller())
     }
 
     /// Takes the lock if it is free, and does not wait.
@@ -95,6 +147,7 @@ impl<S> GlobalLock<S> {
     /// [`LockError::TimedOut`] if another thread holds it,
     /// [`LockError::AlreadyHeld`] if the calling thread does.
     #[inline]
+    #[track_caller]
     pub fn try_lock(&self) -> Result<Locked<'_, S>, LockError> {
         self.acquire(Some(Duration::ZERO))
     }
@@ -103,7 +156,22 @@ impl<S> GlobalLock<S> {
     /// counted under `operation`.
     #[inline]
     pub(crate) fn lock_for(&self, operation: Operation) -> Result<Locked<'_, S>, LockError> {
-        self.raw.acquire(Some(operation), None)?;
+        self.enter(Some(operation), None, Site::Handler(operation))
+    }
+
+    #[inline]
+    #[track_caller]
+    fn enter(
+        &self,
+        operation: Option<Operation>,
+        timeout: Option<Duration>,
+        site: Site,
+    ) -> Result<Locked<'_, S>, LockError> {
+        if timeout != Some(Duration::ZERO) {
+            self.order.wait(0, site);
+        }
+        self.raw.acquire(operation, timeout)?;
+        self.order.enter(0, site);
         Ok(Locked::new(self))
     }
 
@@ -148,6 +216,28 @@ impl<S> GlobalLock<S> {
     #[inline]
     pub(super) fn raw(&self) -> &RawLock {
         &self.raw
+    }
+
+    #[inline]
+    pub(super) fn order(&self) -> &Node {
+        &self.order
+    }
+
+    /// What [`debug_invariant`](Self::debug_invariant) was given.
+    #[inline]
+    pub(super) fn invariant(&self) -> Option<fn(&S)> {
+        #[cfg(debug_assertions)]
+        let invariant = self.invariant;
+        #[cfg(not(debug_assertions))]
+        let invariant = None;
+        invariant
+    }
+
+    /// Releases the lock. Only for the thread that holds it.
+    #[inline]
+    pub(super) fn release(&self) {
+        self.order.leave(0);
+        self.raw.release();
     }
 
     /// The state. To be dereferenced only by the guard that holds the lock.

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
+use super::order::Site;
 use super::{Condvar, Deadline, GlobalLock, LockError, Unlocked, Waking, Woken, sync};
 
 /// The proof that the thread holds the [`GlobalLock`], and the only way to its state.
@@ -94,7 +95,10 @@ impl<'a, S> Locked<'a, S> {
     #[track_caller]
     pub fn yield_(&mut self, count: usize) -> usize {
         sync::check_none_held("yield_");
-        self.global().raw().yield_(count)
+        self.check_invariant();
+        let lock = self.global();
+        lock.order().wait(0, Site::caller());
+        lock.raw().yield_(count)
     }
 
     /// Waits, with the lock released, until `condvar` is notified or the time is up.
@@ -129,18 +133,30 @@ impl<'a, S> Locked<'a, S> {
     /// Runs `f` with the lock released.
     #[track_caller]
     fn without<R>(&mut self, f: impl FnOnce(&'a GlobalLock<S>) -> R) -> R {
+        self.check_invariant();
         let lock = self.global();
+        let site = Site::caller();
         let retake = Retake {
             operation: lock.raw().operation(),
             lock,
+            site,
             guard: self,
         };
         retake.guard.lock = None;
-        lock.raw().release();
+        lock.release();
         let result = f(lock);
+        lock.order().wait(0, site);
         drop(retake);
         self.global();
         result
+    }
+
+    /// The state is fit for others to see, as far as the application has said how to tell.
+    #[inline]
+    fn check_invariant(&self) {
+        if let Some(check) = self.global().invariant() {
+            check(self);
+        }
     }
 
     #[inline]
@@ -166,13 +182,17 @@ fn lost() -> ! {
 struct Retake<'g, 'a, S> {
     guard: &'g mut Locked<'a, S>,
     lock: &'a GlobalLock<S>,
+    site: Site,
     operation: Option<crate::Operation>,
 }
 
 impl<S> Drop for Retake<'_, '_, S> {
     fn drop(&mut self) {
         match self.lock.raw().acquire(self.operation, None) {
-            Ok(()) => self.guard.lock = Some(self.lock),
+            Ok(()) => {
+                self.lock.order().enter(0, self.site);
+                self.guard.lock = Some(self.lock);
+            }
             // Another guard of this thread is somewhere: two would be two
             // mutable references to the state.
             Err(LockError::AlreadyHeld | LockError::TimedOut) => {}
@@ -206,8 +226,21 @@ impl<S> Drop for Locked<'_, S> {
     #[inline]
     fn drop(&mut self) {
         if let Some(lock) = self.lock {
-            lock.raw().release();
+            let _release = Release(lock);
+            if lock.invariant().is_some() && !std::thread::panicking() {
+                self.check_invariant();
+            }
         }
+    }
+}
+
+/// Releases the lock, also when its invariant panics.
+struct Release<'a, S>(&'a GlobalLock<S>);
+
+impl<S> Drop for Release<'_, S> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.release();
     }
 }
 

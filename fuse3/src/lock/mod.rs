@@ -21,6 +21,7 @@ mod global;
 mod guard;
 #[cfg(doctest)]
 mod misuse;
+pub(crate) mod order;
 mod queue;
 mod raw;
 mod sleeper;

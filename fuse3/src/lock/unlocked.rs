@@ -63,6 +63,7 @@ impl<S> Unlocked<'_, S> {
     /// [`LockError::TimedOut`] if another thread still held the lock when the
     /// time was up. [`LockError::AlreadyHeld`] if the thread has taken the lock
     /// beside this proof and holds it.
+    #[track_caller]
     pub fn acquire(&mut self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
         self.lock.acquire(timeout)
     }

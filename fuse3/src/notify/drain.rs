@@ -2,8 +2,14 @@
 
 use std::ffi::c_int;
 
+use crate::Errno;
+
 /// `struct fuse_in_header`.
 const HEADER: usize = 40;
+/// The kernel wants room for the largest write, `max_write` and a header, or returns EINVAL: 1 MiB with small pages, unless
+/// /proc/sys/fs/fuse/max_pages_limit was raised, and never more than 65,535 pages.
+const ROOM: usize = (1 << 20) + (1 << 16);
+const MOST_ROOM: usize = 1 << 29;
 /// Requests that have no answer: `FUSE_FORGET`, `FUSE_INTERRUPT`, `FUSE_NOTIFY_REPLY`, `FUSE_BATCH_FORGET`.
 const UNANSWERED: [u32; 4] = [2, 36, 41, 42];
 
@@ -19,13 +25,15 @@ pub(super) fn drain(fd: c_int, buffer: &mut Vec<u8>) {
     if flags < 0 || unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
         return;
     }
-    // The kernel wants room for the largest write (`max_write` and a header), or returns EINVAL.
-    buffer.resize((1 << 20) + (1 << 16), 0);
+    buffer.resize(buffer.len().max(ROOM), 0);
     loop {
         // SAFETY: `buffer` has that many bytes, and the descriptor is open, as above.
         let length = unsafe { libc::read(fd, buffer.as_mut_ptr().cast(), buffer.len()) };
         match usize::try_from(length) {
             Ok(length) if length >= HEADER => refuse(fd, buffer),
+            Err(_) if Errno::last() == Errno::EINVAL && buffer.len() < MOST_ROOM => {
+                buffer.resize(buffer.len() * 2, 0);
+            }
             // Nothing more is there, or nobody.
             _ => return,
         }

@@ -18,8 +18,8 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::Errno;
-use cancel::Cancel;
 
+pub(crate) use cancel::Cancel;
 pub use local::{Local, LocalError, LocalState};
 pub use unblock::unblock;
 

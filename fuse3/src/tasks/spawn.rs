@@ -147,8 +147,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// Takes the answer away; an interrupt drops the future at `place`.
     fn defer_for<T: Payload>(&mut self, place: &Place) -> (Reply<T>, crate::Deferred<T>) {
         let (mut reply, deferred) = self.defer();
-        let cancel = Arc::clone(&place.cancel);
-        reply.on_interrupt(move || cancel.cancel(Errno::EINTR));
+        reply.on_interrupt_cancel(&place.cancel);
         (reply, deferred)
     }
 }

@@ -1,0 +1,327 @@
+//! The handlers once more, in pyfuse3's style: each answers by a future, and one thread runs them all.
+//!
+//! What stands between two awaits is not interrupted, so that names and the tree here change together, as under the lock. What may
+//! take long, of files that are open, is awaited, on threads for that.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuse3::{
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh,
+    FileInfo, Filesystem, Guard, Ino, Listing, Local, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs, XattrFlags, XattrNames, unblock,
+};
+use rustix::fs::{self, AtFlags, FileType, Mode};
+
+use crate::mirror::Mirror;
+use crate::node;
+use crate::settings::{self, Settings};
+
+#[derive(Debug)]
+pub(crate) struct PassthroughAsync(pub(crate) Settings);
+
+type Cx<'a> = Context<'a, PassthroughAsync>;
+
+impl PassthroughAsync {
+    /// Answers by what `of` does to the mirror at once, without an await.
+    fn at_once<T: fuse3::Payload + 'static>(
+        cx: &mut Cx<'_>,
+        of: impl FnOnce(&Settings, &mut Mirror) -> io::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        cx.spawn_local(move |fs, mut mirror| async move { Ok(mirror.with(|it| of(&fs.0, it))?) })
+    }
+
+    /// Answers by what `of` does to the descriptor of `ino`, on another thread.
+    fn blocking<T: fuse3::Payload + Send + 'static>(
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        of: impl FnOnce(&File) -> io::Result<T> + Send + 'static,
+    ) -> Answer<T> {
+        cx.spawn_local(move |_, mut mirror| async move {
+            let open = mirror.with(|it| it.opened(ino))?;
+            Ok(unblock(move || of(&open)).await?)
+        })
+    }
+
+    fn make(
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        make: impl FnOnce(&File, &OsStr) -> rustix::io::Result<()> + Send + 'static,
+    ) -> Answer<Entry> {
+        let (caller, name) = (cx.caller(), name.to_owned());
+        Self::at_once(cx, move |settings, it| {
+            let attr = it.make(caller, parent, &name, |dir| make(dir, &name))?;
+            Ok(settings.entry(attr))
+        })
+    }
+}
+
+impl Filesystem for PassthroughAsync {
+    type Lock = Local<Mirror>;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        settings::negotiate(connection)
+    }
+
+    fn lookup(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let name = name.to_owned();
+        Self::at_once(cx, move |settings, it| {
+            let found = it.look_up(parent, &name);
+            settings.debug(|| match &found {
+                Ok(attr) => format!("lookup of {name:?} in {parent}: {}", attr.ino),
+                Err(what) => format!("lookup of {name:?} in {parent}: {what}"),
+            });
+            Ok(settings.entry(found?))
+        })
+    }
+
+    fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
+        self.forget_multi(cx, &mut [(ino, nlookup)].into_iter());
+    }
+
+    fn forget_multi(&self, cx: &mut Cx<'_>, forgets: &mut dyn Iterator<Item = (Ino, u64)>) {
+        let forgets: Vec<_> = forgets.collect();
+        let forgotten = cx.call(move |it| {
+            for (ino, nlookup) in forgets {
+                it.tree.forget(ino, nlookup);
+            }
+        });
+        if let Err(error) = forgotten {
+            eprintln!("ERROR: inodes were not forgotten: {error}");
+        }
+    }
+
+    fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+        Self::at_once(cx, move |settings, it| {
+            Ok((it.attr(ino)?, settings.timeout))
+        })
+    }
+
+    fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
+        let changes = changes.clone();
+        Self::at_once(cx, move |settings, it| {
+            Ok((it.set(ino, &changes)?, settings.timeout))
+        })
+    }
+
+    fn readlink(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<PathBuf> {
+        Self::at_once(cx, move |_, it| it.readlink(ino))
+    }
+
+    fn mknod(
+        &self,
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        rdev: u64,
+    ) -> Answer<Entry> {
+        let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
+        Self::make(cx, parent, name, move |dir, name| {
+            fs::mknodat(dir, name, kind, mode, rdev)
+        })
+    }
+
+    fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
+        Self::make(cx, parent, name, move |dir, name| {
+            fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
+        })
+    }
+
+    fn unlink(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        let name = name.to_owned();
+        Self::at_once(cx, move |_, it| it.remove(parent, &name, AtFlags::empty()))
+    }
+
+    fn rmdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
+        let name = name.to_owned();
+        Self::at_once(cx, move |_, it| {
+            it.remove(parent, &name, AtFlags::REMOVEDIR)
+        })
+    }
+
+    fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let target = target.to_owned();
+        Self::make(cx, parent, name, move |dir, name| {
+            fs::symlinkat(&target, dir, name)
+        })
+    }
+
+    fn rename(
+        &self,
+        cx: &mut Cx<'_>,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        let (name, newname) = (name.to_owned(), newname.to_owned());
+        Self::at_once(cx, move |_, it| {
+            it.rename((parent, &name), (newparent, &newname), flags)
+        })
+    }
+
+    fn link(&self, cx: &mut Cx<'_>, ino: Ino, newparent: Ino, newname: &OsStr) -> Answer<Entry> {
+        let newname = newname.to_owned();
+        Self::at_once(cx, move |settings, it| {
+            Ok(settings.entry(it.link(ino, newparent, &newname)?))
+        })
+    }
+
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        Self::at_once(cx, move |settings, it| {
+            settings.debug(|| format!("open {ino} with {flags:?}"));
+            it.open(ino, flags)?;
+            Ok(Opened::new(Fh(ino.0)))
+        })
+    }
+
+    fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
+        let (caller, name) = (cx.caller(), name.to_owned());
+        Self::at_once(cx, move |settings, it| {
+            let attr = it.create(caller, parent, &name, how)?;
+            settings.debug(|| format!("create {name:?} in {parent}: {}", attr.ino));
+            Ok(Created {
+                entry: settings.entry(attr),
+                opened: Opened::new(Fh(attr.ino.0)),
+            })
+        })
+    }
+
+    fn read(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        _: &FileInfo,
+        offset: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        cx.spawn_local(move |_, mut mirror| async move {
+            let open = mirror.with(|it| it.opened(ino))?;
+            let mut bytes = out;
+            let read = move || {
+                let size = bytes.size();
+                bytes.push_with(size, |room| node::read(&open, offset, room))?;
+                Ok::<_, io::Error>(bytes.finish())
+            };
+            Ok(unblock(read).await?)
+        })
+    }
+
+    fn write(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        data: &[u8],
+    ) -> Answer<usize> {
+        let (data, flags) = (data.to_owned(), file.flags());
+        Self::blocking(cx, ino, move |open| {
+            node::write(open, offset, &data, flags)?;
+            Ok(data.len())
+        })
+    }
+
+    fn flush(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
+        Self::blocking(cx, ino, node::flush)
+    }
+
+    fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
+        cx.spawn_local(move |_, mut mirror| async move {
+            let closed = mirror.with(|it| it.release(ino))?;
+            unblock(move || drop(closed)).await;
+            Ok(())
+        })
+    }
+
+    fn fsync(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, datasync: bool) -> Answer<()> {
+        Self::blocking(cx, ino, move |open| node::sync(open, datasync))
+    }
+
+    fn opendir(&self, cx: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        Self::at_once(cx, move |_, it| Ok(Opened::new(it.open_directory(ino)?)))
+    }
+
+    fn readdir(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut out: DirBuf,
+    ) -> Answer<Listing> {
+        let handle = file.handle();
+        cx.spawn_local(move |fs, mut mirror| async move {
+            if offset == 0 {
+                let dir =
+                    mirror.with(|it| it.directory(handle).map(|dir| Arc::clone(&dir.file)))?;
+                let listed = unblock(move || node::list(&dir)).await?;
+                mirror.with(|it| {
+                    it.directory(handle)?.listed = listed.into();
+                    Ok::<_, Errno>(())
+                })?;
+            }
+            mirror.with(|it| it.list(ino, handle, offset, &mut out, fs.0.timeout))?;
+            Ok(out.finish())
+        })
+    }
+
+    fn releasedir(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        let handle = file.handle();
+        Self::at_once(cx, move |_, it| {
+            it.close_directory(handle).ok_or(Errno::EBADF)?;
+            Ok(())
+        })
+    }
+
+    fn fsyncdir(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo, datasync: bool) -> Answer<()> {
+        let handle = file.handle();
+        cx.spawn_local(move |_, mut mirror| async move {
+            let dir = mirror.with(|it| it.directory(handle).map(|dir| Arc::clone(&dir.file)))?;
+            Ok(unblock(move || node::sync(&dir, datasync)).await?)
+        })
+    }
+
+    fn statfs(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<StatVfs> {
+        Self::at_once(cx, move |_, it| node::statfs(&*it.reach(ino)?))
+    }
+
+    fn setxattr(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Answer<()> {
+        let (name, value) = (name.to_owned(), value.to_owned());
+        Self::at_once(cx, move |_, it| {
+            node::setxattr(&*it.reach(ino)?, &name, &value, flags)
+        })
+    }
+
+    fn getxattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        let name = name.to_owned();
+        Self::at_once(cx, move |_, it| node::getxattr(&*it.reach(ino)?, &name))
+    }
+
+    fn listxattr(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
+        Self::at_once(cx, move |_, it| node::listxattr(&*it.reach(ino)?))
+    }
+
+    fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
+        let name = name.to_owned();
+        Self::at_once(cx, move |_, it| node::removexattr(&*it.reach(ino)?, &name))
+    }
+
+    fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {
+        Self::blocking(cx, ino, move |open| node::allocate(open, range))
+    }
+}

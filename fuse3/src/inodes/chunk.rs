@@ -1,0 +1,188 @@
+/// How many inodes are kept together. Their memory comes and goes at once, and none is ever moved.
+pub(super) const CHUNK: usize = 256;
+
+/// No slot: the end of the list of free ones.
+const NONE: u32 = u32::MAX;
+
+/// `CHUNK` places for inodes.
+///
+/// # Invariants
+///
+/// `free` is the first of a list that leads through all vacant slots, but for those whose generations are used up; slots
+/// that have never been used are those that `slots` has not grown to. `used` counts the slots that are not vacant, and those
+/// that are used up.
+#[derive(Debug)]
+pub(super) struct Chunk<T> {
+    slots: Vec<Slot<T>>,
+    free: u32,
+    used: u32,
+    /// The generation of slots that have not been used, at least since the memory was given back.
+    generation: u32,
+    /// It is in the table's list of those that have room.
+    pub(super) is_listed: bool,
+}
+
+#[derive(Debug)]
+enum Slot<T> {
+    /// The generation of the next inode here, and the next free slot.
+    Vacant(u32, u32),
+    Used(Inode<T>),
+}
+
+/// What the table knows of an inode: 24 bytes, with what tells a vacant slot.
+#[derive(Debug)]
+pub(super) struct Inode<T> {
+    pub(super) lookups: u64,
+    pub(super) value: T,
+    pub(super) generation: u32,
+    pub(super) names: u32,
+    pub(super) opens: u32,
+    _used: Used,
+}
+
+/// A byte of one value, where padding would be. By the others the compiler knows a vacant slot, without a word for it.
+#[derive(Debug)]
+#[repr(u8)]
+enum Used {
+    Used = 1,
+}
+
+impl<T> Inode<T> {
+    /// Nobody can reach it any more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lookups == 0 && self.names == 0 && self.opens == 0
+    }
+}
+
+impl<T> Chunk<T> {
+    pub(super) const fn new() -> Chunk<T> {
+        Chunk {
+            slots: Vec::new(),
+            free: NONE,
+            used: 0,
+            generation: 0,
+            is_listed: false,
+        }
+    }
+
+    pub(super) fn get(&self, slot: usize) -> Option<&Inode<T>> {
+        match self.slots.get(slot)? {
+            Slot::Used(inode) => Some(inode),
+            Slot::Vacant(..) => None,
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, slot: usize) -> Option<&mut Inode<T>> {
+        match self.slots.get_mut(slot)? {
+            Slot::Used(inode) => Some(inode),
+            Slot::Vacant(..) => None,
+        }
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.free != NONE || self.slots.len() < CHUNK
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// Puts an inode into a free slot. Tells which, or gives it back when there is none.
+    pub(super) fn insert(&mut self, value: T) -> Result<usize, T> {
+        let (slot, generation) = match self.slots.get(self.free as usize) {
+            Some(Slot::Vacant(generation, next)) => {
+                let slot = std::mem::replace(&mut self.free, *next);
+                (slot as usize, *generation)
+            }
+            _ if self.slots.len() < CHUNK => (self.slots.len(), self.generation),
+            _ => return Err(value),
+        };
+        let inode = Slot::Used(Inode {
+            lookups: 0,
+            value,
+            generation,
+            names: 0,
+            opens: 0,
+            _used: Used::Used,
+        });
+        self.used += 1;
+        match self.slots.get_mut(slot) {
+            Some(vacant) => *vacant = inode,
+            None => {
+                // All at once, and once: it is not moved as it grows.
+                self.slots.reserve_exact(CHUNK - self.slots.len());
+                self.slots.push(inode);
+            }
+        }
+        Ok(slot)
+    }
+
+    pub(super) fn remove(&mut self, slot: usize) -> Option<T> {
+        let place = self.slots.get_mut(slot)?;
+        let generation = match place {
+            Slot::Used(inode) => inode.generation,
+            Slot::Vacant(..) => return None,
+        };
+        // One that no generation is left for stays vacant for ever.
+        let next = generation.checked_add(1);
+        let vacant = Slot::Vacant(next.unwrap_or(generation), self.free);
+        let before = std::mem::replace(place, vacant);
+        if next.is_some() {
+            self.free = u32::try_from(slot).unwrap_or(NONE);
+            self.used -= 1;
+        }
+        match before {
+            Slot::Used(inode) => Some(inode.value),
+            Slot::Vacant(..) => None,
+        }
+    }
+
+    /// Gives the memory of an empty chunk back. What is put here later has a generation that nothing here has had.
+    pub(super) fn give_back(&mut self) {
+        let generations = self.slots.iter().map(|slot| match slot {
+            Slot::Vacant(generation, _) => *generation,
+            Slot::Used(inode) => inode.generation,
+        });
+        self.generation = generations.fold(self.generation, u32::max);
+        self.slots = Vec::new();
+        self.free = NONE;
+    }
+
+    /// The inodes, with their slots.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, &Inode<T>)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(slot, state)| match state {
+            Slot::Used(inode) => Some((slot, inode)),
+            Slot::Vacant(..) => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_inode_costs_24_bytes_and_itself() {
+        assert_eq!(size_of::<Slot<u64>>(), 24 + 8);
+        assert_eq!(size_of::<Slot<[u64; 16]>>(), 24 + 128);
+    }
+
+    #[test]
+    fn a_slot_without_a_generation_left_is_not_used_again() {
+        let mut chunk = Chunk::new();
+        chunk.generation = u32::MAX - 1;
+        assert_eq!(chunk.insert('a'), Ok(0));
+        assert_eq!(chunk.remove(0), Some('a'));
+        assert_eq!(chunk.insert('b'), Ok(0));
+        assert_eq!(chunk.get(0).map(|inode| inode.generation), Some(u32::MAX));
+        assert_eq!(chunk.remove(0), Some('b'));
+        assert_eq!(chunk.insert('c'), Ok(1));
+        assert!(!chunk.is_empty());
+        assert_eq!(chunk.remove(1), Some('c'));
+        assert!(
+            !chunk.is_empty(),
+            "its memory would go, and the generation with it"
+        );
+    }
+}

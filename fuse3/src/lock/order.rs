@@ -1,0 +1,363 @@
+//! Which locks a thread holds, and in which order threads have taken them: debug builds only.
+//!
+//! Two threads that take two locks in different orders wait for each other for ever, if they happen to do so at once. The
+//! graph has an edge from a lock to another for "the second was waited for with the first held", in any thread, at any
+//! time. So the order is found to be wrong by the first that takes it the other way round, whether or not another thread
+//! is there at that moment. Tries do not wait, and make no edge to what they take.
+
+use std::fmt;
+use std::panic::Location;
+
+use crate::Operation;
+
+/// What kind of lock it is, for the message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Global,
+    Mutex,
+    Keys,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Global => "global lock",
+            Kind::Mutex => "mutex",
+            Kind::Keys => "key of KeyedLocks",
+        })
+    }
+}
+
+/// Where a lock was taken or waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Site {
+    Code(&'static Location<'static>),
+    /// By the library, for a handler.
+    Handler(Operation),
+}
+
+impl Site {
+    #[inline]
+    #[track_caller]
+    pub(crate) fn caller() -> Site {
+        Site::Code(Location::caller())
+    }
+}
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Site::Code(location) => location.fmt(f),
+            Site::Handler(operation) => write!(f, "the handler of {operation}"),
+        }
+    }
+}
+
+#[cfg(debug_assertions)]
+pub(crate) use tracked::{Node, Taken, held};
+#[cfg(not(debug_assertions))]
+pub(crate) use untracked::{Node, Taken, held};
+
+#[cfg(debug_assertions)]
+mod tracked {
+    use std::cell::RefCell;
+    use std::collections::{HashMap, HashSet};
+    use std::fmt::Write;
+    use std::marker::PhantomData;
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use parking_lot::Mutex;
+
+    use super::{Kind, Site};
+    use crate::lock::ThreadId;
+
+    /// A lock, or the locks of one table, in the graph.
+    #[derive(Debug)]
+    pub(crate) struct Node {
+        kind: Kind,
+        /// No other lock ever gets it, as one may get the address. 0 before the lock is taken first.
+        id: AtomicU64,
+    }
+
+    /// A lock that the thread holds. Dropped, it is noted that it does so no more.
+    #[derive(Debug)]
+    pub(crate) struct Taken {
+        id: u64,
+        key: u64,
+        /// The list is that of the thread.
+        not_send: PhantomData<*mut ()>,
+    }
+
+    #[derive(Clone, Copy)]
+    struct Held {
+        id: u64,
+        /// Which of the table's keys it is.
+        key: u64,
+        kind: Kind,
+        site: Site,
+    }
+
+    struct Locks(RefCell<Vec<Held>>);
+
+    thread_local! {
+        static HELD: Locks = const { Locks(RefCell::new(Vec::new())) };
+    }
+
+    /// Somebody waited for one lock with another one held.
+    struct Edge {
+        held: Held,
+        waited: Held,
+    }
+
+    /// The edges, by the lock that was held and the one that was waited for.
+    #[derive(Default)]
+    struct Graph(HashMap<u64, HashMap<u64, Edge>>);
+
+    static GRAPH: LazyLock<Mutex<Graph>> = LazyLock::new(Mutex::default);
+
+    /// Nothing is known any more while the thread ends: `None`.
+    fn with<R>(f: impl FnOnce(&mut Vec<Held>) -> R) -> Option<R> {
+        HELD.try_with(|held| f(&mut held.0.borrow_mut())).ok()
+    }
+
+    /// Where the thread has taken a lock of this kind, if it holds one. The last.
+    pub(crate) fn held(kind: Kind) -> Option<Site> {
+        let site = |held: &mut Vec<Held>| held.iter().rfind(|it| it.kind == kind).map(|it| it.site);
+        with(site).flatten()
+    }
+
+    impl Node {
+        pub(crate) const fn new(kind: Kind) -> Node {
+            Node {
+                kind,
+                id: AtomicU64::new(0),
+            }
+        }
+
+        fn id(&self) -> u64 {
+            static LAST: AtomicU64 = AtomicU64::new(0);
+            let id = self.id.load(Ordering::Relaxed);
+            if id != 0 {
+                return id;
+            }
+            let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+            let set = self
+                .id
+                .compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
+            set.map_or_else(|other| other, |_| new)
+        }
+
+        /// The thread is about to wait for it. Panics if that might be for ever, and says with whom.
+        #[track_caller]
+        pub(crate) fn wait(&self, key: u64, site: Site) {
+            // A second panic would end the process and say less.
+            if std::thread::panicking() {
+                return;
+            }
+            let waited = Held {
+                id: self.id(),
+                key,
+                kind: self.kind,
+                site,
+            };
+            let held = with(|held| held.clone()).unwrap_or_default();
+            let mistake = held.iter().find_map(|held| {
+                if held.id == waited.id {
+                    return is_itself(held, &waited);
+                }
+                if held.kind == Kind::Global && waited.kind == Kind::Global {
+                    return Some(two_sessions(held, &waited));
+                }
+                GRAPH.lock().add(held, &waited)
+            });
+            if let Some(mistake) = mistake {
+                panic!("{mistake}");
+            }
+        }
+
+        /// The thread has taken it.
+        pub(crate) fn enter(&self, key: u64, site: Site) {
+            let taken = Held {
+                id: self.id(),
+                key,
+                kind: self.kind,
+                site,
+            };
+            with(|held| held.push(taken));
+        }
+
+        /// The thread has released it.
+        pub(crate) fn leave(&self, key: u64) {
+            leave(self.id(), key);
+        }
+
+        /// The thread has taken it, as long as what is returned lives.
+        pub(crate) fn take(&self, key: u64, site: Site) -> Taken {
+            self.enter(key, site);
+            Taken {
+                id: self.id(),
+                key,
+                not_send: PhantomData,
+            }
+        }
+    }
+
+    fn leave(id: u64, key: u64) {
+        with(|held| {
+            if let Some(last) = held.iter().rposition(|it| (it.id, it.key) == (id, key)) {
+                held.remove(last);
+            }
+        });
+    }
+
+    impl Drop for Node {
+        fn drop(&mut self) {
+            let id = *self.id.get_mut();
+            if id != 0 {
+                GRAPH.lock().remove(id);
+            }
+        }
+    }
+
+    impl Drop for Taken {
+        fn drop(&mut self) {
+            leave(self.id, self.key);
+        }
+    }
+
+    impl Drop for Locks {
+        fn drop(&mut self) {
+            for held in self.0.get_mut() {
+                crate::log::error!(
+                    "thread {} ended while it held the {} that it took at {}: it is never released",
+                    ThreadId::current().tid(),
+                    held.kind,
+                    held.site
+                );
+            }
+        }
+    }
+
+    /// The global lock says so itself, by an error. Other keys of one table are no business of the graph.
+    fn is_itself(held: &Held, waited: &Held) -> Option<String> {
+        if held.kind == Kind::Global || held.key != waited.key {
+            return None;
+        }
+        Some(format!(
+            "this thread took this {} already, at {}: it would wait for itself",
+            held.kind, held.site
+        ))
+    }
+
+    fn two_sessions(held: &Held, waited: &Held) -> String {
+        format!(
+            "at {} this thread waits for the global lock of one session while it holds that of another, which it took at \
+             {}: a thread holds one at a time",
+            waited.site, held.site
+        )
+    }
+
+    impl Graph {
+        /// Adds an edge. If there is a way back, says so instead.
+        fn add(&mut self, held: &Held, waited: &Held) -> Option<String> {
+            let known = self.0.get(&held.id);
+            if known.is_some_and(|edges| edges.contains_key(&waited.id)) {
+                return None;
+            }
+            let mut back = Vec::new();
+            if self.find(waited.id, held.id, &mut HashSet::new(), &mut back) {
+                return Some(inversion(held, waited, &back));
+            }
+            let edge = Edge {
+                held: *held,
+                waited: *waited,
+            };
+            self.0.entry(held.id).or_default().insert(waited.id, edge);
+            None
+        }
+
+        /// Whether there is a way, and the way.
+        fn find<'g>(
+            &'g self,
+            from: u64,
+            to: u64,
+            seen: &mut HashSet<u64>,
+            way: &mut Vec<&'g Edge>,
+        ) -> bool {
+            let edges = self.0.get(&from).into_iter().flatten();
+            for (next, edge) in edges {
+                if !seen.insert(*next) {
+                    continue;
+                }
+                way.push(edge);
+                if *next == to || self.find(*next, to, seen, way) {
+                    return true;
+                }
+                way.pop();
+            }
+            false
+        }
+
+        fn remove(&mut self, id: u64) {
+            self.0.remove(&id);
+            for edges in self.0.values_mut() {
+                edges.remove(&id);
+            }
+        }
+    }
+
+    fn inversion(held: &Held, waited: &Held, back: &[&Edge]) -> String {
+        let mut text = format!(
+            "lock-order inversion: at {} this thread waits for the {} while it holds the {} that it took at {}",
+            waited.site, waited.kind, held.kind, held.site
+        );
+        for Edge { held, waited } in back {
+            // Writing to a string does not fail.
+            let _ = write!(
+                text,
+                "; the {} was waited for at {} with the {} held that was taken at {}",
+                waited.kind, waited.site, held.kind, held.site
+            );
+        }
+        text += ": threads that do so at once wait for each other for ever";
+        text
+    }
+}
+
+/// In release builds nothing is noted.
+#[cfg(not(debug_assertions))]
+mod untracked {
+    use super::{Kind, Site};
+
+    #[derive(Debug)]
+    pub(crate) struct Node;
+
+    #[derive(Debug)]
+    pub(crate) struct Taken;
+
+    #[inline]
+    pub(crate) fn held(_: Kind) -> Option<Site> {
+        None
+    }
+
+    impl Node {
+        pub(crate) const fn new(_: Kind) -> Node {
+            Node
+        }
+
+        #[inline]
+        pub(crate) fn wait(&self, _: u64, _: Site) {}
+
+        #[inline]
+        pub(crate) fn enter(&self, _: u64, _: Site) {}
+
+        #[inline]
+        pub(crate) fn leave(&self, _: u64) {}
+
+        #[inline]
+        pub(crate) fn take(&self, _: u64, _: Site) -> Taken {
+            Taken
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The table of inodes: who is there, until when, and under which generation.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use fuse3::{Attr, Errno, Ino, InodeTable};
+
+fn attr() -> Attr {
+    Attr::new(Ino(0), libc::S_IFREG | 0o644)
+}
+
+#[test]
+fn the_root_is_there_from_the_start_and_never_goes() {
+    let mut inodes = InodeTable::new("root");
+    assert_eq!(inodes.get(Ino::ROOT), Ok(&"root"));
+    assert_eq!((inodes.lookups(Ino::ROOT), inodes.len()), (1, 1));
+    assert_eq!(inodes.forget(Ino::ROOT, 1), None);
+    assert_eq!(inodes.unlink(Ino::ROOT), None);
+    inodes.open(Ino::ROOT).unwrap();
+    assert_eq!(inodes.release(Ino::ROOT), None);
+    assert_eq!(inodes.get(Ino::ROOT), Ok(&"root"));
+}
+
+#[test]
+fn an_entry_has_number_and_generation_and_is_counted() {
+    let mut inodes = InodeTable::with_generation("root", 7 << 32);
+    let ino = inodes.insert("file");
+    assert_eq!(inodes.lookups(ino), 0);
+    let entry = inodes.entry(ino, attr(), Duration::from_secs(3)).unwrap();
+    assert_eq!((entry.attr.ino, entry.generation), (ino, 7 << 32));
+    assert_eq!(entry.attr.mode, attr().mode);
+    assert_eq!(
+        (entry.entry_timeout, entry.attr_timeout),
+        (Duration::from_secs(3), Duration::from_secs(3))
+    );
+    assert_eq!(inodes.lookups(ino), 1);
+}
+
+#[test]
+fn without_a_name_it_goes_with_the_last_lookup() {
+    let mut inodes = InodeTable::new("root");
+    let ino = inodes.insert("file");
+    for _ in 0..3 {
+        inodes.lookup(ino).unwrap();
+    }
+    assert_eq!(inodes.forget(ino, 2), None);
+    assert_eq!(inodes.get(ino), Ok(&"file"));
+    assert_eq!(inodes.forget(ino, 1), Some("file"));
+    assert_eq!(inodes.get(ino), Err(Errno::ESTALE));
+    assert_eq!(inodes.get_mut(ino), Err(Errno::ESTALE));
+    assert_eq!(inodes.lookup(ino), Err(Errno::ESTALE));
+    assert_eq!(inodes.open(ino), Err(Errno::ESTALE));
+    assert_eq!(inodes.link(ino), Err(Errno::ESTALE));
+    assert_eq!(inodes.len(), 1);
+}
+
+#[test]
+fn with_a_name_it_outlives_the_kernel_s_memory() {
+    let mut inodes = InodeTable::new("root");
+    let ino = inodes.insert("file");
+    inodes.link(ino).unwrap();
+    inodes.link(ino).unwrap();
+    inodes.lookup(ino).unwrap();
+    assert_eq!(inodes.forget(ino, 1), None);
+    assert_eq!(inodes.unlink(ino), None);
+    assert_eq!((inodes.names(ino), inodes.lookups(ino)), (1, 0));
+    assert_eq!(inodes.unlink(ino), Some("file"));
+}
+
+/// Whichever of the three is the last: with several workers, `release` may come after `forget`.
+#[test]
+fn unlinked_while_open_it_goes_with_the_last_of_whatever_holds_it() {
+    type Step = fn(&mut InodeTable<u32>, Ino) -> Option<u32>;
+    let steps: [Step; 3] = [
+        |inodes, ino| inodes.unlink(ino),
+        |inodes, ino| inodes.release(ino),
+        |inodes, ino| inodes.forget(ino, 2),
+    ];
+    let orders = [
+        [0, 1, 2],
+        [0, 2, 1],
+        [1, 0, 2],
+        [1, 2, 0],
+        [2, 0, 1],
+        [2, 1, 0],
+    ];
+    for order in orders {
+        let mut inodes = InodeTable::new(0);
+        let ino = inodes.insert(9);
+        inodes.link(ino).unwrap();
+        inodes.open(ino).unwrap();
+        inodes.lookup(ino).unwrap();
+        inodes.lookup(ino).unwrap();
+        assert_eq!(steps[order[0]](&mut inodes, ino), None);
+        assert_eq!(steps[order[1]](&mut inodes, ino), None);
+        assert_eq!(inodes.get(ino), Ok(&9));
+        assert_eq!(steps[order[2]](&mut inodes, ino), Some(9), "{order:?}");
+        assert!(inodes.get(ino).is_err());
+    }
+}
+
+#[test]
+fn a_number_that_is_used_again_has_another_generation() {
+    let mut inodes = InodeTable::new(0);
+    let mut seen = HashSet::new();
+    // More than a chunk at a time, so that memory is given back and taken again.
+    for round in 0..6 {
+        let made: Vec<Ino> = (0..2_000).map(|_| inodes.insert(round)).collect();
+        for ino in &made {
+            let generation = inodes.lookup(*ino).unwrap();
+            assert!(
+                seen.insert((*ino, generation)),
+                "{ino} had {generation} before"
+            );
+        }
+        // Numbers are used again, or there would be 12,000.
+        assert!(made.iter().all(|ino| ino.0 < 3_000));
+        let gone = inodes.forget_multi(made.iter().map(|ino| (*ino, 1)));
+        assert_eq!(gone.len(), 2_000);
+        assert_eq!(inodes.len(), 1);
+    }
+}
+
+#[test]
+fn what_was_never_given_is_not_taken_back() {
+    let mut inodes = InodeTable::new(0);
+    let ino = inodes.insert(1);
+    inodes.link(ino).unwrap();
+    assert_eq!(inodes.release(ino), None);
+    assert_eq!(inodes.forget(Ino(0), 1), None);
+    assert_eq!(inodes.forget(Ino(u64::MAX), 1), None);
+    assert_eq!(inodes.unlink(Ino(77)), None);
+    // One too many of the kernel's does not wrap, and does not end an inode that has a name.
+    inodes.lookup(ino).unwrap();
+    assert_eq!(inodes.forget(ino, 5), None);
+    assert_eq!((inodes.lookups(ino), inodes.names(ino)), (0, 1));
+    assert_eq!(inodes.forget_multi([(ino, 0), (Ino(4), 1)]), [0; 0]);
+}
+
+/// The table and a plain model of it, under random calls.
+#[test]
+fn it_is_what_a_map_with_counters_would_be() {
+    #[derive(Default)]
+    struct Model {
+        lookups: u64,
+        names: u32,
+        opens: u32,
+        value: u64,
+        generation: u64,
+    }
+    let mut inodes = InodeTable::new(0);
+    let mut model: HashMap<Ino, Model> = HashMap::new();
+    let mut known: Vec<Ino> = Vec::new();
+    let mut generations = HashSet::new();
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for value in 0..200_000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // Now more are made, now fewer, so that chunks fill and empty.
+        let makes = if value / 20_000 % 2 == 0 { 6 } else { 2 };
+        if known.is_empty() || random % 16 < makes {
+            let ino = inodes.insert(value);
+            let generation = inodes.lookup(ino).unwrap();
+            assert!(generations.insert((ino, generation)));
+            let made = Model {
+                lookups: 1,
+                value,
+                generation,
+                ..Model::default()
+            };
+            assert!(model.insert(ino, made).is_none(), "{ino} was there");
+            known.push(ino);
+            continue;
+        }
+        let at = (random >> 32) as usize % known.len();
+        let ino = known[at];
+        let it = model.get_mut(&ino).unwrap();
+        let gone = match random % 7 {
+            0 => {
+                it.lookups += 1;
+                assert_eq!(inodes.lookup(ino), Ok(it.generation));
+                None
+            }
+            1 => {
+                it.names += 1;
+                inodes.link(ino).unwrap();
+                None
+            }
+            2 => {
+                it.opens += 1;
+                inodes.open(ino).unwrap();
+                None
+            }
+            3 if it.names > 0 => {
+                it.names -= 1;
+                inodes.unlink(ino)
+            }
+            4 if it.opens > 0 => {
+                it.opens -= 1;
+                inodes.release(ino)
+            }
+            _ if it.lookups > 0 => {
+                let count = it.lookups.min(1 + random % 3);
+                it.lookups -= count;
+                inodes.forget(ino, count)
+            }
+            _ => continue,
+        };
+        let is_lost = (it.lookups, it.names, it.opens) == (0, 0, 0);
+        assert_eq!(gone, is_lost.then_some(it.value));
+        if is_lost {
+            model.remove(&ino);
+            known.swap_remove(at);
+        }
+    }
+    assert!(model.len() > 512, "the test is to need several chunks");
+    assert_eq!(inodes.len(), model.len() + 1);
+    let mut all: Vec<(Ino, u64)> = model.iter().map(|(ino, it)| (*ino, it.value)).collect();
+    all.push((Ino::ROOT, 0));
+    all.sort();
+    assert!(inodes.iter().map(|(ino, value)| (ino, *value)).eq(all));
+}
