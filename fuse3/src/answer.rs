@@ -125,7 +125,7 @@ pub enum Undo {
 }
 
 /// A type that a handler can answer with. Sealed: one per form of reply that libfuse has.
-pub trait Payload: sealed::Sealed {
+pub trait Payload: sealed::Sealed + Send + Sync {
     /// Checks the answer and sends it, or EIO when it is a mistake.
     #[doc(hidden)]
     fn send(&self, request: Request, asked: Asked) -> Sent;

@@ -59,6 +59,7 @@ pub mod opcode {
     pub const SYNCFS: u32 = 50;
     pub const TMPFILE: u32 = 51;
     pub const STATX: u32 = 52;
+    pub const COPY_FILE_RANGE_64: u32 = 53;
     pub const CUSE_INIT: u32 = 4096;
 }
 
@@ -171,7 +172,7 @@ impl Bytes {
     }
 
     /// `FUSE_REC_ALIGN`.
-    fn align(mut self) -> Self {
+    pub fn align(mut self) -> Self {
         self.0.resize(self.0.len().next_multiple_of(8), 0);
         self
     }
@@ -799,6 +800,14 @@ pub fn copy_file_range(from: Place, to: Place, length: u64, flags: u64) -> Reque
         .u64(length)
         .u64(flags);
     Request::new(opcode::COPY_FILE_RANGE, from.0, body)
+}
+
+/// `FUSE_COPY_FILE_RANGE_64`, from Linux 6.18 on: the same with another opcode, and the answer is [`number_out`].
+pub fn copy_file_range_64(from: Place, to: Place, length: u64, flags: u64) -> Request {
+    Request {
+        opcode: opcode::COPY_FILE_RANGE_64,
+        ..copy_file_range(from, to, length, flags)
+    }
 }
 
 /// `FUSE_TMPFILE`.
