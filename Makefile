@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare notifications
+.PHONY: help setup demo test conformance bench compare notifications capi
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -26,3 +26,6 @@ compare: setup ## the ports next to the examples of llfuse and pyfuse3, which ar
 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
+
+capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
+	@scripts/capi
