@@ -801,31 +801,31 @@ mod stats {
                 let site = lock.stats().holder.unwrap().site;
                 site.map(|site| (site.file(), site.line()))
             };
-            let mut held = lock.lock().unwrap();
-            let taken = line!() - 1;
-            assert_eq!(holder(), here(taken));
-            // What fails leaves it as it was.
-            assert_eq!(lock.try_lock().err(), Some(LockError::AlreadyHeld));
-            assert_eq!(holder(), here(taken));
-            held.released(|_| assert_eq!(lock.stats().holder, None));
-            assert_eq!(holder(), here(line!() - 1));
-            let waiting = line!() + 2;
             thread::scope(|threads| {
+                let mut held = lock.lock().unwrap();
+                let taken = line!() - 1;
+                assert_eq!(holder(), here(taken));
+                // What fails leaves it as it was.
+                assert_eq!(lock.try_lock().err(), Some(LockError::AlreadyHeld));
+                assert_eq!(holder(), here(taken));
+                held.released(|_| assert_eq!(lock.stats().holder, None));
+                let released = line!() - 1;
+                assert_eq!(holder(), here(released));
                 threads.spawn(|| drop(lock.lock().unwrap()));
+                let waiting = line!() - 1;
                 until_waiting(&lock, 1);
                 let stats = lock.stats();
                 let site = stats.waiters[0].site;
                 let site = site.map(|site| (site.file(), site.line()));
                 assert_eq!(site, here(waiting));
-                let shown = |what: &str, line: u32| {
+                for (what, line) in [(", taken", released), ("s", waiting)] {
                     let shown = format!("{what} at {}:{line}:", file!());
-                    assert_eq!(stats.to_string().contains(&shown), cfg!(debug_assertions));
-                };
-                shown(", taken", waiting - 3);
+                    let is_shown = stats.to_string().contains(&shown);
+                    assert_eq!(is_shown, cfg!(debug_assertions), "{stats}");
+                }
                 assert_eq!(held.yield_(1), 1);
                 assert_eq!(holder(), here(line!() - 1));
             });
-            drop(held);
             assert_eq!(lock.acquire(Some(Duration::ZERO)).err(), None);
         });
     }
