@@ -28,12 +28,9 @@ struct Commit {
 impl Cache {
     /// The thread. It waits with the lock released, and whatever failed is tried again after the next pause.
     pub(crate) fn commit_now_and_then(self: &Arc<Self>) {
-        let mut state = self
-            .lock
-            .lock()
-            .expect("a new thread does not hold the lock");
-        let mut worked = true;
-        let mut is_over = false;
+        let lock = self.lock.lock();
+        let mut state = lock.expect("a new thread does not hold the lock");
+        let (mut worked, mut is_over) = (true, false);
         while !is_over {
             if !state.stop {
                 state.wait(&self.wake, Some(self.settings.period));
@@ -43,10 +40,8 @@ impl Cache {
             self.employ(&mut state);
             let works = self.flush(&mut state).is_ok();
             if works != mem::replace(&mut worked, works) {
-                eprintln!(
-                    "cachefs: the backend {}",
-                    if works { "is back" } else { "fails" }
-                );
+                let does = if works { "is back" } else { "fails" };
+                eprintln!("cachefs: the backend {does}");
             }
         }
         // The workers end when they have done what they were given.
