@@ -59,12 +59,18 @@ const FEATURES: &[(&str, &str, &str)] = &[
         "fuse_lowlevel.h",
         "int fuse_lowlevel_notify_prune(",
     ),
+    ("secctx", "fuse_lowlevel.h", "fuse_req_secctx_next("),
+    (
+        "teardown_watchdog",
+        "fuse_lowlevel.h",
+        "fuse_session_start_teardown_watchdog(",
+    ),
 ];
 
 /// Functions that wrapper.h's shim replaces under the same name.
 const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_session_loop_mt(_31|_32|_312)?\
     |fuse_parse_cmdline(_30|_312)?|fuse_session_custom_io(_30|_317)?|fuse_(set|unset|get)_feature_flag\
-    |fuse_lowlevel_notify_expire_entry|fuse_req_get_payload|cuse_lowlevel_(new|setup|main)(_fn|_319)?";
+    |fuse_lowlevel_notify_expire_entry|fuse_req_get_payload|fuse_req_is_uring|cuse_lowlevel_(new|setup|main)(_fn|_319)?";
 
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");

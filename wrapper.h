@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -398,6 +399,16 @@ static inline int fuse3_backing_close(int device, int32_t id)
 
 /* ---- Requests over io_uring: absent before 3.18 ---- */
 
+static inline bool shim_fuse_req_is_uring(fuse_req_t req)
+{
+#ifdef FUSE3_HAVE_IO_URING
+	return fuse_req_is_uring(req);
+#else
+	(void)req;
+	return false;
+#endif
+}
+
 /* Negative when the request did not come over io_uring. */
 static inline int shim_fuse_req_get_payload(fuse_req_t req, char **payload, size_t *size,
 					    void **mr)
@@ -407,6 +418,74 @@ static inline int shim_fuse_req_get_payload(fuse_req_t req, char **payload, size
 #else
 	(void)req, (void)payload, (void)size, (void)mr;
 	return -ENOTSUP;
+#endif
+}
+
+/* ---- Security contexts of what is created: absent before 3.19 ---- */
+
+/* How many the request has, or -1 when the header does not know of them. */
+static inline int fuse3_req_secctx_count(fuse_req_t req)
+{
+#ifdef FUSE3_HAVE_SECCTX
+	return fuse_req_secctx_count(req);
+#else
+	(void)req;
+	return -1;
+#endif
+}
+
+/* fuse3_req_secctx_next() begins again. */
+static inline void fuse3_req_secctx_reset(fuse_req_t req)
+{
+#ifdef FUSE3_HAVE_SECCTX
+	fuse_req_secctx_reset(req);
+#else
+	(void)req;
+#endif
+}
+
+/* 0, and the next one, which lives as long as the request. */
+static inline int fuse3_req_secctx_next(fuse_req_t req, const char **name, const void **value,
+					uint32_t *size)
+{
+#ifdef FUSE3_HAVE_SECCTX
+	/* The value is bytes or characters, by release. */
+	return fuse_req_secctx_next(req, name, (void *)value, size);
+#else
+	(void)req, (void)name, (void)value, (void)size;
+	return -ENOTSUP;
+#endif
+}
+
+/* ---- The watchdog of the teardown: absent before 3.19 ---- */
+
+static inline int fuse3_has_teardown_watchdog(void)
+{
+#ifdef FUSE3_HAVE_TEARDOWN_WATCHDOG
+	return 1;
+#else
+	return 0;
+#endif
+}
+
+/* Once the connection is gone, the process has so many seconds to end the session, or ends with 1. NULL on failure. */
+static inline void *fuse3_session_start_teardown_watchdog(struct fuse_session *se,
+							  int seconds)
+{
+#ifdef FUSE3_HAVE_TEARDOWN_WATCHDOG
+	return fuse_session_start_teardown_watchdog(se, seconds, NULL, NULL);
+#else
+	(void)se, (void)seconds;
+	return NULL;
+#endif
+}
+
+static inline void fuse3_session_stop_teardown_watchdog(void *watchdog)
+{
+#ifdef FUSE3_HAVE_TEARDOWN_WATCHDOG
+	fuse_session_stop_teardown_watchdog(watchdog);
+#else
+	(void)watchdog;
 #endif
 }
 

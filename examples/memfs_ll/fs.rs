@@ -180,7 +180,7 @@ impl Filesystem for Memfs {
         let entry = self.make(cx, (parent, name), how.mode, 0, None)?;
         Ok(Created {
             entry,
-            opened: self.opened(entry.attr.ino),
+            opened: self.opened(entry.ino),
         })
     }
 

@@ -99,7 +99,7 @@ impl Passthrough {
             }
         }
         self.debug(|| match &entry {
-            Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.attr.ino),
+            Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.ino),
             Err(error) => format!("lookup of {name:?} in {parent}: {error}"),
         });
         entry
@@ -163,7 +163,7 @@ impl Passthrough {
 
     fn created(&self, cx: &Cx<'_>, file: File, flags: OpenFlags) -> Answer<Created> {
         let entry = self.entry(inode::by_path(&file)?)?;
-        let inode = self.inodes.get(entry.attr.ino)?;
+        let inode = self.inodes.get(entry.ino)?;
         Ok(Created {
             entry,
             opened: self.opened(cx, &inode, file, flags),
@@ -400,7 +400,7 @@ impl Filesystem for Passthrough {
             };
             let added = out.add(name, &entry, next);
             if added != Added::Counted {
-                self.inodes.forget(entry.attr.ino, 1);
+                self.inodes.forget(entry.ino, 1);
             }
             if added == Added::Full {
                 break;

@@ -6,7 +6,7 @@ pub use crate::bindings::{
     shim_fuse_get_feature_flag as fuse_get_feature_flag,
     shim_fuse_lowlevel_notify_expire_entry as fuse_lowlevel_notify_expire_entry,
     shim_fuse_parse_cmdline as fuse_parse_cmdline,
-    shim_fuse_req_get_payload as fuse_req_get_payload,
+    shim_fuse_req_get_payload as fuse_req_get_payload, shim_fuse_req_is_uring as fuse_req_is_uring,
     shim_fuse_session_custom_io as fuse_session_custom_io,
     shim_fuse_session_loop as fuse_session_loop, shim_fuse_session_loop_mt as fuse_session_loop_mt,
     shim_fuse_session_new as fuse_session_new, shim_fuse_set_feature_flag as fuse_set_feature_flag,

@@ -125,7 +125,7 @@ pub enum Undo {
 }
 
 /// A type that a handler can answer with. Sealed: one per form of reply that libfuse has.
-pub trait Payload: sealed::Sealed {
+pub trait Payload: sealed::Sealed + Send + Sync {
     /// Checks the answer and sends it, or EIO when it is a mistake.
     #[doc(hidden)]
     fn send(&self, request: Request, asked: Asked) -> Sent;
@@ -171,10 +171,10 @@ impl Payload for Entry {
     }
 
     fn undo(&self, _asked: Asked) -> Undo {
-        if self.attr.ino == Ino(0) {
+        if self.ino == Ino(0) {
             Undo::Nothing
         } else {
-            Undo::Forget(self.attr.ino)
+            Undo::Forget(self.ino)
         }
     }
 }
@@ -222,7 +222,7 @@ impl Payload for Created {
 
     fn undo(&self, asked: Asked) -> Undo {
         let file = asked.opened(self.opened);
-        match self.entry.attr.ino {
+        match self.entry.ino {
             Ino(0) => Undo::Release(Ino(0), file),
             ino => Undo::ReleaseAndForget(ino, file),
         }

@@ -80,7 +80,8 @@ impl From<SystemTime> for Timestamp {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attr {
-    /// The inode's number, as [`stat`](std::fs::metadata) shows it.
+    /// `st_ino`: the inode's number, as [`stat`](std::fs::metadata) shows it. Nothing else is known by it:
+    /// [`Entry::ino`].
     pub ino: Ino,
     /// Type and permissions, `S_IFREG | 0o644`. The type of an inode never changes. Without one, the caller gets EIO.
     pub mode: u32,
@@ -165,7 +166,11 @@ impl Attr {
 /// [`forget`](crate::Filesystem::forget) takes away again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The inode.
+    /// The node id, by which the kernel asks for the inode from now on, until it is forgotten; 0 for a name that there is
+    /// not. The same as `attr.ino`, unless it is set to something else: to a number that never comes again while `stat`
+    /// shows one that others give out, say that of a file below.
+    pub ino: Ino,
+    /// What `stat` shows.
     pub attr: Attr,
     /// Tells inodes apart that had the same number one after the other; needed for export over NFS only.
     pub generation: u64,
@@ -176,9 +181,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The inode with these attributes, valid for `timeout`, in generation 0.
+    /// The inode `attr.ino` with these attributes, valid for `timeout`, in generation 0.
     pub const fn new(attr: Attr, timeout: Duration) -> Self {
         Self {
+            ino: attr.ino,
             attr,
             generation: 0,
             entry_timeout: timeout,
@@ -199,7 +205,7 @@ impl Entry {
     /// `made` is the type of the inode of a new name, 0 for any.
     #[inline]
     pub(crate) fn check(&self, made: Option<u32>) -> Result<(), String> {
-        let Attr { ino, mode, .. } = self.attr;
+        let (ino, mode) = (self.ino, self.attr.mode);
         match made {
             None if ino == Ino(0) => Ok(()),
             Some(_) if ino == Ino(0) || ino == Ino::ROOT => {
@@ -215,7 +221,7 @@ impl Entry {
     #[inline]
     pub(crate) fn to_param(self) -> sys::fuse_entry_param {
         sys::fuse_entry_param {
-            ino: self.attr.ino.0,
+            ino: self.ino.0,
             generation: self.generation,
             attr: self.attr.to_stat(),
             attr_timeout: seconds(self.attr_timeout),

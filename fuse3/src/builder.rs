@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::control::Control;
 use crate::core::{Core, Live};
@@ -64,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) handle_signals: bool,
     pub(crate) keep_mounted: bool,
     pub(crate) on_panic: OnPanic,
+    pub(crate) teardown_limit: Option<Duration>,
 }
 
 impl<F: Filesystem> Builder<F> {
@@ -75,6 +77,7 @@ impl<F: Filesystem> Builder<F> {
             handle_signals: false,
             keep_mounted: false,
             on_panic: OnPanic::End,
+            teardown_limit: None,
         };
         Self {
             fs,
@@ -219,6 +222,16 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// `fuse_session_start_teardown_watchdog()`: once the connection has been ended from outside (`umount -f`, an abort by the
+    /// control file system), handlers in flight have so long to end, in whole seconds; then the process ends, with status 1.
+    ///
+    /// For a file system whose handlers may hang for ever, and which is to be started again then. Off unless set.
+    /// [`mount`](Self::mount) refuses it with libfuse before 3.19.
+    pub fn teardown_watchdog(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.teardown_limit = limit.into();
+        self
+    }
+
     /// What becomes of the session when a handler panics.
     pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
         self.settings.on_panic = on_panic;
@@ -308,6 +321,12 @@ impl<F: Filesystem> Builder<F> {
 
     fn take_options(&mut self) -> Result<Options, MountError> {
         sys::check_layout().map_err(MountError::Layout)?;
+        // SAFETY: no precondition.
+        let known = unsafe { sys::fuse3_has_teardown_watchdog() } == 1;
+        if self.settings.teardown_limit.is_some() && !known {
+            let what = "a teardown_watchdog needs libfuse 3.19, when the program is built, too";
+            return Err(MountError::Refused(what.to_owned()));
+        }
         Ok(mem::replace(&mut self.options, Ok(Options::default()))?)
     }
 

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -80,6 +81,16 @@ impl Caller {
     }
 }
 
+/// A security context of a file: an extended attribute that it is made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SecurityContext {
+    /// The name of the attribute: `security.selinux`.
+    pub name: OsString,
+    /// Its value; SELinux's is text, and ends with a NUL.
+    pub value: Vec<u8>,
+}
+
 impl<'a, F: Filesystem> Context<'a, F> {
     pub(crate) fn new(
         guard: Guard<'a, F>,
@@ -154,6 +165,37 @@ impl<'a, F: Filesystem> Context<'a, F> {
                 return Ok(groups);
             }
         }
+    }
+
+    /// `fuse_req_secctx_count()`, `fuse_req_secctx_next()`: the security contexts that what is being made is to have, as
+    /// extended attributes: for SELinux one, `security.selinux`.
+    ///
+    /// The kernel sends them with `mknod`, `mkdir`, `symlink`, `create` and `tmpfile`, when `init` has asked for
+    /// [`SECURITY_CTX`](crate::Capabilities::SECURITY_CTX); then a file system sets them with what it makes, so that nobody
+    /// sees it without. There are none otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Unsupported`](io::ErrorKind::Unsupported) with libfuse before 3.19, which does not offer `SECURITY_CTX` either; EIO
+    /// when what the kernel sent cannot be read; ESRCH when there is no request (any more).
+    pub fn security_contexts(&self) -> io::Result<Vec<SecurityContext>> {
+        let Some(request) = &self.request else {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        };
+        request.security_contexts()
+    }
+
+    /// `fuse_req_is_uring()`: the request came over io_uring, and not over the session's descriptor.
+    ///
+    /// So come all but FORGET and INTERRUPT when [`Handle::connection`](crate::Handle::connection) grants
+    /// [`OVER_IO_URING`](crate::Capabilities::OVER_IO_URING), which takes the mount option `io_uring`, a libfuse from 3.18 on
+    /// that was built with liburing, and `Y` in /sys/module/fuse/parameters/enable_uring. libfuse then has one thread for each
+    /// processor, bound to it, which serves what programs on that processor ask for, one after the other: a handler that waits
+    /// keeps others waiting, so that it defers its answer rather.
+    ///
+    /// False as well where there is no answer to give (any more).
+    pub fn is_uring(&self) -> bool {
+        self.request.as_ref().is_some_and(Request::is_uring)
     }
 
     /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this request to end; EINTR ends it.

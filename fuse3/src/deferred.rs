@@ -30,7 +30,8 @@ pub(crate) trait Outlived: Send + Sync {
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).
 ///
-/// It may be sent from any thread, at any time. Dropped, it answers EIO. After the session has ended nothing is sent, since
+/// It may be sent from any thread, at any time. Over io_uring, a thread of the library's sends it, which this one waits for.
+/// Dropped, it answers EIO. After the session has ended nothing is sent, since
 /// nobody waits any more. It keeps the memory of libfuse's session alive, and until the end the file system and its lock,
 /// so that a file system may keep its replies in its own state. Those that are left at the end can be dropped in
 /// [`destroy`](crate::Filesystem::destroy), or go with the state; [`clone_fd`](crate::Builder::clone_fd) says why the former
@@ -136,16 +137,15 @@ impl<T> Reply<T> {
     }
 
     /// `None` when the session has ended.
-    fn answer_with(&mut self, send: impl FnOnce(Request) -> Sent) -> Option<Sent> {
+    fn answer_with(&mut self, send: impl FnOnce(Request) -> Sent + Send) -> Option<Sent> {
         let (mut request, mut send, mut sent) = (self.request.take(), Some(send), None);
         let open = self.session.while_open(&mut || {
             if let (Some(request), Some(send)) = (request.take(), send.take()) {
-                sent = Some(send(request));
+                sent = request.while_there(send);
             }
         });
         if let (false, Some(request)) = (open, request) {
-            // Frees the request without touching the descriptor, which is closed.
-            request.none();
+            request.outlived();
         }
         sent
     }

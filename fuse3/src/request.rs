@@ -1,11 +1,15 @@
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, OsStr, c_int};
+use std::io;
 use std::mem;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::sync::Arc;
 
 use crate::core::discard;
 use crate::interrupt::{Interrupts, interrupted};
-use crate::{CallerMemory, Errno, Opened, sys};
+use crate::ring::Ring;
+use crate::{CallerMemory, Errno, Opened, SecurityContext, sys};
 
 /// A request that has not been answered: the only owner of its `fuse_req_t`.
 ///
@@ -19,11 +23,16 @@ use crate::{CallerMemory, Errno, Opened, sys};
 /// nobody takes the answer any more.
 ///
 /// `interrupts` is what libfuse was given to call back with, if it was. It is unregistered before the answer, which waits
-/// for a call that is under way: libfuse would otherwise use it after it is gone.
+/// for a call that is under way: libfuse would otherwise use it after it is gone. Over io_uring, where no interrupts come, it
+/// is not registered.
+///
+/// `ring` is that of a request that came over io_uring. Outside of its handler, the request is there while the ring is
+/// ([`while_there`](Self::while_there)).
 #[derive(Debug)]
 pub struct Request {
     req: NonNull<sys::fuse_req>,
     interrupts: Option<Arc<Interrupts>>,
+    ring: Option<Arc<Ring>>,
 }
 
 // SAFETY: libfuse allows that a request is answered from any thread; it locks its session for that.
@@ -53,9 +62,48 @@ impl Request {
     pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
         // SAFETY: libfuse passes the request that it has just allocated, never null.
         let req = unsafe { NonNull::new_unchecked(req) };
+        // SAFETY: the caller promises that it is a request without an answer.
+        let is_uring = unsafe { sys::fuse_req_is_uring(req.as_ptr()) };
         Self {
             req,
             interrupts: None,
+            ring: is_uring.then(Ring::here),
+        }
+    }
+
+    /// `fuse_req_is_uring()`.
+    pub(crate) fn is_uring(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// Outside of the handler: answers it with `send`; `None` when the request is gone, and nobody waits for an answer.
+    pub(crate) fn while_there(self, send: impl FnOnce(Self) -> Sent + Send) -> Option<Sent> {
+        let Some(ring) = self.ring.clone() else {
+            return Some(send(self));
+        };
+        let mut request = Some(self);
+        let sent = ring.while_there(|| request.take().map(send)).flatten();
+        if let Some(request) = request {
+            request.abandon();
+        }
+        sent
+    }
+
+    /// The session has ended, and its descriptor is closed: frees the request without an answer.
+    pub(crate) fn outlived(self) {
+        if self.is_uring() {
+            self.abandon();
+        } else {
+            self.none();
+        }
+    }
+
+    /// The request is gone already.
+    fn abandon(mut self) {
+        let gone = (self.ring.take(), self.interrupts.take());
+        mem::forget(self);
+        if let (_, Some(interrupts)) = gone {
+            discard(interrupts.take());
         }
     }
 
@@ -65,17 +113,58 @@ impl Request {
         self.req.as_ptr()
     }
 
+    /// `fuse_req_secctx_next()`, of all there are.
+    pub(crate) fn security_contexts(&self) -> io::Result<Vec<SecurityContext>> {
+        // SAFETY: the request is unanswered (invariant).
+        let count = unsafe { sys::fuse3_req_secctx_count(self.as_ptr()) };
+        if count < 0 {
+            let why = "security contexts need libfuse 3.19, when the program is built, too";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        }
+        // SAFETY: as above.
+        unsafe { sys::fuse3_req_secctx_reset(self.as_ptr()) };
+        let next = |_| self.next_security_context();
+        (0..count).map(next).collect()
+    }
+
+    fn next_security_context(&self) -> io::Result<SecurityContext> {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: the request is unanswered (invariant), and the other arguments live.
+        let result = unsafe {
+            sys::fuse3_req_secctx_next(self.as_ptr(), &raw mut name, &raw mut value, &raw mut size)
+        };
+        let size = usize::try_from(size).unwrap_or(0);
+        if result != 0 || name.is_null() || (value.is_null() && size > 0) {
+            return Err(io::Error::from_raw_os_error(libc::EIO));
+        }
+        // SAFETY: libfuse has looked for the NUL, and the name lives as long as the request.
+        let name = unsafe { CStr::from_ptr(name) };
+        let value = if size == 0 {
+            &[]
+        } else {
+            // SAFETY: it has as many bytes, which live as long as the request.
+            unsafe { slice::from_raw_parts(value.cast::<u8>(), size) }
+        };
+        Ok(SecurityContext {
+            name: OsStr::from_bytes(name.to_bytes()).to_owned(),
+            value: value.to_vec(),
+        })
+    }
+
     /// `fuse_req_interrupted()`.
     pub(crate) fn is_interrupted(&self) -> bool {
-        // SAFETY: the request is unanswered (invariant).
-        unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 }
+        // SAFETY: the request is unanswered (invariant), and there: its ring might be gone.
+        !self.is_uring() && unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 }
     }
 
     /// `fuse_req_interrupt_func()`, the first time.
     pub(crate) fn interrupts(&mut self) -> &Interrupts {
-        let req = self.as_ptr();
+        let (req, is_uring) = (self.as_ptr(), self.is_uring());
         self.interrupts.get_or_insert_with(|| {
             let interrupts = Arc::<Interrupts>::default();
+            if is_uring {
+                return interrupts;
+            }
             let data = Arc::as_ptr(&interrupts).cast_mut().cast();
             // SAFETY: the request is unanswered, and `data` lives until it is unregistered (invariants). When the
             // interrupt has come already, this calls back.
@@ -88,12 +177,19 @@ impl Request {
     #[inline]
     fn spend(mut self) -> sys::fuse_req_t {
         let req = self.as_ptr();
-        if let Some(interrupts) = self.interrupts.take() {
-            unregister(req, &interrupts);
-        }
+        self.unregister();
+        drop(self.ring.take());
         // Nothing is left in it that wants to be dropped.
         mem::forget(self);
         req
+    }
+
+    /// From now on libfuse does not call back, and nothing is started any more.
+    #[inline]
+    fn unregister(&mut self) {
+        if let Some(interrupts) = self.interrupts.take() {
+            unregister((!self.is_uring()).then_some(self.as_ptr()), &interrupts);
+        }
     }
 
     #[inline]
@@ -296,12 +392,14 @@ impl Request {
     }
 }
 
-/// From now on libfuse does not call back, and nothing is started any more.
+/// `None` is for a request that they were not registered for.
 #[cold]
-fn unregister(req: sys::fuse_req_t, interrupts: &Interrupts) {
-    // SAFETY: the request of `req` is unanswered; this is never called from the callback, which holds the same lock, and
-    // runs nothing that might answer.
-    unsafe { sys::fuse_req_interrupt_func(req, None, ptr::null_mut()) };
+fn unregister(req: Option<sys::fuse_req_t>, interrupts: &Interrupts) {
+    if let Some(req) = req {
+        // SAFETY: the request of `req` is unanswered; this is never called from the callback, which holds the same lock,
+        // and runs nothing that might answer.
+        unsafe { sys::fuse_req_interrupt_func(req, None, ptr::null_mut()) };
+    }
     discard(interrupts.take());
 }
 
@@ -310,9 +408,7 @@ impl Drop for Request {
         if !std::thread::panicking() {
             crate::log::warn!("a request was dropped without an answer; its caller gets EIO");
         }
-        if let Some(interrupts) = self.interrupts.take() {
-            unregister(self.as_ptr(), &interrupts);
-        }
+        self.unregister();
         // SAFETY: the request was unanswered (invariant), and this value is gone after it.
         unsafe { sys::fuse_reply_err(self.as_ptr(), Errno::EIO.raw()) };
     }

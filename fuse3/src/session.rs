@@ -272,8 +272,21 @@ impl<F: Filesystem> Session<F> {
             // SAFETY: as above.
             unsafe { sys::fuse_loop_cfg_set_idle_threads(config, workers) };
         }
-        // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
-        let result = unsafe { sys::fuse_session_loop_mt(self.live.session(), config) };
+        let session = self.live.session();
+        let watchdog = self.settings.teardown_limit.map(|limit| {
+            let seconds = c_int::try_from(limit.as_secs()).unwrap_or(c_int::MAX);
+            // SAFETY: the session lives, and is mounted, until the watchdog is stopped.
+            unsafe { sys::fuse3_session_start_teardown_watchdog(session, seconds) }
+        });
+        let mut result = -libc::EAGAIN;
+        if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
+            // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
+            result = unsafe { sys::fuse_session_loop_mt(session, config) };
+        }
+        if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
+            // SAFETY: it was started above, and is not used again.
+            unsafe { sys::fuse3_session_stop_teardown_watchdog(watchdog) };
+        }
         // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
         unsafe { sys::fuse_loop_cfg_destroy(config) };
         result

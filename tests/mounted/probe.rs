@@ -43,11 +43,9 @@ impl Books {
         let ino = self.inode(name);
         *self.lookups.entry(ino).or_default() += 1;
         Entry {
-            attr: file(ino),
-            generation: 0,
             // Once looked up, a file is found without a request, while each stat asks.
             entry_timeout: Duration::from_secs(60),
-            attr_timeout: Duration::ZERO,
+            ..Entry::new(file(ino), Duration::ZERO)
         }
     }
 
@@ -187,7 +185,7 @@ impl Filesystem for Probe {
     ) -> Answer<Created> {
         (self.hook)(cx, Operation::Create, parent)?;
         let entry = cx.entry(name);
-        let opened = cx.opened(entry.attr.ino);
+        let opened = cx.opened(entry.ino);
         Ok(Created { entry, opened })
     }
 

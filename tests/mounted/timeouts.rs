@@ -34,10 +34,8 @@ impl Filesystem for Timed {
 
     fn lookup(&self, _: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<Entry> {
         Ok(Entry {
-            attr: attr(Ino(2)),
-            generation: 0,
             entry_timeout: self.entry,
-            attr_timeout: self.attr,
+            ..Entry::new(attr(Ino(2)), self.attr)
         })
     }
 

@@ -13,7 +13,9 @@ mod lltest;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
+mod options;
 mod source;
+mod stress;
 
 use std::time::Duration;
 

@@ -1,13 +1,19 @@
 //! What a handler knows of its request: the caller, its groups, whether it still waits.
 
+use std::ffi::OsStr;
+use std::io;
 use std::sync::mpsc;
+use std::time::Duration;
 
-use fuse3::{Caller, Concurrent, Errno};
+use fuse3::{
+    Answer, Caller, Capabilities, Concurrent, Connection, Context, Entry, Errno, Filesystem, Guard,
+    Ino, MountError, SecurityContext, Session,
+};
 use parking_lot::Mutex;
 
 use crate::harness::{Wire, until};
 use crate::probe::{Probe, await_from, enoent};
-use crate::proto;
+use crate::proto::{self, Bytes};
 use crate::recorder::{Style, in_both_styles};
 
 in_both_styles! { callers interrupted_while_it_runs }
@@ -138,4 +144,92 @@ impl fuse3::Filesystem for TakenBack {
         self.0.lock().send(seen).unwrap();
         Ok(())
     }
+}
+
+/// What `mkdir` was told that the directory is to have.
+type Told = mpsc::Sender<io::Result<Vec<(String, Vec<u8>)>>>;
+
+struct Labelled(Mutex<Told>);
+
+impl Filesystem for Labelled {
+    type Lock = Concurrent;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        // Where this libfuse does not know it, that is an error, and the session goes on.
+        let wanted = connection.want(Capabilities::SECURITY_CTX);
+        let known = Capabilities::known().contains(Capabilities::SECURITY_CTX);
+        assert_eq!(wanted.is_ok(), known);
+        Ok(())
+    }
+
+    fn mkdir(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr, _: u32) -> Answer<Entry> {
+        let contexts = cx.security_contexts().map(|all| {
+            let pair = |one: SecurityContext| (one.name.into_string().unwrap(), one.value);
+            all.into_iter().map(pair).collect()
+        });
+        self.0.lock().send(contexts).unwrap();
+        Err(Errno::EACCES.into())
+    }
+}
+
+/// Two contexts after the name, as the kernel sends them; libfuse before 3.19 knows of none, and says so.
+#[test]
+fn security_contexts() {
+    let (sender, told) = mpsc::channel();
+    let mut wire = Wire::new(Labelled(Mutex::new(sender)), Concurrent);
+    let mut request = proto::mkdir(1, b"directory", 0o755, 0);
+    wire.expect_error(&request, Errno::EACCES);
+    if !Capabilities::known().contains(Capabilities::SECURITY_CTX) {
+        let error = await_from(&told).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        assert!(error.to_string().contains("libfuse 3.19"), "{error}");
+        wire.end();
+        return;
+    }
+    assert_eq!(await_from(&told).unwrap(), []);
+    // struct fuse_secctx_header, and a struct fuse_secctx, a name and a value each, to a multiple of 8.
+    let context = |name: &[u8], value: &[u8]| {
+        let size = u32::try_from(value.len()).unwrap();
+        let bytes = Bytes::new().u32(size).u32(0).name(name).raw(value);
+        bytes.align().0
+    };
+    let contexts = [
+        context(b"security.selinux", b"system_u:object_r\0"),
+        context(b"security.other", b""),
+    ]
+    .concat();
+    let size = u32::try_from(8 + contexts.len()).unwrap();
+    let extension = Bytes::new().u32(size).u32(2).raw(&contexts);
+    request.body.extend_from_slice(&extension.0);
+    let mut bytes = request.bytes(1000);
+    // total_extlen, in units of 8 bytes.
+    let units = u16::try_from(size / 8).unwrap();
+    bytes[36..38].copy_from_slice(&units.to_ne_bytes());
+    wire.send_raw(&bytes);
+    assert_eq!(wire.receive(), proto::error(1000, Errno::EACCES.raw()));
+    let expected = [
+        (
+            "security.selinux".to_owned(),
+            b"system_u:object_r\0".to_vec(),
+        ),
+        ("security.other".to_owned(), vec![]),
+    ];
+    assert_eq!(await_from(&told).unwrap(), expected);
+    wire.end();
+}
+
+/// Refused before anything is mounted where this libfuse has none; elsewhere it does no harm.
+#[test]
+fn a_teardown_watchdog() {
+    let (sender, _told) = mpsc::channel();
+    let lasts = Duration::from_secs(60);
+    if fuse3::sys::header_version() >= [3, 19, 0] {
+        let fs = Labelled(Mutex::new(sender));
+        Wire::with(fs, Concurrent, |builder| builder.teardown_watchdog(lasts)).end();
+        return;
+    }
+    let builder = Session::builder(Labelled(Mutex::new(sender)), Concurrent);
+    let error = builder.teardown_watchdog(lasts).mount("/").unwrap_err();
+    assert!(matches!(error, MountError::Refused(_)), "{error}");
+    assert!(error.to_string().contains("libfuse 3.19"), "{error}");
 }

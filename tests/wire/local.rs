@@ -8,8 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use fuse3::{Blocking, Concurrent, Context, Errno, Filesystem, Guard, Ino, Local, LocalError};
-use fuse3::{Notifier, NotifyError, OnPanic, Session, unblock};
+use fuse3::{Blocking, Context, Errno, Filesystem, Guard, Ino, Local, LocalError};
+use fuse3::{Notifier, NotifyError, OnPanic, Served, unblock};
 use parking_lot::Mutex;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
@@ -366,7 +366,7 @@ fn other_futures() {
     assert_eq!(wire.end().stats.panics, 0);
 }
 
-/// A session that is dropped unrun has made nothing.
+/// A session that is dropped unrun has made nothing, and leaves it to another one.
 #[test]
 fn never_run() {
     let (made, makes) = mpsc::channel();
@@ -375,10 +375,54 @@ fn never_run() {
         State::new()
     });
     let fs = Probe::<Single>::new(|_, _| enoent());
-    let (session, mut wire): (Session<_>, _) = Wire::mount(fs, local, |builder| builder);
+    let (session, mut wire) = Wire::mount(fs, local.clone(), |builder| builder);
     drop(session);
     wire.assert_closed();
-    assert_eq!(makes.try_recv(), Err(mpsc::TryRecvError::Disconnected));
-    // A `Concurrent` one has no such thread at all.
-    let _: Wire<_> = Wire::new(Probe::<Concurrent>::new(|_, _| enoent()), Concurrent);
+    assert_eq!(makes.try_recv(), Err(mpsc::TryRecvError::Empty));
+    let mut wire = Wire::new(Probe::<Single>::new(|_, _| enoent()), local);
+    makes.try_recv().unwrap();
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    wire.end();
+}
+
+/// A session that stops and serves again has the same thread, and the same state. What is in flight meanwhile is answered.
+#[test]
+fn served_again() {
+    let (begun, begins) = mpsc::channel();
+    let fs = Probe::<Single>::new(move |cx, name| {
+        let (begun, waits) = (begun.clone(), name == "wait");
+        cx.spawn_local(move |_, mut state| async move {
+            begun.send(()).unwrap();
+            if waits {
+                sleep(Duration::from_millis(30)).await;
+            }
+            Ok(entry(state.with(|it| {
+                it.count += 1;
+                it.count
+            })))
+        })
+    });
+    let (session, mut wire) = Wire::mount(fs, Single::lock(), |builder| builder);
+    let serving = thread::spawn(|| session.serve().unwrap());
+    wire.init(proto::InitIn::default());
+    wire.expect(&proto::lookup(1, b"name"), &proto::entry_out(&entry(1)));
+    await_from(&begins);
+    let unique = wire.send(&proto::lookup(1, b"wait"));
+    await_from(&begins);
+    wire.handle.terminate();
+    let Served::Stopped(stopped) = serving.join().unwrap() else {
+        panic!("it has ended");
+    };
+    let answered = proto::reply(unique, &proto::entry_out(&entry(2)));
+    assert_eq!(wire.receive(), answered);
+    wire.run(stopped.again());
+    let unique = wire.send(&proto::lookup(1, b"name"));
+    let answered = proto::reply(unique, &proto::entry_out(&entry(3)));
+    let mut received = wire.receive();
+    if received[8..16] == [0; 8] {
+        // The kernel is asked to send requests again.
+        received = wire.receive();
+    }
+    assert_eq!(received, answered);
+    wire.end();
 }

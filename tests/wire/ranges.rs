@@ -1,6 +1,6 @@
 //! Ranges and places of files: `fallocate`, `copy_file_range`, `lseek`, `bmap`.
 
-use fuse3::{Concurrent, FallocateMode, Offset, Operation, Whence};
+use fuse3::{Concurrent, Errno, FallocateMode, Offset, Operation, Whence};
 
 use crate::every::{Case, end, recorded};
 use crate::mistakes::mistake;
@@ -38,6 +38,26 @@ pub(crate) fn cases() -> Vec<Case> {
             proto::number_out(0x1_2345_6789),
         ),
     ]
+}
+
+/// What Linux 6.18 asks first, for an answer of 64 bits. A libfuse that does not know it says so, and the kernel asks as ever.
+#[test]
+fn copies_with_64_bits() {
+    let (fs, mut wire) = recorded::<Concurrent>();
+    let request = proto::copy_file_range_64(FROM, TO, 0x7fff_f000, 0x12);
+    let ordinary = proto::copy_file_range(FROM, TO, 0x7fff_f000, 0x12);
+    let called = "copy_file_range 62 fh=0xdddd00000000000d 0x100000001 to \
+        38654705673 fh=0xeeee00000000000e 0x200000002 0x7ffff000 flags=0x12";
+    if fuse3::sys::library_version() < [3, 18, 0] {
+        wire.expect_error(&request, Errno::ENOSYS);
+        assert_eq!(fs.further_calls(), [""; 0]);
+    } else {
+        wire.expect(&request, &proto::number_out(0x7fff_f000));
+        assert_eq!(fs.further_calls(), [called]);
+    }
+    wire.expect(&ordinary, &proto::size_out(0x7fff_f000));
+    assert_eq!(fs.further_calls(), [called]);
+    end(&fs, wire);
 }
 
 /// What has no name here comes through, and so does what is out of all bounds.

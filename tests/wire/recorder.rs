@@ -158,8 +158,9 @@ pub(crate) struct Values {
 
 /// An entry in which no two numbers are the same.
 pub(crate) const ENTRY: Entry = Entry {
+    ino: Ino(0x1122_3344_5566_7788),
     attr: Attr {
-        ino: Ino(0x1122_3344_5566_7788),
+        ino: Ino(0x5141_3121_1101_f1e1),
         mode: libc::S_IFREG | 0o4751,
         nlink: 3,
         uid: 0xffff_fff0,
@@ -190,9 +191,10 @@ pub(crate) const STATFS: StatVfs = StatVfs {
     namemax: 254,
 };
 
-/// The same entry as another inode.
+/// The same entry as another inode, whose number is shown.
 pub(crate) fn entry(ino: u64) -> Entry {
     Entry {
+        ino: Ino(ino),
         attr: Attr {
             ino: Ino(ino),
             ..ENTRY.attr

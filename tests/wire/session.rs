@@ -525,3 +525,16 @@ fn blocked_handlers<L: Style>() {
     assert_eq!(replies, expected);
     assert_eq!(wire.end().stats.workers, WORKERS);
 }
+
+/// Only the thread that forks would go to the background: others would be gone, with the locks that they held.
+#[test]
+fn with_other_threads_it_does_not_go_to_the_background() {
+    let (stop, stops) = mpsc::channel::<()>();
+    let other = thread::spawn(move || stops.recv());
+    let fs = Recorder::<Concurrent>::new();
+    let (session, _wire) = Wire::mount(fs.clone(), Concurrent, |builder| builder);
+    let error = session.daemonize(false).unwrap_err();
+    assert!(error.to_string().contains("threads"), "{error}");
+    drop(stop);
+    other.join().unwrap().unwrap_err();
+}

@@ -494,7 +494,8 @@ mod c21 {}
 /// first
 ///     .unlocked(|one| {
 ///         second.unlocked(|two| {
-///             std::mem::swap(&mut *one.lock(), &mut *two.lock());
+///             let value = *two.lock(); // one lock at a time
+///             *one.lock() = value;
 ///         })
 ///     })
 ///     .unwrap()

@@ -112,7 +112,11 @@ mod tracked {
 
     /// The edges, by the lock that was held and the one that was waited for.
     #[derive(Default)]
-    struct Graph(HashMap<u64, HashMap<u64, Edge>>);
+    struct Graph {
+        edges: HashMap<u64, HashMap<u64, Edge>>,
+        /// The locks that were held when this one was waited for, so that it can be taken out.
+        before: HashMap<u64, HashSet<u64>>,
+    }
 
     static GRAPH: LazyLock<Mutex<Graph>> = LazyLock::new(Mutex::default);
 
@@ -261,7 +265,7 @@ mod tracked {
     impl Graph {
         /// Adds an edge. If there is a way back, says so instead.
         fn add(&mut self, held: &Held, waited: &Held) -> Option<String> {
-            let known = self.0.get(&held.id);
+            let known = self.edges.get(&held.id);
             if known.is_some_and(|edges| edges.contains_key(&waited.id)) {
                 return None;
             }
@@ -273,7 +277,9 @@ mod tracked {
                 held: *held,
                 waited: *waited,
             };
-            self.0.entry(held.id).or_default().insert(waited.id, edge);
+            let edges = self.edges.entry(held.id).or_default();
+            edges.insert(waited.id, edge);
+            self.before.entry(waited.id).or_default().insert(held.id);
             None
         }
 
@@ -285,7 +291,7 @@ mod tracked {
             seen: &mut HashSet<u64>,
             way: &mut Vec<&'g Edge>,
         ) -> bool {
-            let edges = self.0.get(&from).into_iter().flatten();
+            let edges = self.edges.get(&from).into_iter().flatten();
             for (next, edge) in edges {
                 if !seen.insert(*next) {
                     continue;
@@ -300,9 +306,15 @@ mod tracked {
         }
 
         fn remove(&mut self, id: u64) {
-            self.0.remove(&id);
-            for edges in self.0.values_mut() {
-                edges.remove(&id);
+            for after in self.edges.remove(&id).unwrap_or_default().into_keys() {
+                if let Some(before) = self.before.get_mut(&after) {
+                    before.remove(&id);
+                }
+            }
+            for before in self.before.remove(&id).unwrap_or_default() {
+                if let Some(edges) = self.edges.get_mut(&before) {
+                    edges.remove(&id);
+                }
             }
         }
     }
@@ -322,6 +334,37 @@ mod tracked {
         }
         text += ": threads that do so at once wait for each other for ever";
         text
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn a_lock_that_is_gone_leaves_no_edge() {
+            let [a, b, c] = [Kind::Mutex; 3].map(Node::new);
+            let both = |first: &Node, second: &Node| {
+                let _first = first.take(0, Site::caller());
+                second.wait(0, Site::caller());
+            };
+            both(&a, &b);
+            both(&b, &c);
+            both(&a, &c);
+            let ids = [a.id(), b.id(), c.id()];
+            let edges = || {
+                let graph = GRAPH.lock();
+                let after = graph.edges.get(&ids[0]).map_or(0, HashMap::len);
+                let before = graph.before.get(&ids[2]).map_or(0, HashSet::len);
+                let middle =
+                    graph.edges.contains_key(&ids[1]) || graph.before.contains_key(&ids[1]);
+                (after, before, middle)
+            };
+            assert_eq!(edges(), (2, 2, true));
+            drop(b);
+            assert_eq!(edges(), (1, 1, false));
+            drop(c);
+            assert_eq!(edges(), (0, 0, false));
+        }
     }
 }
 

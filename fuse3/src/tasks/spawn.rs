@@ -48,7 +48,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///   caller gets EINTR.
     /// - A panic answers EIO and counts as one of a handler: [`OnPanic`](crate::OnPanic).
     /// - At the end of a session, futures in flight are waited for and answered, as handlers are; see
-    ///   [`task_patience`](crate::Builder::task_patience).
+    ///   [`task_patience`](crate::Builder::task_patience). While a session is [stopped](crate::Session::serve), they go on and answer.
     /// - At the limit of [`max_tasks`](crate::Builder::max_tasks) this waits, with the lock released.
     /// - Blocking work wants [`unblock`](crate::unblock); other futures that go beside this one, `tokio::spawn`.
     ///

@@ -59,6 +59,7 @@ pub mod opcode {
     pub const SYNCFS: u32 = 50;
     pub const TMPFILE: u32 = 51;
     pub const STATX: u32 = 52;
+    pub const COPY_FILE_RANGE_64: u32 = 53;
     pub const CUSE_INIT: u32 = 4096;
 }
 
@@ -171,7 +172,7 @@ impl Bytes {
     }
 
     /// `FUSE_REC_ALIGN`.
-    fn align(mut self) -> Self {
+    pub fn align(mut self) -> Self {
         self.0.resize(self.0.len().next_multiple_of(8), 0);
         self
     }
@@ -801,6 +802,14 @@ pub fn copy_file_range(from: Place, to: Place, length: u64, flags: u64) -> Reque
     Request::new(opcode::COPY_FILE_RANGE, from.0, body)
 }
 
+/// `FUSE_COPY_FILE_RANGE_64`, from Linux 6.18 on: the same with another opcode, and the answer is [`number_out`].
+pub fn copy_file_range_64(from: Place, to: Place, length: u64, flags: u64) -> Request {
+    Request {
+        opcode: opcode::COPY_FILE_RANGE_64,
+        ..copy_file_range(from, to, length, flags)
+    }
+}
+
 /// `FUSE_TMPFILE`.
 pub fn tmpfile(parent: u64, mode: u32, umask: u32, flags: u32) -> Request {
     let body = Bytes::new().u32(flags).u32(mode).u32(umask).u32(0);
@@ -922,7 +931,7 @@ fn entry_of(entry: &Entry, nodeid: u64) -> Bytes {
 
 /// `struct fuse_entry_out`.
 pub fn entry_out(entry: &Entry) -> Vec<u8> {
-    entry_of(entry, entry.attr.ino.0).0
+    entry_of(entry, entry.ino.0).0
 }
 
 /// `struct fuse_open_out`.
@@ -966,7 +975,7 @@ pub fn dirent(name: &[u8], entry: &Entry, next: u64) -> Vec<u8> {
 pub fn direntplus(name: &[u8], entry: &Entry, next: u64) -> Vec<u8> {
     let nodeid = match name {
         b"." | b".." => 0,
-        _ => entry.attr.ino.0,
+        _ => entry.ino.0,
     };
     entry_of(entry, nodeid).raw(&dirent(name, entry, next)).0
 }
