@@ -55,7 +55,7 @@ impl Cache {
     /// What is wrong, the backend included, once all threads have ended.
     pub(crate) fn check(&self, state: &State) -> io::Result<Vec<String>> {
         let mut wrong = state.check();
-        let (mut records, _) = journal::read(&self.backend)?;
+        let mut records = journal::read(&self.backend, &self.backend.list("commit")?)?;
         let dirty = state.dirty.len() + state.blocks.dirty_len();
         for inode in state.inodes.values() {
             let ino = inode.attr.ino;

@@ -15,6 +15,9 @@ use crate::state::State;
 /// How many records are looked at, or blocks uploaded, before others are given the lock or looked at anew.
 const BATCH: usize = 500;
 
+/// So many commits become one.
+const MANY: u64 = 100;
+
 /// What is to become a commit.
 #[derive(Default)]
 struct Commit {
@@ -56,6 +59,7 @@ impl Cache {
             self.store(state, blocks)?;
         }
         self.commit(state)?;
+        self.compact(state)?;
         self.sweep(state)
     }
 
@@ -101,6 +105,17 @@ impl Cache {
         };
         drop(key);
         result
+    }
+
+    /// Makes one commit of many, up to the last one that is known to have succeeded. Releases the lock.
+    fn compact(&self, state: &mut Held<'_>) -> Result<(), Errno> {
+        let last = state.commits;
+        if last >= state.compacted + MANY {
+            let result = state.released(|_| journal::compact(&self.backend, last));
+            result.map_err(down)?;
+            state.compacted = last;
+        }
+        Ok(())
     }
 
     /// Deletes the objects that nobody has any more. Releases the lock.
