@@ -16,7 +16,7 @@ use crate::state::State;
 const BATCH: usize = 500;
 
 /// So many commits become one.
-const MANY: u64 = 100;
+const MANY: u64 = 20;
 
 /// What is to become a commit.
 #[derive(Default)]
