@@ -289,8 +289,8 @@ impl<F: Filesystem> Core<F> {
     }
 
     /// The last of all: what the lock has for handlers ends.
-    pub(crate) fn stop(&self, started: bool) {
-        self.lock.stop(started, self.patience());
+    pub(crate) fn stop(&self) {
+        self.lock.stop(self.patience());
     }
 
     /// Takes back what an answer gave out that the kernel did not take.

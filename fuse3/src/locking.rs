@@ -32,9 +32,9 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
         Ok(())
     }
 
-    /// The session has ended, which had `started` it or not. With `patience` this waits no longer for what is still going on.
+    /// The session that started it has ended. With `patience` this waits no longer for what is still going on.
     #[doc(hidden)]
-    fn stop(&self, _started: bool, _patience: Option<Duration>) {}
+    fn stop(&self, _patience: Option<Duration>) {}
 
     /// [`GlobalLock::stats`]; `None` where there is no lock.
     fn stats(&self) -> Option<LockStats>;

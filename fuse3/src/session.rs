@@ -338,7 +338,9 @@ impl<F: Filesystem> Session<F> {
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
-        self.core.stop(mem::take(&mut self.started));
+        if mem::take(&mut self.started) {
+            self.core.stop();
+        }
     }
 }
 

@@ -304,14 +304,8 @@ impl<S: 'static> Locking for Local<S> {
         }
     }
 
-    fn stop(&self, started: bool, patience: Option<Duration>) {
-        let mut phase = self.0.lock();
-        if matches!(*phase, Phase::Running(_)) && !started {
-            // Another session's.
-            return;
-        }
-        let before = mem::replace(&mut *phase, Phase::After);
-        drop(phase);
+    fn stop(&self, patience: Option<Duration>) {
+        let before = mem::replace(&mut *self.0.lock(), Phase::After);
         if let Phase::Running(running) = before {
             running.stop(patience);
         }
