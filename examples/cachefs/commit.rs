@@ -120,9 +120,12 @@ impl Cache {
 
     /// Deletes the objects that nobody has any more. Releases the lock.
     fn sweep(&self, state: &mut Held<'_>) -> Result<(), Errno> {
-        while let Some(id) = state.blocks.garbage.pop() {
+        // A copy: others add to it meanwhile, perhaps faster than the backend deletes.
+        let mut garbage = mem::take(&mut state.blocks.garbage);
+        while let Some(id) = garbage.pop() {
             if let Err(error) = state.released(|_| self.backend.delete(&id.to_string())) {
-                state.blocks.garbage.push(id);
+                garbage.push(id);
+                state.blocks.garbage.append(&mut garbage);
                 return Err(down(error));
             }
         }
