@@ -15,6 +15,9 @@ use crate::state::State;
 /// How many records are looked at, or blocks uploaded, before others are given the lock or looked at anew.
 const BATCH: usize = 500;
 
+/// So many commits become one.
+const MANY: u64 = 20;
+
 /// What is to become a commit.
 #[derive(Default)]
 struct Commit {
@@ -28,12 +31,9 @@ struct Commit {
 impl Cache {
     /// The thread. It waits with the lock released, and whatever failed is tried again after the next pause.
     pub(crate) fn commit_now_and_then(self: &Arc<Self>) {
-        let mut state = self
-            .lock
-            .lock()
-            .expect("a new thread does not hold the lock");
-        let mut worked = true;
-        let mut is_over = false;
+        let lock = self.lock.lock();
+        let mut state = lock.expect("a new thread does not hold the lock");
+        let (mut worked, mut is_over) = (true, false);
         while !is_over {
             if !state.stop {
                 state.wait(&self.wake, Some(self.settings.period));
@@ -43,10 +43,8 @@ impl Cache {
             self.employ(&mut state);
             let works = self.flush(&mut state).is_ok();
             if works != mem::replace(&mut worked, works) {
-                eprintln!(
-                    "cachefs: the backend {}",
-                    if works { "is back" } else { "fails" }
-                );
+                let does = if works { "is back" } else { "fails" };
+                eprintln!("cachefs: the backend {does}");
             }
         }
         // The workers end when they have done what they were given.
@@ -61,6 +59,7 @@ impl Cache {
             self.store(state, blocks)?;
         }
         self.commit(state)?;
+        self.compact(state)?;
         self.sweep(state)
     }
 
@@ -108,11 +107,25 @@ impl Cache {
         result
     }
 
+    /// Makes one commit of many, up to the last one that is known to have succeeded. Releases the lock.
+    fn compact(&self, state: &mut Held<'_>) -> Result<(), Errno> {
+        let last = state.commits;
+        if last >= state.compacted + MANY {
+            let result = state.released(|_| journal::compact(&self.backend, last));
+            result.map_err(down)?;
+            state.compacted = last;
+        }
+        Ok(())
+    }
+
     /// Deletes the objects that nobody has any more. Releases the lock.
     fn sweep(&self, state: &mut Held<'_>) -> Result<(), Errno> {
-        while let Some(id) = state.blocks.garbage.pop() {
+        // A copy: others add to it meanwhile, perhaps faster than the backend deletes.
+        let mut garbage = mem::take(&mut state.blocks.garbage);
+        while let Some(id) = garbage.pop() {
             if let Err(error) = state.released(|_| self.backend.delete(&id.to_string())) {
-                state.blocks.garbage.push(id);
+                garbage.push(id);
+                state.blocks.garbage.append(&mut garbage);
                 return Err(down(error));
             }
         }
