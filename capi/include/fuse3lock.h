@@ -415,7 +415,7 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
 	{ \
 		struct fuse3lock *lock_ = lock_of(userdata); \
 		int entered_ = fuse3lock_enter(lock_, FUSE3LOCK_OP_INIT); \
-		if ((ops).init) \
+		if (entered_ >= 0 && (ops).init) \
 			(ops).init(userdata, conn); \
 		fuse3lock_leave(lock_, entered_); \
 		fuse3lock_begun(lock_, conn->proto_minor); \
@@ -424,7 +424,8 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
 	{ \
 		struct fuse3lock *lock_ = lock_of(userdata); \
 		int entered_ = fuse3lock_enter(lock_, FUSE3LOCK_OP_DESTROY); \
-		(ops).destroy(userdata); \
+		if (entered_ >= 0) \
+			(ops).destroy(userdata); \
 		fuse3lock_leave(lock_, entered_); \
 	} \
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, lookup, FUSE3LOCK_OP_LOOKUP, FUSE3LOCK_REFUSE_, (fuse_ino_t parent, const char *entry), (parent, entry)) \
