@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::thread;
 
 use fuse3::{Errno, Ino};
 
@@ -83,16 +84,18 @@ impl Cache {
     pub(crate) fn commit(&self, state: &mut Held<'_>) -> Result<(), Errno> {
         let key = state.released(|proof| self.keys.lock(Key::Commit, proof));
         let mut commit = Commit::default();
-        // What others change while they have the lock is dirty again, and comes into the commit again. When nothing is, it is
-        // the state of one moment.
-        while !state.dirty.is_empty() {
+        // What others change while they have the lock is dirty again, and comes into the commit again: at the end in one go,
+        // so that it is the state of one moment, and they do not keep it from ending.
+        for _ in 0..state.dirty.len() / BATCH {
             for _ in 0..BATCH {
-                let Some(record) = state.dirty.pop_first() else {
-                    break;
-                };
-                commit.add(state, record);
+                if let Some(record) = state.dirty.pop_first() {
+                    commit.add(state, record);
+                }
             }
             state.yield_(100);
+        }
+        while let Some(record) = state.dirty.pop_first() {
+            commit.add(state, record);
         }
         let result = if commit.records.is_empty() {
             Ok(())
@@ -118,18 +121,38 @@ impl Cache {
         Ok(())
     }
 
-    /// Deletes the objects that nobody has any more. Releases the lock.
+    /// Deletes the objects that nobody has any more, as many at a time as are uploaded. Releases the lock.
     fn sweep(&self, state: &mut Held<'_>) -> Result<(), Errno> {
-        // A copy: others add to it meanwhile, perhaps faster than the backend deletes.
-        let mut garbage = mem::take(&mut state.blocks.garbage);
-        while let Some(id) = garbage.pop() {
-            if let Err(error) = state.released(|_| self.backend.delete(&id.to_string())) {
-                garbage.push(id);
-                state.blocks.garbage.append(&mut garbage);
-                return Err(down(error));
-            }
-        }
-        Ok(())
+        // Others add to it meanwhile.
+        let garbage = mem::take(&mut state.blocks.garbage);
+        let share = garbage.len().div_ceil(self.settings.uploaders).max(1);
+        // A thread stops where the backend fails.
+        let fails = |id: &BlockId| {
+            let result = self.backend.delete(&id.to_string());
+            result.map_err(down).is_err()
+        };
+        let sweep_share = |ids: &[BlockId]| match ids.iter().position(fails) {
+            Some(at) => ids[at..].to_vec(),
+            None => Vec::new(),
+        };
+        let left: Vec<BlockId> = state.released(|_| {
+            thread::scope(|threads| {
+                let shares = garbage.chunks(share);
+                let sweepers: Vec<_> = shares
+                    .map(|ids| threads.spawn(|| sweep_share(ids)))
+                    .collect();
+                let left = sweepers.into_iter().map(thread::ScopedJoinHandle::join);
+                left.flat_map(|left| left.expect("nothing in it panics"))
+                    .collect()
+            })
+        });
+        let result = if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Errno::EIO)
+        };
+        state.blocks.garbage.extend(left);
+        result
     }
 }
 
