@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::builder::Settings;
 use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Core, Live, Trouble};
+use crate::loopconfig::LoopConfig;
 use crate::signals::Handling;
 use crate::wake::Wake;
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// The loop's result when the connection ended while a request was being read.
-const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
+pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 
 /// `struct fuse_session`: a file system that is mounted.
 ///
@@ -263,20 +264,13 @@ impl<F: Filesystem> Session<F> {
     }
 
     fn run_loop(&self) -> c_int {
-        // SAFETY: no precondition.
-        let config = unsafe { sys::fuse_loop_cfg_create() };
-        if config.is_null() {
+        let settings = &self.settings;
+        let Some(mut config) = LoopConfig::new(settings.workers, settings.clone_fd) else {
             return -libc::ENOMEM;
-        }
-        // SAFETY: `config` came from `fuse_loop_cfg_create()`.
-        unsafe { sys::fuse_loop_cfg_set_max_threads(config, self.settings.workers) };
-        // SAFETY: as above.
-        unsafe { sys::fuse_loop_cfg_set_clone_fd(config, self.settings.clone_fd.into()) };
-        // libfuse's default is that idle workers stay. One that it detaches, since there are too many, might end after the
-        // loop has: it uses nothing of the loop or the session any more, and what it drops is `'static`.
-        if let Some(workers) = self.settings.max_idle_workers {
-            // SAFETY: as above.
-            unsafe { sys::fuse_loop_cfg_set_idle_threads(config, workers) };
+        };
+        if let Some(workers) = settings.max_idle_workers {
+            // What a worker that ends late drops is `'static`.
+            config = config.max_idle_workers(workers);
         }
         let session = self.live.session();
         let watchdog = self.settings.teardown_limit.map(|limit| {
@@ -287,14 +281,12 @@ impl<F: Filesystem> Session<F> {
         let mut result = -libc::EAGAIN;
         if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
             // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
-            result = unsafe { sys::fuse_session_loop_mt(session, config) };
+            result = unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
         }
         if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
             // SAFETY: it was started above, and is not used again.
             unsafe { sys::fuse3_session_stop_teardown_watchdog(watchdog) };
         }
-        // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
-        unsafe { sys::fuse_loop_cfg_destroy(config) };
         result
     }
 
