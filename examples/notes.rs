@@ -10,16 +10,15 @@ use std::{env, error::Error, fs, io, thread};
 
 use fuse3::{
     Added, Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh,
-    FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, LockError, Locked, OpenFlags, Opened,
-    ReadBuf, Session, SetAttr, parity,
+    FileInfo, Filesystem, GlobalLock, Guard, Ino, InodeTable, Listing, LockError, Locked,
+    OpenFlags, Opened, ReadBuf, Session, SetAttr, parity,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+#[derive(Default)]
 struct Note {
     data: Vec<u8>,
-    nlink: u32,
-    lookups: u64,
     dirty: bool,
 }
 
@@ -27,32 +26,26 @@ struct Note {
 #[derive(Default)]
 struct Notes {
     names: BTreeMap<OsString, Ino>,
-    notes: BTreeMap<Ino, Note>,
-    made: u64,
+    /// A note is there while it has a name, the kernel knows it, or it is being saved.
+    notes: InodeTable<Note>,
 }
 
 impl Notes {
-    fn note(&mut self, ino: Ino) -> Result<&mut Note, Errno> {
-        self.notes.get_mut(&ino).ok_or(Errno::ESTALE)
-    }
-
     fn attr(&self, ino: Ino) -> Result<Attr, Errno> {
         if ino == Ino::ROOT {
             return Ok(Attr::new(ino, libc::S_IFDIR | 0o755));
         }
-        let note = self.notes.get(&ino).ok_or(Errno::ESTALE)?;
         Ok(Attr {
-            size: note.data.len() as u64,
-            nlink: note.nlink,
+            size: self.notes.get(ino)?.data.len() as u64,
+            nlink: self.notes.names(ino),
             ..Attr::new(ino, libc::S_IFREG | 0o644)
         })
     }
 
-    fn drop_if_unused(&mut self, ino: Ino) {
-        let unused = |note: &Note| note.nlink == 0 && note.lookups == 0;
-        if self.notes.get(&ino).is_some_and(unused) {
-            self.notes.remove(&ino);
-        }
+    /// Counts a lookup.
+    fn entry(&mut self, ino: Ino) -> Result<Entry, Errno> {
+        let attr = self.attr(ino)?;
+        self.notes.entry(ino, attr, TIMEOUT)
     }
 }
 
@@ -68,20 +61,22 @@ impl Store {
 
     /// Releases the lock: the type of `notes` says so.
     fn save(&self, notes: &mut Locked<'_, Notes>, ino: Ino) -> Result<(), Errno> {
-        let note = notes.note(ino)?;
+        notes.notes.open(ino)?; // Nobody else gets its number meanwhile.
+        let note = notes.notes.get_mut(ino)?;
         note.dirty = false;
         let data = note.data.clone();
         let saved = notes.released(|_| self.put(ino, &data));
-        if let (Err(_), Ok(note)) = (&saved, notes.note(ino)) {
-            note.dirty = true;
+        if saved.is_err() {
+            notes.notes.get_mut(ino)?.dirty = true;
         }
+        notes.notes.release(ino);
         Ok(saved?)
     }
 
     /// So does this.
     fn save_dirty(&self, notes: &mut Locked<'_, Notes>) {
         let dirty = notes.notes.iter().filter(|(_, note)| note.dirty);
-        let dirty: Vec<_> = dirty.map(|(ino, _)| *ino).collect();
+        let dirty: Vec<_> = dirty.map(|(ino, _)| ino).collect();
         for ino in dirty {
             if let Err(error) = self.save(notes, ino) {
                 eprintln!("note {ino}: {error}");
@@ -118,15 +113,11 @@ impl Filesystem for Fs {
 
     fn lookup(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<Entry> {
         let ino = *cx.names.get(name).ok_or(Errno::ENOENT)?;
-        cx.note(ino)?.lookups += 1;
-        Ok(Entry::new(cx.attr(ino)?, TIMEOUT))
+        Ok(cx.entry(ino)?)
     }
 
     fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
-        if let Ok(note) = cx.note(ino) {
-            note.lookups -= nlookup;
-            cx.drop_if_unused(ino);
-        }
+        cx.notes.forget(ino, nlookup);
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
@@ -136,7 +127,7 @@ impl Filesystem for Fs {
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, set: &SetAttr) -> Answer<(Attr, Duration)> {
         if let Some(size) = set.size {
             let size = usize::try_from(size).map_err(|_| Errno::EFBIG)?;
-            let note = cx.note(ino)?;
+            let note = cx.notes.get_mut(ino)?;
             note.data.resize(size, 0);
             note.dirty = true;
         }
@@ -144,18 +135,14 @@ impl Filesystem for Fs {
     }
 
     fn create(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr, _: Create) -> Answer<Created> {
-        cx.made += 1;
-        let ino = Ino(Ino::ROOT.0 + cx.made);
-        let note = Note {
+        let ino = cx.notes.insert(Note {
             data: Vec::new(),
-            nlink: 1,
-            lookups: 1,
             dirty: true,
-        };
+        });
+        cx.notes.link(ino)?;
         cx.names.insert(name.to_owned(), ino);
-        cx.notes.insert(ino, note);
         Ok(Created {
-            entry: Entry::new(cx.attr(ino)?, TIMEOUT),
+            entry: cx.entry(ino)?,
             opened: parity::opened(Fh(ino.0)),
         })
     }
@@ -172,7 +159,7 @@ impl Filesystem for Fs {
         at: u64,
         out: ReadBuf,
     ) -> Answer<Data<'_>> {
-        let data = &cx.note(ino)?.data;
+        let data = &cx.notes.get(ino)?.data;
         let start = usize::try_from(at).map_or(data.len(), |at| at.min(data.len()));
         let end = data.len().min(start + out.size());
         Ok(out.copy_from(&data[start..end]))
@@ -186,7 +173,7 @@ impl Filesystem for Fs {
         at: u64,
         bytes: &[u8],
     ) -> Answer<usize> {
-        let note = cx.note(ino)?;
+        let note = cx.notes.get_mut(ino)?;
         let at = usize::try_from(at).map_err(|_| Errno::EFBIG)?;
         let end = at + bytes.len();
         note.data.resize(note.data.len().max(end), 0);
@@ -201,8 +188,7 @@ impl Filesystem for Fs {
 
     fn unlink(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<()> {
         let ino = cx.names.remove(name).ok_or(Errno::ENOENT)?;
-        cx.note(ino)?.nlink -= 1;
-        cx.drop_if_unused(ino);
+        cx.notes.unlink(ino);
         Ok(())
     }
 

@@ -791,6 +791,45 @@ mod stats {
         });
     }
 
+    /// In debug builds: of the holder, also when it has taken the lock again, and of who waits.
+    #[test]
+    fn they_show_where_in_the_code_it_is_taken() {
+        within_a_minute(|| {
+            let lock = GlobalLock::new(());
+            let here = |line: u32| cfg!(debug_assertions).then_some((file!(), line));
+            let holder = || {
+                let site = lock.stats().holder.unwrap().site;
+                site.map(|site| (site.file(), site.line()))
+            };
+            thread::scope(|threads| {
+                let mut held = lock.lock().unwrap();
+                let taken = line!() - 1;
+                assert_eq!(holder(), here(taken));
+                // What fails leaves it as it was.
+                assert_eq!(lock.try_lock().err(), Some(LockError::AlreadyHeld));
+                assert_eq!(holder(), here(taken));
+                held.released(|_| assert_eq!(lock.stats().holder, None));
+                let released = line!() - 1;
+                assert_eq!(holder(), here(released));
+                threads.spawn(|| drop(lock.lock().unwrap()));
+                let waiting = line!() - 1;
+                until_waiting(&lock, 1);
+                let stats = lock.stats();
+                let site = stats.waiters[0].site;
+                let site = site.map(|site| (site.file(), site.line()));
+                assert_eq!(site, here(waiting));
+                for (what, line) in [(", taken", released), ("s", waiting)] {
+                    let shown = format!("{what} at {}:{line}:", file!());
+                    let is_shown = stats.to_string().contains(&shown);
+                    assert_eq!(is_shown, cfg!(debug_assertions), "{stats}");
+                }
+                assert_eq!(held.yield_(1), 1);
+                assert_eq!(holder(), here(line!() - 1));
+            });
+            assert_eq!(lock.acquire(Some(Duration::ZERO)).err(), None);
+        });
+    }
+
     #[test]
     #[cfg_attr(miri, ignore = "it reads the thread id from /proc")]
     fn a_forgotten_guard_keeps_the_lock_and_is_shown() {

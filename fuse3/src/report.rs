@@ -19,6 +19,9 @@ use crate::{Ino, LockStats, Operation, Tid};
 /// ...
 /// ```
 ///
+/// In debug builds it says as well where in the code the lock was taken, and where the threads wait for it, if it was not by the
+/// library for a handler.
+///
 /// It has no call stacks: a thread's can be had on that thread only, and one that is stopped anywhere cannot be asked for
 /// it safely. A debugger stops it from outside: `gdb -p PID -batch -ex 'thread apply all backtrace'`, or `eu-stack -p PID`;
 /// the numbers here are those that they show.

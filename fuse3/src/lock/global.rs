@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::order::{Kind, Node, Site};
 use super::raw::RawLock;
+use super::sites::Sites;
 use super::{LockError, LockStats, Locked, Unlocked};
 use crate::Operation;
 
@@ -40,6 +41,7 @@ use crate::Operation;
 pub struct GlobalLock<S> {
     raw: RawLock,
     order: Node,
+    sites: Sites,
     /// Called before each release, in debug builds.
     #[cfg(debug_assertions)]
     invariant: Option<fn(&S)>,
@@ -58,6 +60,7 @@ impl<S> GlobalLock<S> {
         GlobalLock {
             raw: RawLock::new(),
             order: Node::new(Kind::Global),
+            sites: Sites::new(),
             #[cfg(debug_assertions)]
             invariant: None,
             state: UnsafeCell::new(state),
@@ -170,8 +173,7 @@ impl<S> GlobalLock<S> {
         if timeout != Some(Duration::ZERO) {
             self.order.wait(0, site);
         }
-        self.raw.acquire(operation, timeout)?;
-        self.order.enter(0, site);
+        self.take(operation, timeout, site)?;
         Ok(Locked::new(self))
     }
 
@@ -200,7 +202,7 @@ impl<S> GlobalLock<S> {
     ///
     /// It does not wait for the lock, so it answers when "the mount hangs".
     pub fn stats(&self) -> LockStats {
-        LockStats::of(&self.raw)
+        LockStats::of(&self.raw, &self.sites)
     }
 
     /// The state, without taking the lock: the borrow proves that nobody has it.
@@ -223,6 +225,11 @@ impl<S> GlobalLock<S> {
         &self.order
     }
 
+    #[inline]
+    pub(super) fn sites(&self) -> &Sites {
+        &self.sites
+    }
+
     /// What [`debug_invariant`](Self::debug_invariant) was given.
     #[inline]
     pub(super) fn invariant(&self) -> Option<fn(&S)> {
@@ -233,10 +240,29 @@ impl<S> GlobalLock<S> {
         invariant
     }
 
+    /// Takes the lock, for a guard that the caller has.
+    #[inline]
+    pub(super) fn take(
+        &self,
+        operation: Option<Operation>,
+        timeout: Option<Duration>,
+        site: Site,
+    ) -> Result<(), LockError> {
+        let before = self.sites.set(Some(site));
+        let taken = self.raw.acquire(operation, timeout);
+        match taken {
+            Ok(()) => self.order.enter(0, site),
+            // Where it took the lock, if it has it already.
+            Err(_) => drop(self.sites.set(before)),
+        }
+        taken
+    }
+
     /// Releases the lock. Only for the thread that holds it.
     #[inline]
     pub(super) fn release(&self) {
         self.order.leave(0);
+        self.sites.set(None);
         self.raw.release();
     }
 

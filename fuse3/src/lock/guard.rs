@@ -97,7 +97,9 @@ impl<'a, S> Locked<'a, S> {
         sync::check_none_held("yield_");
         self.check_invariant();
         let lock = self.global();
-        lock.order().wait(0, Site::caller());
+        let site = Site::caller();
+        lock.order().wait(0, site);
+        lock.sites().set(Some(site));
         lock.raw().yield_(count)
     }
 
@@ -188,11 +190,8 @@ struct Retake<'g, 'a, S> {
 
 impl<S> Drop for Retake<'_, '_, S> {
     fn drop(&mut self) {
-        match self.lock.raw().acquire(self.operation, None) {
-            Ok(()) => {
-                self.lock.order().enter(0, self.site);
-                self.guard.lock = Some(self.lock);
-            }
+        match self.lock.take(self.operation, None, self.site) {
+            Ok(()) => self.guard.lock = Some(self.lock),
             // Another guard of this thread is somewhere: two would be two
             // mutable references to the state.
             Err(LockError::AlreadyHeld | LockError::TimedOut) => {}

@@ -24,6 +24,7 @@ mod misuse;
 pub(crate) mod order;
 mod queue;
 mod raw;
+mod sites;
 mod sleeper;
 mod stats;
 mod sub;

@@ -1,10 +1,12 @@
 //! What a lock tells about itself.
 
 use std::fmt;
+use std::panic::Location;
 use std::time::Duration;
 
 use super::clock;
 use super::raw::RawLock;
+use super::sites::Sites;
 use super::thread::Tid;
 use crate::Operation;
 
@@ -15,7 +17,7 @@ use crate::Operation;
 /// ```text
 /// global lock: held by thread 4711 (lookup) for 2.31s; 2 waiting
 ///   thread 4712 (getattr) waits 2.30s
-///   thread 4699 (no request) waits 1.02s
+///   thread 4699 (no request) waits 1.02s at src/commit.rs:41:27
 /// 20113 acquisitions, 12 hand-overs, 3 time-outs
 /// operation           count     waited    longest       held    longest
 /// lookup               9034    12.41ms   801.22µs   320.10ms     2.05ms
@@ -53,6 +55,9 @@ pub struct LockHolder {
     /// How long it has held the lock so far. Without a request it is known to a
     /// timer tick only, a few milliseconds.
     pub held: Duration,
+    /// Where it took the lock, or took it again: `released`, `yield_`, `wait`. Debug builds know it; `None` too if the
+    /// library took it for a handler.
+    pub site: Option<&'static Location<'static>>,
 }
 
 /// A thread that waits for the lock.
@@ -65,6 +70,8 @@ pub struct LockWaiter {
     pub operation: Option<Operation>,
     /// How long it has waited so far.
     pub waited: Duration,
+    /// Where it waits. Debug builds know it; `None` too if the library waits for a handler.
+    pub site: Option<&'static Location<'static>>,
 }
 
 /// How an operation used the lock.
@@ -92,7 +99,7 @@ pub struct LockUse {
 }
 
 impl LockStats {
-    pub(super) fn of(raw: &RawLock) -> LockStats {
+    pub(super) fn of(raw: &RawLock, sites: &Sites) -> LockStats {
         let queue = raw.queue();
         let scale = clock::Scale::now();
         let now = clock::ticks();
@@ -103,6 +110,7 @@ impl LockStats {
                 thread: entry.thread.tid(),
                 operation: entry.operation,
                 waited: scale.duration(now.saturating_sub(entry.since)),
+                site: sites.of(entry.thread),
             })
             .collect();
         let (hand_overs, time_outs) = (queue.hand_overs, queue.time_outs);
@@ -114,6 +122,7 @@ impl LockStats {
                 operation,
                 clock::of_section(operation).saturating_sub(since),
             ),
+            site: sites.of(thread),
         });
         let operations = raw
             .sections()
@@ -144,10 +153,11 @@ impl fmt::Display for LockStats {
         match &self.holder {
             Some(holder) => write!(
                 f,
-                "global lock: held by thread {} ({}) for {:.2?}",
+                "global lock: held by thread {} ({}) for {:.2?}{}",
                 holder.thread,
                 request(holder.operation),
-                holder.held
+                holder.held,
+                At(", taken", holder.site)
             )?,
             None => write!(f, "global lock: free")?,
         }
@@ -155,10 +165,11 @@ impl fmt::Display for LockStats {
         for waiter in &self.waiters {
             writeln!(
                 f,
-                "  thread {} ({}) waits {:.2?}",
+                "  thread {} ({}) waits {:.2?}{}",
                 waiter.thread,
                 request(waiter.operation),
-                waiter.waited
+                waiter.waited,
+                At("", waiter.site)
             )?;
         }
         write!(
@@ -187,6 +198,18 @@ impl fmt::Display for LockStats {
             )?;
         }
         Ok(())
+    }
+}
+
+/// Where something was done, as far as is known.
+struct At(&'static str, Option<&'static Location<'static>>);
+
+impl fmt::Display for At {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(site) => write!(f, "{} at {site}", self.0),
+            None => Ok(()),
+        }
     }
 }
 
