@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare notifications
+.PHONY: help setup demo test conformance bench compare cachefs notifications
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -23,6 +23,9 @@ bench: setup ## requests per second and CPU per request, next to the same file s
 
 compare: setup ## the ports next to the examples of llfuse and pyfuse3, which are installed from PyPI
 	@scripts/compare-llfuse
+
+cachefs: setup ## the cachefs example for ten minutes: its figures, and whether anything is lost
+	@scripts/cachefs
 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications

@@ -279,18 +279,20 @@ fn tell(libfuse: &Libfuse) {
     }
 }
 
-/// For documentation only: the bindings of libfuse 3.17.2, made earlier, without libfuse and libclang.
+/// For documentation only, without libfuse and libclang: what `generate` and `tell` wrote earlier for a newer libfuse, as
+/// scripts/docs-bindings kept it.
 fn snapshot() {
     for (feature, ..) in FEATURES {
         println!("cargo::rustc-check-cfg=cfg(fuse3_{feature})");
     }
     println!("cargo::rustc-cfg=fuse3_loop_cfg");
-    let bindings = Path::new("fuse3-sys/src/docs_rs.rs");
-    println!("cargo::rerun-if-changed={}", bindings.display());
-    if let Err(error) = fs::copy(bindings, out_dir().join("bindings.rs")) {
-        panic!("{}: {error}", bindings.display());
+    for file in ["bindings.rs", "header_version.rs"] {
+        let kept = Path::new("fuse3-sys/src/docs_rs").join(file);
+        println!("cargo::rerun-if-changed={}", kept.display());
+        if let Err(error) = fs::copy(&kept, out_dir().join(file)) {
+            panic!("{}: {error}", kept.display());
+        }
     }
-    write(&out_dir().join("header_version.rs"), "[3, 17, 2]");
 }
 
 fn out_dir() -> PathBuf {

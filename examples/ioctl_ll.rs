@@ -6,6 +6,9 @@
 //!
 //! A copy of libfuse's example/ioctl.c in behaviour, not in code: on the low-level API, in llfuse's style.
 
+#[path = "fuse_main/status.rs"]
+mod status;
+
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +19,8 @@ use fuse3::{
 };
 use fuse3::{GlobalLock, Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, Listing, OpenFlags};
 use fuse3::{Opened, ReadBuf, SetAttr, Timestamp};
+
+use crate::status::status;
 
 /// `_IOR('E', 0, size_t)`.
 const GET_SIZE: IoctlCommand = IoctlCommand::read::<usize>(b'E', 0);
@@ -185,6 +190,6 @@ fn main() -> ExitCode {
     CommandLine::new(()).main(|command| {
         let lock = Arc::new(GlobalLock::new(Contents::default()));
         let session = command.builder(Fioc, lock).mount(&command.mount_point)?;
-        Ok(session.daemonize(command.foreground)?.run()?.reason)
+        Ok(status(session.daemonize(command.foreground)?.run()?.reason))
     })
 }

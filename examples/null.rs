@@ -2,11 +2,16 @@
 //!
 //! The same file as libfuse's null.c makes: 4 GiB of zeros, whatever becomes of it.
 
+#[path = "fuse_main/status.rs"]
+mod status;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, CommandLine, Concurrent, Context, Data, Errno, FileInfo, Filesystem};
 use fuse3::{Ino, ReadBuf, SetAttr, Timestamp};
+
+use crate::status::status;
 
 const SIZE: u64 = 1 << 32;
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -85,6 +90,6 @@ fn main() -> ExitCode {
         };
         let builder = command.builder(null, Concurrent).over_file(true);
         let session = builder.mount(point)?.daemonize(command.foreground)?;
-        Ok(session.run()?.reason)
+        Ok(status(session.run()?.reason))
     })
 }

@@ -6,6 +6,9 @@
 //!
 //! A copy of libfuse's example/poll.c in behaviour, not in code: llfuse's style, with one global lock.
 
+#[path = "fuse_main/status.rs"]
+mod status;
+
 use std::ffi::OsStr;
 use std::io;
 use std::process::ExitCode;
@@ -19,6 +22,8 @@ use fuse3::{
 };
 use fuse3::{Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, PollEvents};
 use fuse3::{PollHandle, ReadBuf};
+
+use crate::status::status;
 
 /// How many files there are, and how much each holds.
 const FILES: usize = 16;
@@ -233,6 +238,6 @@ fn main() -> ExitCode {
             lock: Arc::clone(&lock),
         };
         let session = command.builder(fs, lock).mount(&command.mount_point)?;
-        Ok(session.daemonize(command.foreground)?.run()?.reason)
+        Ok(status(session.daemonize(command.foreground)?.run()?.reason))
     })
 }

@@ -73,6 +73,7 @@ fn rest_of(args: &sys::fuse_args, opts: &sys::fuse_cmdline_opts) -> Answer {
         argument.to_bytes()
     });
     let (mut options, mut debug) = (BTreeSet::new(), opts.debug != 0);
+    let mut most_threads = max_threads(opts);
     while let Some(argument) = rest.next() {
         let group = match argument {
             b"-o" => rest.next().unwrap(),
@@ -87,6 +88,12 @@ fn rest_of(args: &sys::fuse_args, opts: &sys::fuse_cmdline_opts) -> Answer {
                 b"--debug" => debug = true,
                 b"-r" => drop(options.insert("ro".into())),
                 [b'-', ..] => return Answer::Refused,
+                // Left over before 3.12 only.
+                [b'm', b'a', b'x', b'_', b't', ..] if cfg!(not(fuse3_loop_cfg)) => {
+                    let option = String::from_utf8(option).unwrap();
+                    let value = option.strip_prefix("max_threads=").unwrap();
+                    most_threads = value.parse().unwrap();
+                }
                 _ => drop(options.insert(OsString::from_vec(option))),
             }
         }
@@ -102,10 +109,36 @@ fn rest_of(args: &sys::fuse_args, opts: &sys::fuse_cmdline_opts) -> Answer {
         single: opts.singlethread != 0,
         debug,
         clone_fd: opts.clone_fd != 0,
-        max_threads: opts.max_threads,
-        max_idle_threads: opts.max_idle_threads,
+        max_threads: most_threads,
+        max_idle_threads: max_idle_threads(opts),
         options,
     }))
+}
+
+#[cfg(fuse3_loop_cfg)]
+fn max_threads(opts: &sys::fuse_cmdline_opts) -> u32 {
+    opts.max_threads
+}
+
+/// libfuse before 3.12 has no such option and leaves it alone. `CommandLine` takes it with any libfuse, so that a
+/// script need not know which one is there.
+#[cfg(not(fuse3_loop_cfg))]
+fn max_threads(_: &sys::fuse_cmdline_opts) -> u32 {
+    10
+}
+
+#[cfg(fuse3_loop_cfg)]
+fn max_idle_threads(opts: &sys::fuse_cmdline_opts) -> u32 {
+    opts.max_idle_threads
+}
+
+/// Before 3.12 ten idle threads stay by default; here they all do with any libfuse. No command line here asks for ten.
+#[cfg(not(fuse3_loop_cfg))]
+fn max_idle_threads(opts: &sys::fuse_cmdline_opts) -> u32 {
+    match opts.max_idle_threads {
+        10 => u32::MAX,
+        asked => asked,
+    }
 }
 
 /// What libfuse wrote with `fuse_opt_add_opt_escaped()`.

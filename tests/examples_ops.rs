@@ -96,9 +96,17 @@ fn files_of_poll_are_read_only_and_opened_once() {
     assert!(!shell("exec 2> /dev/null 3< 0 4< 0"));
     assert!(!shell("exec 2> /dev/null 3>> 0"));
     assert!(!shell("cat G 2> /dev/null"));
+    ended_by_a_signal(mounted);
+}
+
+/// The status is that of C's `fuse_main()`.
+#[track_caller]
+fn ended_by_a_signal(mounted: Mounted) {
+    // Once it answers, it handles signals.
+    fs::metadata(mounted.path()).unwrap();
     let ended = mounted.signal("TERM");
-    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    assert_eq!(ended.stderr, "");
+    assert_eq!(ended.status.code(), Some(8), "{ended:?}");
+    assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""));
 }
 
 fn client(arguments: &[&str], file: &Path) -> Command {
@@ -138,6 +146,7 @@ fn ioctl_asks_for_a_size_and_sets_it() {
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!((ended.stdout, ended.stderr), (String::new(), String::new()));
+    ended_by_a_signal(Mounted::new("ioctl_ll", &["-f"], DEADLINE).unwrap());
 }
 
 /// What `cuse` says, which fails, and makes no device.

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::sync::Arc;
+use std::thread;
 
 use fuse3::{Errno, Ino};
 
@@ -14,6 +15,9 @@ use crate::state::State;
 
 /// How many records are looked at, or blocks uploaded, before others are given the lock or looked at anew.
 const BATCH: usize = 500;
+
+/// So many commits become one.
+const MANY: u64 = 20;
 
 /// What is to become a commit.
 #[derive(Default)]
@@ -28,12 +32,9 @@ struct Commit {
 impl Cache {
     /// The thread. It waits with the lock released, and whatever failed is tried again after the next pause.
     pub(crate) fn commit_now_and_then(self: &Arc<Self>) {
-        let mut state = self
-            .lock
-            .lock()
-            .expect("a new thread does not hold the lock");
-        let mut worked = true;
-        let mut is_over = false;
+        let lock = self.lock.lock();
+        let mut state = lock.expect("a new thread does not hold the lock");
+        let (mut worked, mut is_over) = (true, false);
         while !is_over {
             if !state.stop {
                 state.wait(&self.wake, Some(self.settings.period));
@@ -43,10 +44,8 @@ impl Cache {
             self.employ(&mut state);
             let works = self.flush(&mut state).is_ok();
             if works != mem::replace(&mut worked, works) {
-                eprintln!(
-                    "cachefs: the backend {}",
-                    if works { "is back" } else { "fails" }
-                );
+                let does = if works { "is back" } else { "fails" };
+                eprintln!("cachefs: the backend {does}");
             }
         }
         // The workers end when they have done what they were given.
@@ -61,6 +60,7 @@ impl Cache {
             self.store(state, blocks)?;
         }
         self.commit(state)?;
+        self.compact(state)?;
         self.sweep(state)
     }
 
@@ -84,16 +84,18 @@ impl Cache {
     pub(crate) fn commit(&self, state: &mut Held<'_>) -> Result<(), Errno> {
         let key = state.released(|proof| self.keys.lock(Key::Commit, proof));
         let mut commit = Commit::default();
-        // What others change while they have the lock is dirty again, and comes into the commit again. When nothing is, it is
-        // the state of one moment.
-        while !state.dirty.is_empty() {
+        // What others change while they have the lock is dirty again, and comes into the commit again: at the end in one go,
+        // so that it is the state of one moment, and they do not keep it from ending.
+        for _ in 0..state.dirty.len() / BATCH {
             for _ in 0..BATCH {
-                let Some(record) = state.dirty.pop_first() else {
-                    break;
-                };
-                commit.add(state, record);
+                if let Some(record) = state.dirty.pop_first() {
+                    commit.add(state, record);
+                }
             }
             state.yield_(100);
+        }
+        while let Some(record) = state.dirty.pop_first() {
+            commit.add(state, record);
         }
         let result = if commit.records.is_empty() {
             Ok(())
@@ -108,15 +110,49 @@ impl Cache {
         result
     }
 
-    /// Deletes the objects that nobody has any more. Releases the lock.
-    fn sweep(&self, state: &mut Held<'_>) -> Result<(), Errno> {
-        while let Some(id) = state.blocks.garbage.pop() {
-            if let Err(error) = state.released(|_| self.backend.delete(&id.to_string())) {
-                state.blocks.garbage.push(id);
-                return Err(down(error));
-            }
+    /// Makes one commit of many, up to the last one that is known to have succeeded. Releases the lock.
+    fn compact(&self, state: &mut Held<'_>) -> Result<(), Errno> {
+        let last = state.commits;
+        if last >= state.compacted + MANY {
+            let result = state.released(|_| journal::compact(&self.backend, last));
+            result.map_err(down)?;
+            state.compacted = last;
         }
         Ok(())
+    }
+
+    /// Deletes the objects that nobody has any more, as many at a time as are uploaded. Releases the lock.
+    fn sweep(&self, state: &mut Held<'_>) -> Result<(), Errno> {
+        // Others add to it meanwhile.
+        let garbage = mem::take(&mut state.blocks.garbage);
+        let share = garbage.len().div_ceil(self.settings.uploaders).max(1);
+        // A thread stops where the backend fails.
+        let fails = |id: &BlockId| {
+            let result = self.backend.delete(&id.to_string());
+            result.map_err(down).is_err()
+        };
+        let sweep_share = |ids: &[BlockId]| match ids.iter().position(fails) {
+            Some(at) => ids[at..].to_vec(),
+            None => Vec::new(),
+        };
+        let left: Vec<BlockId> = state.released(|_| {
+            thread::scope(|threads| {
+                let shares = garbage.chunks(share);
+                let sweepers: Vec<_> = shares
+                    .map(|ids| threads.spawn(|| sweep_share(ids)))
+                    .collect();
+                let left = sweepers.into_iter().map(thread::ScopedJoinHandle::join);
+                left.flat_map(|left| left.expect("nothing in it panics"))
+                    .collect()
+            })
+        });
+        let result = if left.is_empty() {
+            Ok(())
+        } else {
+            Err(Errno::EIO)
+        };
+        state.blocks.garbage.extend(left);
+        result
     }
 }
 

@@ -91,17 +91,13 @@ impl Cache {
             let data = self.block(state, ino, index)?;
             // Only now, since the size may have changed.
             let left = state.get(ino)?.attr.size.saturating_sub(offset);
-            let len = usize::try_from(left)
-                .unwrap_or(BLOCK)
-                .min(BLOCK - start)
-                .min(out.remaining());
+            let room = out.remaining().min(BLOCK - start);
+            let len = usize::try_from(left).map_or(room, |left| left.min(room));
             if len == 0 {
                 break;
             }
-            let data = data
-                .as_deref()
-                .and_then(|data| data.get(start..))
-                .unwrap_or_default();
+            let data = data.as_ref().and_then(|data| data.get(start..));
+            let data = data.unwrap_or_default();
             let data = &data[..len.min(data.len())];
             out.push(data);
             out.push_zeros(len - data.len());

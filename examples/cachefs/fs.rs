@@ -27,15 +27,8 @@ impl Cachefs {
         mode: u32,
     ) -> Result<Entry, Errno> {
         let (uid, gid) = (cx.uid(), cx.gid());
-        let ino = cx.make(
-            parent,
-            name,
-            Attr {
-                uid,
-                gid,
-                ..Attr::new(Ino(0), mode)
-            },
-        )?;
+        let like = Attr::new(Ino(0), mode);
+        let ino = cx.make(parent, name, Attr { uid, gid, ..like })?;
         cx.entry(ino)
     }
 }
@@ -49,9 +42,8 @@ impl Filesystem for Cachefs {
         connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
         self.0.employ(state);
         let cache = Arc::clone(&self.0);
-        state
-            .threads
-            .push(thread::spawn(move || cache.commit_now_and_then()));
+        let thread = thread::spawn(move || cache.commit_now_and_then());
+        state.threads.push(thread);
         Ok(())
     }
 
@@ -194,24 +186,21 @@ impl Filesystem for Cachefs {
         offset: u64,
         mut out: DirBuf,
     ) -> Answer<Listing> {
-        // A name's cookie is the number of its inode, and 2, for the dots.
         let inode = cx.get(ino)?;
+        let dots = [
+            (1, OsStr::new("."), ino),
+            (2, OsStr::new(".."), inode.parent),
+        ];
+        // Then the number of an inode, and 2 for the dots, is its name's cookie.
         let after = Ino(offset.saturating_sub(2) + 1);
-        let dots = [(1, ".", ino), (2, "..", inode.parent)]
-            .map(|(next, name, it)| (next, OsStr::new(name), it));
-        let names = inode
+        let children = inode
             .order
             .range(after..)
-            .map(|it| Ok((it.0 + 2, cx.get(*it)?.name.as_os_str(), *it)));
-        for entry in dots
-            .into_iter()
-            .filter(|dot| dot.0 > offset)
-            .map(Ok)
-            .chain(names)
-        {
-            let (next, name, ino) = entry.map_err(|error: Errno| error)?;
-            let attr = cx.get(ino)?.attr;
-            if out.add(name, &Entry::new(attr, TIMEOUT), next) == Added::Full {
+            .map(|ino| (ino.0 + 2, cx.inodes[ino].name.as_ref(), *ino));
+        let entries = dots.into_iter().chain(children);
+        for (next, name, ino) in entries.filter(|(next, ..)| *next > offset) {
+            let entry = Entry::new(cx.get(ino)?.attr, TIMEOUT);
+            if out.add(name, &entry, next) == Added::Full {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! Commits in the backend: `commit.N` has what changed since `commit.N-1`, all of it or nothing.
 //!
-//! A mount reads them all, and makes them one.
+//! A mount reads them all, and makes them one, as the commit thread does when they are many.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -54,33 +54,38 @@ fn apply(records: &mut Records, mut commit: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// All records, and the number of the last commit.
-pub(crate) fn read(backend: &Backend) -> io::Result<(Records, u64)> {
+/// All records, as of these commits.
+pub(crate) fn read(backend: &Backend, commits: &[u64]) -> io::Result<Records> {
     let mut records = Records::new();
-    let numbers = backend.list("commit")?;
-    for number in &numbers {
+    for number in commits {
         let name = name(*number);
         apply(&mut records, &backend.get(&name)?)
             .ok_or_else(|| io::Error::other(format!("{name} is damaged")))?;
     }
-    Ok((records, numbers.last().copied().unwrap_or(0)))
+    Ok(records)
 }
 
-/// The file system as it was committed last. Deletes what is left of what was not.
-pub(crate) fn load(backend: &Backend, limit: usize) -> io::Result<State> {
-    let (records, commits) = read(backend)?;
+/// Makes all commits up to `last` one, and returns what is in it. Others may commit meanwhile.
+pub(crate) fn compact(backend: &Backend, last: u64) -> io::Result<Records> {
+    let mut commits = backend.list("commit")?;
+    commits.retain(|number| *number <= last);
+    let records = read(backend, &commits)?;
     let mut whole = Vec::new();
     append(&mut whole, ALL, None);
     for (key, value) in &records {
         append(&mut whole, key, Some(value));
     }
-    backend.put(&name(commits), &whole)?;
-    for number in backend.list("commit")? {
-        if number != commits {
-            backend.delete(&name(number))?;
-        }
+    backend.put(&name(last), &whole)?;
+    for number in commits.into_iter().filter(|number| *number != last) {
+        backend.delete(&name(number))?;
     }
+    Ok(records)
+}
 
+/// The file system as it was committed last. Deletes what is left of what was not.
+pub(crate) fn load(backend: &Backend, limit: usize) -> io::Result<State> {
+    let commits = backend.list("commit")?.last().copied().unwrap_or(0);
+    let records = compact(backend, commits)?;
     let objects = backend.list("block")?;
     let mut state = State {
         inodes: BTreeMap::new(),
@@ -89,6 +94,7 @@ pub(crate) fn load(backend: &Backend, limit: usize) -> io::Result<State> {
         dirty: Default::default(),
         committed: BTreeMap::new(),
         commits,
+        compacted: commits,
         uploads: None,
         threads: Vec::new(),
         stop: false,

@@ -70,7 +70,7 @@ pub(crate) fn inode(ino: Ino, value: &[u8]) -> Option<Inode> {
     let words = decode(value)?;
     let (head, blocks) = words.split_at_checked(11)?;
     let time =
-        |at: usize| Timestamp::from_nanos(i128::from(head[at]) | i128::from(head[at + 1]) << 64);
+        |at: usize| Timestamp::from_nanos(i128::from(head[at]) | (i128::from(head[at + 1]) << 64));
     let [mode, nlink, uid, gid] = [0, 1, 2, 3].map(|at| u32::try_from(head[at]).ok());
     let attr = Attr {
         nlink: nlink?,

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) committed: BTreeMap<Ino, BlockMap>,
     /// The number of the last commit.
     pub(crate) commits: u64,
+    /// The number of the last one that was made of many.
+    pub(crate) compacted: u64,
     pub(crate) uploads: Option<WorkSender<Upload>>,
     pub(crate) threads: Vec<JoinHandle<()>>,
     /// The threads are to end.

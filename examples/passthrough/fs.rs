@@ -9,7 +9,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use fuse3::{
@@ -27,6 +26,7 @@ use super::handles::Handles;
 use super::inode::{self, Inode, Name};
 use super::inodes::Inodes;
 use super::settings::Settings;
+use super::waiting::Waiting;
 
 /// A file system that is another directory.
 #[derive(Debug)]
@@ -41,6 +41,7 @@ pub(crate) struct Passthrough {
     writeback: AtomicBool,
     /// The kernel has agreed to read and write files by itself, and has not failed to yet.
     passthrough: AtomicBool,
+    waiting: Waiting,
 }
 
 /// An open directory.
@@ -68,6 +69,7 @@ impl Passthrough {
             directories: Handles::new(),
             writeback: AtomicBool::new(false),
             passthrough: AtomicBool::new(false),
+            waiting: Waiting::default(),
         })
     }
 
@@ -211,6 +213,10 @@ impl Filesystem for Passthrough {
         self.writeback.store(writeback, Ordering::Relaxed);
         self.passthrough.store(passthrough, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn destroy(&self, _: &mut Guard<'_, Self>) {
+        self.waiting.end();
     }
 
     fn lookup(&self, _: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
@@ -513,20 +519,7 @@ impl Filesystem for Passthrough {
         }
         // Somebody else has the lock, and a worker that waited for it would be missing for the request that gives it up.
         let (reply, deferred) = cx.defer();
-        thread::spawn(move || {
-            let answer = loop {
-                thread::sleep(Duration::from_millis(10));
-                match lock() {
-                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                        break Err(error.into());
-                    }
-                    Err(_) if reply.interrupted() => break Err(Errno::EINTR.into()),
-                    Err(_) => {}
-                    Ok(()) => break Ok(()),
-                }
-            };
-            reply.send(answer);
-        });
+        self.waiting.wait(reply, lock);
         Err(deferred.into())
     }
 }

@@ -8,6 +8,7 @@
 //! | `inodes` | the table of what the kernel knows |
 //! | `inode` | a file of the source, and what can be done to it |
 //! | `handles`, `file` | what is open |
+//! | `waiting` | who waits for a lock |
 //! | `caller` | making files as somebody else's |
 
 mod caller;
@@ -17,6 +18,7 @@ mod handles;
 mod inode;
 mod inodes;
 mod settings;
+mod waiting;
 
 use std::io;
 

@@ -380,7 +380,8 @@ impl fmt::Debug for Connection<'_> {
 
 /// `struct fuse_conn_info` once INIT was answered: what the session runs with.
 ///
-/// libfuse cuts values down to what it can do, and takes away what it could not begin (io_uring).
+/// libfuse cuts values down to what it can do. That it could not begin to use io_uring it says in its log alone, which is
+/// heeded, unless the program has set a function of its own for that log (`fuse_set_log_func()`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Agreement {

@@ -6,7 +6,11 @@ use crate::{Capabilities, Connection, SettingError};
 ///
 /// They are those of `fuse_parse_conn_info_opts()`, most of which libfuse 2 took for itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ConnOptions(Vec<(String, Wish)>);
+pub(crate) struct ConnOptions {
+    wishes: Vec<(String, Wish)>,
+    /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
+    over_io_uring: bool,
+}
 
 /// What one option asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +95,13 @@ impl ConnOptions {
                 }
             }
         };
-        self.0.push((option.to_owned(), wish));
+        self.wishes.push((option.to_owned(), wish));
         Some(Ok(()))
+    }
+
+    /// Is told of each option that is libfuse's.
+    pub(crate) fn notice(&mut self, option: &str) {
+        self.over_io_uring |= option == "io_uring";
     }
 
     /// `fuse_apply_conn_info_opts()`, after `init`: who runs a file system has the last word.
@@ -103,7 +112,11 @@ impl ConnOptions {
     ///
     /// A number that is out of range, with the option.
     pub(crate) fn apply(&self, connection: &mut Connection<'_>) -> io::Result<()> {
-        for (option, wish) in &self.0 {
+        if !self.over_io_uring && !is_forced_over_io_uring() {
+            // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
+            connection.unwant(Capabilities::OVER_IO_URING);
+        }
+        for (option, wish) in &self.wishes {
             let result = match *wish {
                 Wish::Want(capabilities) => connection.want(capabilities),
                 Wish::Unwant(capabilities) => {
@@ -127,6 +140,15 @@ impl ConnOptions {
         }
         Ok(())
     }
+}
+
+/// libfuse takes the environment's word in place of the option, a number that is not 0.
+fn is_forced_over_io_uring() -> bool {
+    let value = std::env::var("FUSE_URING_ENABLE").unwrap_or_default();
+    let digits = value.trim_start().trim_start_matches(['+', '-']);
+    digits
+        .trim_start_matches('0')
+        .starts_with(|digit: char| digit.is_ascii_digit())
 }
 
 impl Setting {
@@ -155,7 +177,7 @@ mod tests {
         for other in ["ro", "fsname=max_write=4096", "max_write", "splice_write=1"] {
             assert_eq!(options.take(other), None, "{other}");
         }
-        let wishes: Vec<_> = options.0.iter().map(|(_, wish)| *wish).collect();
+        let wishes: Vec<_> = options.wishes.iter().map(|(_, wish)| *wish).collect();
         let max_write = Wish::Set(Setting::MaxWrite, 4096);
         assert_eq!(wishes, [Wish::Want(Capabilities::SPLICE_WRITE), max_write]);
     }

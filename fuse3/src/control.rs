@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering}
 use std::thread;
 
 use crate::wake::Wake;
-use crate::{Agreement, Connection, sys};
+use crate::{Agreement, Capabilities, Connection, sys};
 
 /// Why a session was told to end; signal numbers are positive.
 pub(crate) const TERMINATED: c_int = -1;
@@ -33,6 +33,8 @@ pub(crate) struct Control {
     wake: AtomicPtr<Wake>,
     /// A member of what `session` points to, once `init` has returned.
     conn: AtomicPtr<sys::fuse_conn_info>,
+    /// libfuse has said that it could not begin to use io_uring, which `conn` does not show.
+    without_io_uring: AtomicBool,
     /// A handler panicked, and the state may be broken.
     poisoned: AtomicBool,
 }
@@ -46,6 +48,7 @@ impl Control {
             holds: AtomicUsize::new(0),
             wake: AtomicPtr::new(ptr::null_mut()),
             conn: AtomicPtr::new(ptr::null_mut()),
+            without_io_uring: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
         }
     }
@@ -53,6 +56,11 @@ impl Control {
     /// `init` has returned, which was given `conn`.
     pub(crate) fn begun(&self, conn: NonNull<sys::fuse_conn_info>) {
         self.conn.store(conn.as_ptr(), Ordering::SeqCst);
+    }
+
+    /// Requests come by the descriptor after all.
+    pub(crate) fn set_without_io_uring(&self) {
+        self.without_io_uring.store(true, Ordering::SeqCst);
     }
 
     /// What the session runs with; `None` before `init` has returned and after the end.
@@ -66,7 +74,12 @@ impl Control {
             unsafe { Connection::agreed(conn) }
         });
         self.users.fetch_sub(1, Ordering::SeqCst);
-        agreement
+        agreement.map(|mut agreement| {
+            if self.without_io_uring.load(Ordering::SeqCst) {
+                agreement.granted -= Capabilities::OVER_IO_URING;
+            }
+            agreement
+        })
     }
 
     /// From now on, or until now, requests are refused. Whoever has the lock after this one knows.

@@ -17,10 +17,11 @@ use std::io::Write;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::Once;
+use std::sync::{Arc, Once, Weak};
 
 use ::log::Level;
 
+use crate::control::Control;
 use crate::sys;
 
 macro_rules! error {
@@ -57,6 +58,8 @@ thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
     /// What libfuse says on this thread, while it is asked why a call failed.
     static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// The session whose `init` has returned on this thread last.
+    static BEGUN: RefCell<Weak<Control>> = const { RefCell::new(Weak::new()) };
 }
 
 /// Sends libfuse's log here, from now on and for the whole process.
@@ -74,6 +77,24 @@ pub(crate) fn listen<R>(call: impl FnOnce() -> R) -> (R, String) {
     (result, heard.trim().to_owned())
 }
 
+/// `init` has returned. What libfuse could not begin after that, on this thread, it says in its log and nowhere else.
+pub(crate) fn begun(control: &Arc<Control>) {
+    BEGUN.set(Arc::downgrade(control));
+}
+
+fn begins_without(message: &CStr) {
+    if message
+        .to_bytes()
+        .starts_with(b"fuse: failed to start io-uring")
+    {
+        // A thread that is ending has no session that begins.
+        let control = BEGUN.try_with(RefCell::take).ok();
+        if let Some(control) = control.and_then(|control| control.upgrade()) {
+            control.set_without_io_uring();
+        }
+    }
+}
+
 /// libfuse calls it with cancellation switched off (wrapper.h) and a formatted line.
 extern "C" fn sink(level: c_int, message: *const c_char) {
     // SAFETY: wrapper.h passes its own buffer, which `vsnprintf` has terminated.
@@ -81,6 +102,7 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
     if LOGGING.get() || in_fatal_handler() {
         return write_at_once(message);
     }
+    begins_without(message);
     let message = message.to_string_lossy();
     let level =
         match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {

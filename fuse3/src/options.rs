@@ -76,6 +76,7 @@ impl Options {
         if let Some(taken) = self.connection.take(&text) {
             return taken.map_err(|()| OptionError::Number(text.into_owned()));
         }
+        self.connection.notice(&text);
         self.mount.push(option.to_owned());
         Ok(())
     }

@@ -133,6 +133,7 @@ unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> boo
     let mut connection = unsafe { Connection::new(conn) };
     let begun = core.begin(&mut connection);
     core.control.begun(conn);
+    crate::log::begun(&core.control);
     begun
 }
 

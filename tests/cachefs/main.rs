@@ -73,9 +73,17 @@ fn check(mounted: Mounted) {
     );
 }
 
+/// Who sets it has time.
+const SECONDS: &str = "FUSE3_CACHEFS_SECONDS";
+
+/// Whether the tests are to be as long as they are meant, not as short as in `cargo test`.
+fn endures() -> bool {
+    env::var_os(SECONDS).is_some()
+}
+
 /// For how long the tests of endurance go on: seconds in `cargo test`, `FUSE3_CACHEFS_SECONDS` elsewhere.
 fn long() -> Duration {
-    let seconds = env::var("FUSE3_CACHEFS_SECONDS").map(|seconds| seconds.parse().unwrap());
+    let seconds = env::var(SECONDS).map(|seconds| seconds.parse().unwrap());
     Duration::from_secs(seconds.unwrap_or(4))
 }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use crate::foreground::says_hello;
@@ -106,6 +107,19 @@ fn mount_fuse3_runs_it() {
     }
 }
 
+/// The program as mount(8) finds it, which keeps no LD_LIBRARY_PATH, by which this libfuse may have been found.
+fn reached(place: &Place) -> PathBuf {
+    let libraries = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
+    let script = format!(
+        "#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n",
+        place.program().display()
+    );
+    let program = place.path("program");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
 #[test]
 fn mount_and_fstab_run_it() {
     adopt();
@@ -116,23 +130,16 @@ fn mount_and_fstab_run_it() {
     if unsafe { libc::geteuid() } != 0 || need("mount.fuse").is_none() {
         return;
     }
-    // mount(8) keeps no LD_LIBRARY_PATH, by which this libfuse may have been found.
-    let libraries = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();
-    let script = format!(
-        "#!/bin/sh\nLD_LIBRARY_PATH='{libraries}' exec '{}' \"$@\"\n",
-        place.program().display()
-    );
-    let program = place.path("program");
-    fs::write(&program, script).unwrap();
-    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let program = reached(&place);
 
-    let mut command = place.command("mount");
-    command
-        .args(["-t", "fuse"])
-        .arg(&program)
-        .arg(place.mount_point());
-    place.run(command).well();
-    serves_and_ends(&place);
+    let of_the_program = format!("fuse.{}", program.display());
+    let program_s = program.to_str().unwrap();
+    for words in [["fuse", program_s], [&of_the_program, ""]] {
+        let mut command = place.command("mount");
+        command.arg("-t").args(words).arg(place.mount_point());
+        place.run(command).well();
+        serves_and_ends(&place);
+    }
 
     let line = format!(
         "{} {} fuse ro,noauto,nofail,_netdev,x-systemd.device-timeout=5 0 0\n",
@@ -145,6 +152,49 @@ fn mount_and_fstab_run_it() {
     place.run(command).well();
     assert!(place.mount(&place.mount_point())[2].starts_with("ro,"));
     serves_and_ends(&place);
+}
+
+/// `PROG#SOURCE`, and SOURCE of the type `fuse.PROG`, as arguments and as lines of fstab. The program stays in the foreground.
+#[test]
+fn what_there_is_to_mount_is_passed_on() {
+    let Some(place) = Place::new("passthroughfs") else {
+        return;
+    };
+    // SAFETY: no precondition.
+    if unsafe { libc::geteuid() } != 0 {
+        return;
+    }
+    let Some(mount_fuse3) = need("mount.fuse3") else {
+        return;
+    };
+    let source = place.path("source");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("name"), "text\n").unwrap();
+    let (source, point) = (source.to_str().unwrap(), place.mount_point());
+    let point = point.to_str().unwrap();
+    let program = reached(&place);
+    let device = format!("{}#{source}", program.display());
+    let kind = format!("fuse.{}", program.display());
+    let fstab = [(&device[..], "fuse"), (source, &kind)];
+    let fstab = fstab.map(|(device, kind)| format!("{device} {point} {kind} noauto,dev 0 0\n"));
+    let mount = Path::new("mount");
+    for (command, arguments, line) in [
+        (&*mount_fuse3, &[&device[..], point, "-o", "dev"][..], ""),
+        (mount, &["-t", "fuse", &device, point], ""),
+        (mount, &["-t", &kind, source, point], ""),
+        (mount, &["-T", "fstab", point], &fstab[0]),
+        (mount, &["-T", "fstab", point], &fstab[1]),
+    ] {
+        fs::write(place.path("fstab"), line).unwrap();
+        let mut command = place.command(command);
+        command.args(arguments);
+        let mut server = place.serve(command, Path::new(point));
+        assert_eq!(place.shell("cat mnt/name"), "text\n", "{arguments:?}");
+        let mount = place.mount(Path::new(point));
+        assert_eq!(mount[..2], ["fuse.passthroughfs", source]);
+        place.unmount(Path::new(point));
+        place.ended(&mut server).well();
+    }
 }
 
 #[test]

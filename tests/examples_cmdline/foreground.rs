@@ -257,6 +257,13 @@ fn null_is_mounted_over_a_file() {
     place.ended(&mut server).well();
     assert_eq!(fs::read_to_string(&file).unwrap(), "below");
 
+    // The status is that of C's `fuse_main()`.
+    let mut server = place.serve(place.example(["-f", "file"]), &file);
+    assert_eq!(place.shell("stat -c %s file"), "4294967296\n");
+    kill(&server, libc::SIGTERM);
+    let ended = place.ended(&mut server);
+    assert_eq!((ended.status, &ended.stderr[..]), (8, ""));
+
     let directory = place.run(place.example(["mnt"]));
     assert_eq!(directory.status, 1);
     assert!(

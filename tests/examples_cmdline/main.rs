@@ -1,5 +1,6 @@
 //! The examples hello_ll, hello_ll_uds, null and printcap, with the command lines of libfuse's own tests: in the foreground
-//! and in the background, as root and as an ordinary user, by themselves and by mount.fuse3(8) and mount(8).
+//! and in the background, as root and as an ordinary user, by themselves and by mount.fuse3(8) and mount(8); and all the other
+//! ones that mount, as an ordinary user.
 
 mod background;
 mod foreground;
@@ -7,3 +8,4 @@ mod place;
 #[path = "../common/program.rs"]
 mod program;
 mod socket;
+mod users;

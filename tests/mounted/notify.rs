@@ -387,21 +387,30 @@ fn resend_asks_again() {
     }
     let kept = Arc::new(Mutex::new(Vec::new()));
     let mount = Mount::new(Deferring::builder(Arc::clone(&kept)));
-    let path = mount.join("file");
-    let client = thread::spawn(move || fs::metadata(path));
-    until(|| kept.lock().unwrap().len() == 1);
-    mount.handle().notifier().resend();
-    until(|| kept.lock().unwrap().len() == 2);
-    let mut replies = std::mem::take(&mut *kept.lock().unwrap());
-    let (second, first) = (replies.pop().unwrap(), replies.pop().unwrap());
-    // The kernel waits for the answer to the second one only; the first one's is not taken.
-    first.send(Err(Errno::EIO.into()));
-    let attr = Attr {
-        size: 5,
-        ..Attr::new(Ino(2), libc::S_IFREG | 0o666)
+    let notifier = mount.handle().notifier();
+    let asks_again = |name, resend: &dyn Fn()| {
+        let path = mount.join(name);
+        let client = thread::spawn(move || fs::metadata(path));
+        until(|| kept.lock().unwrap().len() == 1);
+        resend();
+        until(|| kept.lock().unwrap().len() == 2);
+        let mut replies = std::mem::take(&mut *kept.lock().unwrap());
+        let (second, first) = (replies.pop().unwrap(), replies.pop().unwrap());
+        // The kernel waits for the answer to the second one only; the first one's is not taken.
+        first.send(Err(Errno::EIO.into()));
+        let attr = Attr {
+            size: 5,
+            ..Attr::new(Ino(2), libc::S_IFREG | 0o666)
+        };
+        second.send(Ok(Entry::new(attr, FOR_EVER)));
+        assert_eq!(client.join().unwrap().unwrap().len(), 5);
     };
-    second.send(Ok(Entry::new(attr, FOR_EVER)));
-    assert_eq!(client.join().unwrap().unwrap().len(), 5);
+    asks_again("queued", &|| notifier.resend());
+    let lock = GlobalLock::new(());
+    asks_again("blocking", &|| {
+        let sent = lock.unlocked(|proof| notifier.blocking(proof).resend());
+        assert_eq!(sent, Ok(Ok(())));
+    });
     mount.end();
 }
 

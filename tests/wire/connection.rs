@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use fuse3::{Agreement, Capabilities, Connection, Fh, Opened, SettingError};
+use fuse3::{Agreement, Capabilities, Concurrent, Connection, Fh, Opened, SettingError};
 
+use crate::harness::Wire;
 use crate::proto::{self, InitIn, InitOut, fopen, init};
 use crate::transfer::Transfer;
 
@@ -86,6 +87,40 @@ fn each_capability_is_told_or_refused() {
             assert_eq!(flags(&reply), plain, "{name}");
             assert!(!agreement.granted.contains(capability), "{name}");
         }
+    }
+}
+
+/// libfuse wants it by itself, does not heed that unless told to by an option, and then may not be able to (3.18 without
+/// liburing).
+#[test]
+fn io_uring_is_granted_where_it_is_told() {
+    const FLAG: u64 = 1 << 41;
+    let offer = InitIn {
+        flags2: u32::MAX,
+        ..InitIn::default()
+    };
+    let negotiate = |option: Option<&str>, want| {
+        let fs = Transfer::default().init(move |connection| {
+            if want {
+                connection.want(Capabilities::OVER_IO_URING).unwrap();
+            }
+            Ok(())
+        });
+        let mut wire = Wire::connect(fs, Concurrent, |builder| match option {
+            Some(option) => builder.option(option),
+            None => builder,
+        });
+        let told = flags(&wire.init(offer)) & FLAG != 0;
+        wire.expect(&proto::open(2, 0), &proto::open_out(1, 0));
+        let granted = wire.handle.connection().unwrap().granted;
+        wire.end();
+        assert_eq!(granted.contains(Capabilities::OVER_IO_URING), told);
+        told
+    };
+    assert!(!negotiate(None, false));
+    if Capabilities::known().contains(Capabilities::OVER_IO_URING) {
+        assert!(!negotiate(None, true));
+        negotiate(Some("io_uring"), false);
     }
 }
 

@@ -32,6 +32,7 @@ mod recorder;
 mod session;
 mod tasks;
 mod transfer;
+mod waiting;
 mod xattrs;
 
 use fuse3::testing::proto;

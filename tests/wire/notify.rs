@@ -22,6 +22,7 @@ in_both_styles! {
     queued blocking retrieved_queued retrieved_blocking before_the_beginning after_the_end from_a_handler
     an_old_kernel a_retrieval_that_is_lost a_retrieval_that_fails names_with_a_nul what_the_kernel_refuses
     a_store_is_a_barrier a_proof_of_another_lock many_from_many_threads a_panicking_callback
+    what_comes_again
 }
 
 /// `enum fuse_notify_code`.
@@ -156,6 +157,17 @@ fn blocking<L: Style>() {
         .lock
         .blocking(&notifier, |now| now.store(Ino(INO), 1 << 63, b"x"));
     assert_eq!(far, Err(NotifyError::Errno(Errno::EINVAL)));
+    wire.end();
+}
+
+/// The kernel marks what it sends again, and takes the answer with the mark or without.
+fn what_comes_again<L: Style>() {
+    const RESENT: u64 = 1 << 63;
+    let wire = Wire::new(Probe::<L>::new(|_, _| enoent()), L::lock());
+    for unique in [1000, 1000 | RESENT] {
+        wire.send_raw(&proto::lookup(1, NAME).bytes(unique));
+        assert_eq!(wire.receive(), proto::error(unique, libc::ENOENT));
+    }
     wire.end();
 }
 

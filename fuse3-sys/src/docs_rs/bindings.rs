@@ -493,9 +493,9 @@ impl<const N: usize> __BindgenBitfieldUnit<[u8; N]> {
         }
     }
 }
-pub const FUSE_HOTFIX_VERSION: u32 = 2;
+pub const FUSE_HOTFIX_VERSION: u32 = 3;
 pub const FUSE_MAJOR_VERSION: u32 = 3;
-pub const FUSE_MINOR_VERSION: u32 = 17;
+pub const FUSE_MINOR_VERSION: u32 = 18;
 pub const FUSE_OPT_KEY_OPT: i32 = -1;
 pub const FUSE_OPT_KEY_NONOPT: i32 = -2;
 pub const FUSE_OPT_KEY_KEEP: i32 = -3;
@@ -528,6 +528,7 @@ pub const FUSE_CAP_SETXATTR_EXT: u32 = 134217728;
 pub const FUSE_CAP_DIRECT_IO_ALLOW_MMAP: u32 = 268435456;
 pub const FUSE_CAP_PASSTHROUGH: u32 = 536870912;
 pub const FUSE_CAP_NO_EXPORT_SUPPORT: u32 = 1073741824;
+pub const FUSE_CAP_OVER_IO_URING: u32 = 2147483648;
 pub const FUSE_IOCTL_COMPAT: u32 = 1;
 pub const FUSE_IOCTL_UNRESTRICTED: u32 = 2;
 pub const FUSE_IOCTL_RETRY: u32 = 4;
@@ -1016,15 +1017,50 @@ impl fuse_file_info {
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
+    pub fn kill_suidgid(&self) -> u32 {
+        unsafe { ::std::mem::transmute(self._bitfield_1.get_const::<9usize, 1u8>() as u32) }
+    }
+    #[inline]
+    #[allow(unnecessary_transmutes)]
+    pub fn set_kill_suidgid(&mut self, val: u32) {
+        unsafe {
+            let val: u32 = ::std::mem::transmute(val);
+            self._bitfield_1.set_const::<9usize, 1u8>(val as u64)
+        }
+    }
+    #[inline]
+    #[allow(unnecessary_transmutes)]
+    pub unsafe fn kill_suidgid_raw(this: *const Self) -> u32 {
+        unsafe {
+            ::std::mem::transmute(
+                <__BindgenBitfieldUnit<[u8; 12usize]>>::raw_get_const::<9usize, 1u8>(
+                    ::std::ptr::addr_of!((*this)._bitfield_1),
+                ) as u32,
+            )
+        }
+    }
+    #[inline]
+    #[allow(unnecessary_transmutes)]
+    pub unsafe fn set_kill_suidgid_raw(this: *mut Self, val: u32) {
+        unsafe {
+            let val: u32 = ::std::mem::transmute(val);
+            <__BindgenBitfieldUnit<[u8; 12usize]>>::raw_set_const::<9usize, 1u8>(
+                ::std::ptr::addr_of_mut!((*this)._bitfield_1),
+                val as u64,
+            )
+        }
+    }
+    #[inline]
+    #[allow(unnecessary_transmutes)]
     pub fn padding(&self) -> u32 {
-        unsafe { ::std::mem::transmute(self._bitfield_1.get_const::<9usize, 23u8>() as u32) }
+        unsafe { ::std::mem::transmute(self._bitfield_1.get_const::<10usize, 22u8>() as u32) }
     }
     #[inline]
     #[allow(unnecessary_transmutes)]
     pub fn set_padding(&mut self, val: u32) {
         unsafe {
             let val: u32 = ::std::mem::transmute(val);
-            self._bitfield_1.set_const::<9usize, 23u8>(val as u64)
+            self._bitfield_1.set_const::<10usize, 22u8>(val as u64)
         }
     }
     #[inline]
@@ -1032,8 +1068,8 @@ impl fuse_file_info {
     pub unsafe fn padding_raw(this: *const Self) -> u32 {
         unsafe {
             ::std::mem::transmute(<__BindgenBitfieldUnit<[u8; 12usize]>>::raw_get_const::<
-                9usize,
-                23u8,
+                10usize,
+                22u8,
             >(::std::ptr::addr_of!((*this)._bitfield_1))
                 as u32)
         }
@@ -1043,7 +1079,7 @@ impl fuse_file_info {
     pub unsafe fn set_padding_raw(this: *mut Self, val: u32) {
         unsafe {
             let val: u32 = ::std::mem::transmute(val);
-            <__BindgenBitfieldUnit<[u8; 12usize]>>::raw_set_const::<9usize, 23u8>(
+            <__BindgenBitfieldUnit<[u8; 12usize]>>::raw_set_const::<10usize, 22u8>(
                 ::std::ptr::addr_of_mut!((*this)._bitfield_1),
                 val as u64,
             )
@@ -1131,6 +1167,7 @@ impl fuse_file_info {
         cache_readdir: u32,
         noflush: u32,
         parallel_direct_writes: u32,
+        kill_suidgid: u32,
         padding: u32,
         padding2: u32,
         padding3: u32,
@@ -1173,7 +1210,11 @@ impl fuse_file_info {
                 unsafe { ::std::mem::transmute(parallel_direct_writes) };
             parallel_direct_writes as u64
         });
-        __bindgen_bitfield_unit.set_const::<9usize, 23u8>({
+        __bindgen_bitfield_unit.set_const::<9usize, 1u8>({
+            let kill_suidgid: u32 = unsafe { ::std::mem::transmute(kill_suidgid) };
+            kill_suidgid as u64
+        });
+        __bindgen_bitfield_unit.set_const::<10usize, 22u8>({
             let padding: u32 = unsafe { ::std::mem::transmute(padding) };
             padding as u64
         });
@@ -1220,7 +1261,8 @@ pub struct fuse_conn_info {
     pub _bitfield_1: __BindgenBitfieldUnit<[u8; 4usize]>,
     pub capable_ext: u64,
     pub want_ext: u64,
-    pub reserved: [u32; 16usize],
+    pub request_timeout: u16,
+    pub reserved: [u16; 31usize],
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -1252,8 +1294,10 @@ const _: () = {
         [::std::mem::offset_of!(fuse_conn_info, capable_ext) - 48usize];
     ["Offset of field: fuse_conn_info::want_ext"]
         [::std::mem::offset_of!(fuse_conn_info, want_ext) - 56usize];
+    ["Offset of field: fuse_conn_info::request_timeout"]
+        [::std::mem::offset_of!(fuse_conn_info, request_timeout) - 64usize];
     ["Offset of field: fuse_conn_info::reserved"]
-        [::std::mem::offset_of!(fuse_conn_info, reserved) - 64usize];
+        [::std::mem::offset_of!(fuse_conn_info, reserved) - 66usize];
 };
 impl fuse_conn_info {
     #[inline]
@@ -1915,10 +1959,19 @@ pub struct fuse_lowlevel_ops {
             fi: *mut fuse_file_info,
         ),
     >,
+    pub statx: ::std::option::Option<
+        unsafe extern "C" fn(
+            req: fuse_req_t,
+            ino: fuse_ino_t,
+            flags: ::std::os::raw::c_int,
+            mask: ::std::os::raw::c_int,
+            fi: *mut fuse_file_info,
+        ),
+    >,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of fuse_lowlevel_ops"][::std::mem::size_of::<fuse_lowlevel_ops>() - 360usize];
+    ["Size of fuse_lowlevel_ops"][::std::mem::size_of::<fuse_lowlevel_ops>() - 368usize];
     ["Alignment of fuse_lowlevel_ops"][::std::mem::align_of::<fuse_lowlevel_ops>() - 8usize];
     ["Offset of field: fuse_lowlevel_ops::init"]
         [::std::mem::offset_of!(fuse_lowlevel_ops, init) - 0usize];
@@ -2010,6 +2063,8 @@ const _: () = {
         [::std::mem::offset_of!(fuse_lowlevel_ops, lseek) - 344usize];
     ["Offset of field: fuse_lowlevel_ops::tmpfile"]
         [::std::mem::offset_of!(fuse_lowlevel_ops, tmpfile) - 352usize];
+    ["Offset of field: fuse_lowlevel_ops::statx"]
+        [::std::mem::offset_of!(fuse_lowlevel_ops, statx) - 360usize];
 };
 unsafe extern "C" {
     pub fn fuse_reply_err(req: fuse_req_t, err: ::std::os::raw::c_int) -> ::std::os::raw::c_int;
@@ -2146,6 +2201,14 @@ unsafe extern "C" {
     pub fn fuse_reply_lseek(req: fuse_req_t, off: off_t) -> ::std::os::raw::c_int;
 }
 unsafe extern "C" {
+    pub fn fuse_reply_statx(
+        req: fuse_req_t,
+        flags: ::std::os::raw::c_int,
+        statx: *mut statx,
+        attr_timeout: f64,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
     pub fn fuse_lowlevel_notify_poll(ph: *mut fuse_pollhandle) -> ::std::os::raw::c_int;
 }
 unsafe extern "C" {
@@ -2155,6 +2218,9 @@ unsafe extern "C" {
         off: off_t,
         len: off_t,
     ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    pub fn fuse_lowlevel_notify_increment_epoch(se: *mut fuse_session) -> ::std::os::raw::c_int;
 }
 unsafe extern "C" {
     pub fn fuse_lowlevel_notify_inval_entry(
@@ -2397,39 +2463,9 @@ const _: () = {
         [::std::mem::offset_of!(cuse_lowlevel_ops, poll) - 80usize];
 };
 unsafe extern "C" {
-    #[link_name = "shim_cuse_lowlevel_new__extern"]
-    pub fn shim_cuse_lowlevel_new(
-        args: *mut fuse_args,
-        ci: *const cuse_info,
-        clop: *const cuse_lowlevel_ops,
-        userdata: *mut ::std::os::raw::c_void,
-    ) -> *mut fuse_session;
-}
-unsafe extern "C" {
-    #[link_name = "shim_cuse_lowlevel_setup__extern"]
-    pub fn shim_cuse_lowlevel_setup(
-        argc: ::std::os::raw::c_int,
-        argv: *mut *mut ::std::os::raw::c_char,
-        ci: *const cuse_info,
-        clop: *const cuse_lowlevel_ops,
-        multithreaded: *mut ::std::os::raw::c_int,
-        userdata: *mut ::std::os::raw::c_void,
-    ) -> *mut fuse_session;
-}
-unsafe extern "C" {
     pub fn cuse_lowlevel_teardown(se: *mut fuse_session);
 }
-unsafe extern "C" {
-    #[link_name = "shim_cuse_lowlevel_main__extern"]
-    pub fn shim_cuse_lowlevel_main(
-        argc: ::std::os::raw::c_int,
-        argv: *mut *mut ::std::os::raw::c_char,
-        ci: *const cuse_info,
-        clop: *const cuse_lowlevel_ops,
-        userdata: *mut ::std::os::raw::c_void,
-    ) -> ::std::os::raw::c_int;
-}
-pub const fuse3_header_version: _bindgen_ty_12 = 317;
+pub const fuse3_header_version: _bindgen_ty_12 = 318;
 pub type _bindgen_ty_12 = ::std::os::raw::c_uint;
 unsafe extern "C" {
     #[link_name = "shim_fuse_session_new__extern"]
@@ -2465,6 +2501,36 @@ unsafe extern "C" {
         io: *const fuse_custom_io,
         op_size: usize,
         fd: ::std::os::raw::c_int,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "shim_cuse_lowlevel_new__extern"]
+    pub fn shim_cuse_lowlevel_new(
+        args: *mut fuse_args,
+        ci: *const cuse_info,
+        clop: *const cuse_lowlevel_ops,
+        userdata: *mut ::std::os::raw::c_void,
+    ) -> *mut fuse_session;
+}
+unsafe extern "C" {
+    #[link_name = "shim_cuse_lowlevel_setup__extern"]
+    pub fn shim_cuse_lowlevel_setup(
+        argc: ::std::os::raw::c_int,
+        argv: *mut *mut ::std::os::raw::c_char,
+        ci: *const cuse_info,
+        clop: *const cuse_lowlevel_ops,
+        multithreaded: *mut ::std::os::raw::c_int,
+        userdata: *mut ::std::os::raw::c_void,
+    ) -> *mut fuse_session;
+}
+unsafe extern "C" {
+    #[link_name = "shim_cuse_lowlevel_main__extern"]
+    pub fn shim_cuse_lowlevel_main(
+        argc: ::std::os::raw::c_int,
+        argv: *mut *mut ::std::os::raw::c_char,
+        ci: *const cuse_info,
+        clop: *const cuse_lowlevel_ops,
+        userdata: *mut ::std::os::raw::c_void,
     ) -> ::std::os::raw::c_int;
 }
 unsafe extern "C" {
@@ -2682,6 +2748,10 @@ unsafe extern "C" {
     pub fn fuse3_backing_close(device: ::std::os::raw::c_int, id: i32) -> ::std::os::raw::c_int;
 }
 unsafe extern "C" {
+    #[link_name = "shim_fuse_req_is_uring__extern"]
+    pub fn shim_fuse_req_is_uring(req: fuse_req_t) -> bool;
+}
+unsafe extern "C" {
     #[link_name = "shim_fuse_req_get_payload__extern"]
     pub fn shim_fuse_req_get_payload(
         req: fuse_req_t,
@@ -2689,6 +2759,38 @@ unsafe extern "C" {
         size: *mut usize,
         mr: *mut *mut ::std::os::raw::c_void,
     ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_req_secctx_count__extern"]
+    pub fn fuse3_req_secctx_count(req: fuse_req_t) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_req_secctx_reset__extern"]
+    pub fn fuse3_req_secctx_reset(req: fuse_req_t);
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_req_secctx_next__extern"]
+    pub fn fuse3_req_secctx_next(
+        req: fuse_req_t,
+        name: *mut *const ::std::os::raw::c_char,
+        value: *mut *const ::std::os::raw::c_void,
+        size: *mut u32,
+    ) -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_has_teardown_watchdog__extern"]
+    pub fn fuse3_has_teardown_watchdog() -> ::std::os::raw::c_int;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_session_start_teardown_watchdog__extern"]
+    pub fn fuse3_session_start_teardown_watchdog(
+        se: *mut fuse_session,
+        seconds: ::std::os::raw::c_int,
+    ) -> *mut ::std::os::raw::c_void;
+}
+unsafe extern "C" {
+    #[link_name = "fuse3_session_stop_teardown_watchdog__extern"]
+    pub fn fuse3_session_stop_teardown_watchdog(watchdog: *mut ::std::os::raw::c_void);
 }
 unsafe extern "C" {
     #[link_name = "shim_fuse_lowlevel_notify_expire_entry__extern"]
