@@ -31,6 +31,7 @@ pub struct Session<F: Filesystem> {
     started: bool,
     /// The loop has run before.
     again: bool,
+    ended: bool,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -53,6 +54,7 @@ impl<F: Filesystem> Session<F> {
             settings,
             started: false,
             again: false,
+            ended: false,
             handling: None,
         };
         let control = &session.core.control;
@@ -187,10 +189,14 @@ impl<F: Filesystem> Session<F> {
             signal if signal > 0 => Reason::Signal(signal),
             _ => return self.finish(result).map(Served::Ended),
         };
-        if !self.again || self.core.is_in_trouble() {
+        if !self.again {
             return self.finish(result).map(Served::Ended);
         }
         self.core.control.again();
+        // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
+        if self.core.is_in_trouble() {
+            return self.finish(result).map(Served::Ended);
+        }
         Ok(Served::Stopped(Stopped {
             session: self,
             reason,
@@ -286,7 +292,6 @@ impl<F: Filesystem> Session<F> {
 
     /// Unmounts, and gives back what there is.
     fn finish(mut self, result: c_int) -> io::Result<End<F>> {
-        self.settings.keep_mounted |= self.core.ends_mounted();
         self.end();
         let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
@@ -318,10 +323,14 @@ impl<F: Filesystem> Session<F> {
     /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
     /// nothing.
     fn end(&mut self) {
+        if self.ended {
+            return;
+        }
         let session = self.live.session();
         self.core.finish_tasks();
         self.live.close(&self.core);
-        if self.settings.keep_mounted {
+        // Asked when nothing but `destroy` is left that could panic.
+        if self.settings.keep_mounted || self.core.ends_mounted() {
             disconnect(session);
         } else {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
@@ -333,6 +342,7 @@ impl<F: Filesystem> Session<F> {
         if mem::take(&mut self.started) {
             self.core.stop();
         }
+        self.ended = true;
     }
 }
 

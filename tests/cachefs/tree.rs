@@ -31,10 +31,10 @@ fn an_fstat_does_not_wait_for_a_copy() {
         (directories(), FILES)
     );
     check(mounted);
-    assert!(
-        with < Duration::from_millis(50) && with < without,
-        "{with:?} {without:?}"
-    );
+    assert!(with.most < Duration::from_millis(50), "{with:?}");
+    // Most of the quick ones here are of before the copy and after it, when nobody has the lock. One in each client waits,
+    // for all of it; how many are quick meanwhile says how late the copying client was to start and to stop them.
+    assert!(without.longest > without.took / 2, "{without:?}");
 }
 
 /// Directories in the tree: 20,000 entries in `cargo test`, 100,000 elsewhere.
@@ -54,8 +54,17 @@ fn build(root: &Path) {
     }
 }
 
-/// The 99th percentile of the time that an fstat takes while the tree is copied.
-fn measure(root: &Path, yields: &str) -> Duration {
+/// How long an fstat takes while the tree is copied.
+#[derive(Debug)]
+struct Waits {
+    /// The 99th percentile.
+    most: Duration,
+    longest: Duration,
+    /// The copy itself.
+    took: Duration,
+}
+
+fn measure(root: &Path, yields: &str) -> Waits {
     let file = File::create(root.join("file")).unwrap();
     let is_over = AtomicBool::new(false);
     let (mut times, took) = thread::scope(|threads| {
@@ -92,7 +101,11 @@ fn measure(root: &Path, yields: &str) -> Duration {
         at(99),
         at(100)
     ));
-    at(99)
+    Waits {
+        most: at(99),
+        longest: at(100),
+        took,
+    }
 }
 
 /// When an fstat(2) began that the kernel may not answer by itself, and how long it took.

@@ -274,7 +274,9 @@ impl<S> GlobalLock<S> {
         match taken {
             Ok(()) => self.order.enter(0, site),
             // Where it took the lock, if it has it already.
-            Err(_) => drop(self.sites.set(before)),
+            Err(_) => {
+                self.sites.set(before);
+            }
         }
         taken
     }
