@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -29,3 +29,6 @@ cachefs: setup ## the cachefs example for ten minutes: its figures, and whether 
 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
+
+capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
+	@scripts/capi

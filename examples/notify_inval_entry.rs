@@ -9,7 +9,7 @@
 //! $ file=$(ls mnt/); stat mnt/$file; sleep 1; stat mnt/$file
 //! ```
 //!
-//! `--only-expire` lets the kernel keep the name until it is used next, `--inc-epoch` does so with all names.
+//! `--only-expire` lets the kernel keep the name until it is used next, `--inc-epoch` does so with all names; not both.
 
 #[path = "notify/gone.rs"]
 mod gone;
@@ -22,7 +22,7 @@ mod updater;
 
 use std::ffi::OsStr;
 use std::mem;
-use std::process::ExitCode;
+use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -103,7 +103,8 @@ impl Filesystem for Names {
 /// The command line's.
 struct Own {
     common: Options,
-    how: How,
+    only_expire: bool,
+    inc_epoch: bool,
 }
 
 /// What the kernel is told.
@@ -139,22 +140,33 @@ fn main() -> ExitCode {
             update_interval: Duration::from_secs(1),
             timeout: Duration::from_secs(5),
         },
-        how: How::Invalidate,
+        only_expire: false,
+        inc_epoch: false,
     };
     command_line(options, |options| &mut options.common)
         .flag(
             "--only-expire",
             "Expire entries instead of invalidating them",
-            |options| options.how = How::Expire,
+            |options| options.only_expire = true,
         )
         .flag(
             "--inc-epoch",
             "Increment epoch instead of invalidating",
-            |options| options.how = How::IncrementEpoch,
+            |options| options.inc_epoch = true,
         )
         .main(|command| {
-            let Own { common, how } = &command.options;
-            let (how, interval, no_notify) = (*how, common.update_interval, common.no_notify);
+            let Own { common, .. } = &command.options;
+            let how = match (command.options.only_expire, command.options.inc_epoch) {
+                (false, false) => How::Invalidate,
+                (true, false) => How::Expire,
+                (false, true) => How::IncrementEpoch,
+                (true, true) => {
+                    // As the C one says it, which calls it no failure.
+                    println!("'only-expire' and 'inc-epoch' options are exclusive");
+                    return Ok(ExitCode::SUCCESS);
+                }
+            };
+            let (interval, no_notify) = (common.update_interval, common.no_notify);
             let fs = Names {
                 timeout: common.timeout,
             };
@@ -187,6 +199,6 @@ fn main() -> ExitCode {
                     Err(error) => panic!("{}: {error}", how.function()),
                 }
             };
-            Ok(updater::run(session, interval, step)?)
+            Ok(updater::run(session, interval, step)?.report())
         })
 }

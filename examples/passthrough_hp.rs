@@ -84,7 +84,11 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, String> {
             "-o" | "--o" => options.mount.push(value()?),
             "--num-threads" => {
                 let value = value()?;
-                options.threads = Some(value.parse().map_err(|_| format!("{value} is no number"))?);
+                options.threads = match &*value {
+                    // The default.
+                    "-1" => None,
+                    _ => Some(value.parse().map_err(|_| format!("{value} is no number"))?),
+                };
             }
             _ => return Err(format!("no such option: {text}")),
         }

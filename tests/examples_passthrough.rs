@@ -177,7 +177,7 @@ fn passthrough_hp_in_its_modes() {
     hp(&[]);
     hp(&["--nocache"]);
     hp(&["--direct-io"]);
-    hp(&["--nosplice"]);
+    hp(&["--nosplice", "--num-threads=-1"]);
     hp(&["--nopassthrough"]);
     hp(&["--single"]);
     hp(&["--clone-fd", "--num-threads=3"]);

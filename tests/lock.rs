@@ -9,7 +9,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Condvar, GlobalLock, LockError, Locked, SubLock, Unlocked, Woken, sync};
+use fuse3::{Condvar, GlobalLock, LockError, Locked, Operation, SubLock, Unlocked, Woken, sync};
 
 use deadline::{message, until, within, within_a_minute};
 
@@ -35,6 +35,30 @@ fn tid() -> u32 {
 
 mod acquire {
     use super::*;
+
+    /// As a language does in which nothing can be kept between taking and releasing.
+    #[test]
+    fn a_forgotten_guard_can_be_made_anew() {
+        let lock = GlobalLock::new(1);
+        let guard = lock.lock_for(Operation::Lookup).unwrap();
+        assert_eq!(guard.operation(), Some(Operation::Lookup));
+        std::mem::forget(guard);
+        assert!(lock.is_held());
+        // SAFETY: the thread holds the lock, and the guard before was forgotten.
+        let mut again = unsafe { lock.guard_unchecked() };
+        *again += 1;
+        assert_eq!(again.operation(), Some(Operation::Lookup));
+        drop(again);
+        assert!(!lock.is_held());
+        let guard = lock.lock().unwrap();
+        assert_eq!((*guard, guard.operation()), (2, None));
+        let stats = lock.stats();
+        let lookups = stats
+            .operations
+            .iter()
+            .find(|used| used.operation.is_some());
+        assert_eq!(lookups.map(|used| used.count), Some(1));
+    }
 
     #[test]
     fn by_the_holder_is_refused_at_once_and_changes_nothing() {

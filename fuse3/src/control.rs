@@ -190,12 +190,14 @@ impl Control {
         self.users.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// `session` is what `self.session` was while `self.users` counts this thread.
+    /// `session` is what `self.session` was while `self.users` counts this thread; or this thread is the session's own, which
+    /// runs no loop.
     fn exit(&self, session: *mut sys::fuse_session) {
-        // SAFETY: the session lives while `users` counts this thread (invariant); libfuse sets a flag, and from 3.18
+        // SAFETY: the session lives while `users` counts this thread (invariant), or its own thread is here; libfuse sets a flag, and from 3.18
         // on posts a semaphore.
         unsafe { sys::fuse_session_exit(session) };
-        // SAFETY: `close_wake` makes it null before it ends the borrow that `open_wake` was given.
+        // SAFETY: `close_wake` makes it null, and waits for `users`, before it ends the borrow that `open_wake` was given;
+        // without a loop it is null.
         if let Some(wake) = unsafe { self.wake.load(Ordering::SeqCst).as_ref() } {
             wake.wake();
         }

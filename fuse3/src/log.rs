@@ -87,9 +87,9 @@ fn begins_without(message: &CStr) {
         .to_bytes()
         .starts_with(b"fuse: failed to start io-uring")
     {
-        // A thread that is ending has no session that begins.
-        let control = BEGUN.try_with(RefCell::take).ok();
-        if let Some(control) = control.and_then(|control| control.upgrade()) {
+        // None on a thread that is ending, or in a signal handler that interrupted `begun`.
+        let control = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
+        if let Ok(Some(control)) = control {
             control.set_without_io_uring();
         }
     }

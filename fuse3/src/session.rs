@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::builder::Settings;
 use crate::control::{TERMINATED, TROUBLE};
 use crate::core::{Core, Live, Trouble};
+use crate::loopconfig::LoopConfig;
 use crate::signals::Handling;
 use crate::wake::Wake;
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 };
 
 /// The loop's result when the connection ended while a request was being read.
-const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
+pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 
 /// `struct fuse_session`: a file system that is mounted.
 ///
@@ -30,6 +31,7 @@ pub struct Session<F: Filesystem> {
     started: bool,
     /// The loop has run before.
     again: bool,
+    ended: bool,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -52,6 +54,7 @@ impl<F: Filesystem> Session<F> {
             settings,
             started: false,
             again: false,
+            ended: false,
             handling: None,
         };
         let control = &session.core.control;
@@ -186,10 +189,14 @@ impl<F: Filesystem> Session<F> {
             signal if signal > 0 => Reason::Signal(signal),
             _ => return self.finish(result).map(Served::Ended),
         };
-        if !self.again || self.core.is_in_trouble() {
+        if !self.again {
             return self.finish(result).map(Served::Ended);
         }
         self.core.control.again();
+        // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
+        if self.core.is_in_trouble() {
+            return self.finish(result).map(Served::Ended);
+        }
         Ok(Served::Stopped(Stopped {
             session: self,
             reason,
@@ -257,20 +264,13 @@ impl<F: Filesystem> Session<F> {
     }
 
     fn run_loop(&self) -> c_int {
-        // SAFETY: no precondition.
-        let config = unsafe { sys::fuse_loop_cfg_create() };
-        if config.is_null() {
+        let settings = &self.settings;
+        let Some(mut config) = LoopConfig::new(settings.workers, settings.clone_fd) else {
             return -libc::ENOMEM;
-        }
-        // SAFETY: `config` came from `fuse_loop_cfg_create()`.
-        unsafe { sys::fuse_loop_cfg_set_max_threads(config, self.settings.workers) };
-        // SAFETY: as above.
-        unsafe { sys::fuse_loop_cfg_set_clone_fd(config, self.settings.clone_fd.into()) };
-        // libfuse's default is that idle workers stay. One that it detaches, since there are too many, might end after the
-        // loop has: it uses nothing of the loop or the session any more, and what it drops is `'static`.
-        if let Some(workers) = self.settings.max_idle_workers {
-            // SAFETY: as above.
-            unsafe { sys::fuse_loop_cfg_set_idle_threads(config, workers) };
+        };
+        if let Some(workers) = settings.max_idle_workers {
+            // What a worker that ends late drops is `'static`.
+            config = config.max_idle_workers(workers);
         }
         let session = self.live.session();
         let watchdog = self.settings.teardown_limit.map(|limit| {
@@ -281,20 +281,17 @@ impl<F: Filesystem> Session<F> {
         let mut result = -libc::EAGAIN;
         if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
             // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
-            result = unsafe { sys::fuse_session_loop_mt(session, config) };
+            result = unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
         }
         if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
             // SAFETY: it was started above, and is not used again.
             unsafe { sys::fuse3_session_stop_teardown_watchdog(watchdog) };
         }
-        // SAFETY: `config` came from `fuse_loop_cfg_create()` and is not used again.
-        unsafe { sys::fuse_loop_cfg_destroy(config) };
         result
     }
 
     /// Unmounts, and gives back what there is.
     fn finish(mut self, result: c_int) -> io::Result<End<F>> {
-        self.settings.keep_mounted |= self.core.ends_mounted();
         self.end();
         let core = &self.core;
         let reason = match (core.take_trouble(), core.control.reason()) {
@@ -326,10 +323,14 @@ impl<F: Filesystem> Session<F> {
     /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
     /// nothing.
     fn end(&mut self) {
+        if self.ended {
+            return;
+        }
         let session = self.live.session();
         self.core.finish_tasks();
         self.live.close(&self.core);
-        if self.settings.keep_mounted {
+        // Asked when nothing but `destroy` is left that could panic.
+        if self.settings.keep_mounted || self.core.ends_mounted() {
             disconnect(session);
         } else {
             // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
@@ -341,6 +342,7 @@ impl<F: Filesystem> Session<F> {
         if mem::take(&mut self.started) {
             self.core.stop();
         }
+        self.ended = true;
     }
 }
 

@@ -81,11 +81,24 @@ impl Mounted {
         deadline: Duration,
         change: impl FnOnce(&mut Command, &Path),
     ) -> Option<Self> {
+        Self::start_program(example, arguments, deadline, change, || {
+            program::built(example)
+        })
+    }
+
+    /// The same of a program that is no example, which `built` is asked for where something can be mounted.
+    pub(crate) fn start_program(
+        example: &str,
+        arguments: &[&str],
+        deadline: Duration,
+        change: impl FnOnce(&mut Command, &Path),
+        built: impl FnOnce() -> PathBuf,
+    ) -> Option<Self> {
         if let Err(why) = can_mount() {
             skipped(example, &why);
             return None;
         }
-        let program = program::built(example);
+        let program = built();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("fuse3-{example}-{}-{number}", std::process::id());

@@ -196,6 +196,18 @@ fn what_it_does_not_take_it_names() {
     assert!(ended.stdout.starts_with("usage: ") && ended.stdout.contains("--help"));
 }
 
+/// To the letter as the C one, which says so to stdout and has no failure of it.
+#[test]
+fn notify_inval_entry_expires_or_increments() {
+    let Some(place) = Place::new("notify_inval_entry") else {
+        return;
+    };
+    let ended = place.run(place.example(["-f", "--only-expire", "--inc-epoch", "mnt"]));
+    ended.well();
+    let said = "'only-expire' and 'inc-epoch' options are exclusive\n";
+    assert_eq!((&*ended.stdout, &*ended.stderr), (said, ""));
+}
+
 #[test]
 fn help_and_version() {
     let Some(place) = Place::new("hello_ll") else {

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::future::pending;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use fuse3::{
     Answer, Attr, Builder, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino,
+    OnPanic,
 };
 use fuse3::{Local, OpenFlags, Opened, ReadBuf, Session};
 use tokio::task::yield_now;
 
 use crate::child::{self, this_test};
-use crate::fixture::{Mount, TempDir, require_mount, timed, until};
+use crate::fixture::{
+    Mount, TempDir, Watchdog, force_unmount, is_mounted, require_mount, timed, until,
+};
 
 /// How many futures began, and how many were dropped before their end.
 #[derive(Default)]
@@ -33,13 +37,20 @@ impl Drop for Dropped {
     }
 }
 
-/// Lookups of `for-ever` take that long; all others find nothing.
+/// Lookups of `for-ever` take that long, `panics` does so after a while, and all others find nothing.
 struct Waiting(Arc<Counts>);
 
 impl Filesystem for Waiting {
     type Lock = Concurrent;
 
     fn lookup(&self, cx: &mut Context<'_, Self>, _: Ino, name: &OsStr) -> Answer<Entry> {
+        if name == "panics" {
+            return cx.spawn(|fs| async move {
+                fs.0.begun.fetch_add(1, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                panic!("a panic on purpose");
+            });
+        }
         if name != "for-ever" {
             return cx.spawn(|_| async { Err(Errno::ENOENT.into()) });
         }
@@ -106,6 +117,29 @@ fn the_end_with_a_future_in_flight() {
     let error = client.join().unwrap().unwrap_err();
     assert_eq!(error.raw_os_error(), Some(libc::ECONNABORTED));
     assert_eq!(counts.dropped.load(Ordering::SeqCst), 1);
+}
+
+/// When the loop has ended, too.
+#[test]
+fn left_mounted_after_a_panic_at_the_end() {
+    require_mount!();
+    let counts = Arc::new(Counts::default());
+    let dir = TempDir::new();
+    let session = Session::builder(Waiting(Arc::clone(&counts)), Concurrent)
+        .on_panic(OnPanic::EndMounted)
+        .mount(dir.path())
+        .unwrap();
+    let _watchdog = Watchdog::new(dir.path());
+    let handle = session.handle();
+    let serving = thread::spawn(|| catch_unwind(AssertUnwindSafe(|| session.run())).map(drop));
+    let path = dir.path().join("panics");
+    let client = thread::spawn(move || fs::metadata(path));
+    until(|| counts.begun.load(Ordering::SeqCst) == 1);
+    handle.terminate();
+    assert!(serving.join().unwrap().is_err());
+    assert!(client.join().unwrap().is_err());
+    assert!(is_mounted(dir.path()));
+    force_unmount(dir.path());
 }
 
 /// One file, that has in it how often it was opened. Nothing guards the number.

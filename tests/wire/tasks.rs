@@ -16,7 +16,7 @@ use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::harness::{DEADLINE, Wire, until};
-use crate::logger::PANIC;
+use crate::logger::{self, PANIC};
 use crate::probe::{Probe, await_from, enoent};
 use crate::proto;
 use crate::recorder::{ENTRY, Locked, Style, entry, in_both_styles};
@@ -470,6 +470,9 @@ fn left_behind<L: Style>() {
     wire.handle.terminate();
     let end = wire.wait_or_panic().unwrap().unwrap();
     wire.assert_closed();
+    // Once in each style, and in `local`.
+    let told = logger::count("futures that do not return from `poll` are left behind");
+    assert!((1..=3).contains(&told), "{told}");
     // It goes on, and has nobody to answer any more.
     go.send(()).unwrap();
     await_from(&drops);

@@ -66,7 +66,7 @@ use crate::{Attr, Entry, Errno, Ino, log};
 /// # Cost
 ///
 /// Everything takes the same time however many inodes there are, and none is moved when there are more, so that the lock is
-/// not held for long by a table that grows. An inode costs 24 bytes beside the value (a value of 8 bytes: 32.2 bytes each
+/// not held for long by a table that grows. An inode costs 24 bytes beside the value (a value of 8 bytes: 32.3 bytes each
 /// with ten million of them), in pieces of 256, whose memory is given back when the last one of a piece has gone.
 pub struct InodeTable<T> {
     chunks: Vec<Chunk<T>>,

@@ -157,9 +157,30 @@ impl<S> GlobalLock<S> {
 
     /// Takes the lock for a request. Its times are measured precisely and
     /// counted under `operation`.
+    ///
+    /// The library does so around each handler. It is for who calls handlers
+    /// himself: a binding to another language, a test.
+    ///
+    /// # Errors
+    ///
+    /// [`LockError::AlreadyHeld`] if the calling thread holds it.
     #[inline]
-    pub(crate) fn lock_for(&self, operation: Operation) -> Result<Locked<'_, S>, LockError> {
+    pub fn lock_for(&self, operation: Operation) -> Result<Locked<'_, S>, LockError> {
         self.enter(Some(operation), None, Site::Handler(operation))
+    }
+
+    /// A guard for the calling thread, which holds the lock but has no guard: it was given to [`mem::forget`](std::mem::forget).
+    ///
+    /// For bindings to languages in which taking and releasing are two calls, and nothing can be kept in between.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread holds the lock ([`is_held`](Self::is_held)), and no other guard of it is used while this one
+    /// exists, nor after it was dropped, which releases the lock.
+    #[inline]
+    pub unsafe fn guard_unchecked(&self) -> Locked<'_, S> {
+        debug_assert!(self.is_held());
+        Locked::new(self)
     }
 
     #[inline]
@@ -253,7 +274,9 @@ impl<S> GlobalLock<S> {
         match taken {
             Ok(()) => self.order.enter(0, site),
             // Where it took the lock, if it has it already.
-            Err(_) => drop(self.sites.set(before)),
+            Err(_) => {
+                self.sites.set(before);
+            }
         }
         taken
     }

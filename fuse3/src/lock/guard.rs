@@ -60,6 +60,11 @@ impl<'a, S> Locked<'a, S> {
         }
     }
 
+    /// The request for which the lock was taken; `None` outside of handlers. The section is counted under it.
+    pub fn operation(&self) -> Option<crate::Operation> {
+        self.global().raw().operation()
+    }
+
     /// `with llfuse.lock_released:`: runs `f` without the lock, then takes the lock again.
     ///
     /// For what takes long and needs no state: reading a disk, asking a server.

@@ -1,0 +1,162 @@
+//! Queued notifications.
+
+use std::ffi::{OsStr, c_char, c_int, c_void};
+use std::os::unix::ffi::OsStrExt;
+use std::slice;
+use std::time::Duration;
+
+use fuse3::{Ino, Notifier, NotifyError};
+
+use crate::Object;
+use crate::border::{self, Answer, Error};
+
+/// Queues one; ENOTCONN once the session has ended.
+fn queue(object: &Object, notify: impl FnOnce(Notifier)) -> Answer {
+    if object.session.is_used() && !object.running.load(std::sync::atomic::Ordering::SeqCst) {
+        return Err(Error(libc::ENOTCONN));
+    }
+    notify(object.session.notifier());
+    Ok(0)
+}
+
+/// # Safety
+///
+/// `data` points to `length` bytes, which stay as they are while what is returned is used; or is NULL.
+unsafe fn bytes<'b>(data: *const c_void, length: usize) -> Result<&'b [u8], Error> {
+    match (data.is_null(), length) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Error(libc::EINVAL)),
+        // SAFETY: the caller promises it.
+        (false, _) => Ok(unsafe { slice::from_raw_parts(data.cast(), length) }),
+    }
+}
+
+/// # Safety
+///
+/// As for [`bytes`].
+unsafe fn name<'b>(name: *const c_char, length: usize) -> Result<&'b OsStr, Error> {
+    // SAFETY: the caller promises it.
+    let name = unsafe { bytes(name.cast(), length) }?;
+    if name.is_empty() || name.contains(&0) || name.contains(&b'/') {
+        return Err(Error(libc::EINVAL));
+    }
+    Ok(OsStr::from_bytes(name))
+}
+
+/// `fuse_lowlevel_notify_inval_inode()`, queued: 0, -EINVAL, -ENOTCONN.
+///
+/// # Safety
+///
+/// `object` is NULL, or came from `fuse3lock_new()` and has not been freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_inval_inode(
+    object: *const Object,
+    ino: u64,
+    offset: i64,
+    length: i64,
+) -> c_int {
+    let inval = |object: &Object| {
+        queue(object, |notifier| {
+            match (u64::try_from(offset), u64::try_from(length)) {
+                (Err(_), _) => notifier.inval_attr(Ino(ino)),
+                (Ok(offset), Ok(length @ 1..)) => {
+                    notifier.inval_inode(Ino(ino), offset..offset.saturating_add(length));
+                }
+                (Ok(offset), _) => notifier.inval_inode(Ino(ino), offset..),
+            }
+        })
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, inval) }
+}
+
+/// `fuse_lowlevel_notify_inval_entry()`, queued: 0, -EINVAL, -ENOTCONN.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_inode`]; `entry` points to `length` bytes, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_inval_entry(
+    object: *const Object,
+    parent: u64,
+    entry: *const c_char,
+    length: usize,
+) -> c_int {
+    let inval = |object: &Object| {
+        // SAFETY: the caller promises it.
+        let entry = unsafe { name(entry, length) }?;
+        queue(object, |notifier| notifier.inval_entry(Ino(parent), entry))
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, inval) }
+}
+
+/// `fuse_lowlevel_notify_delete()`, queued: 0, -EINVAL, -ENOTCONN.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_entry`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_delete(
+    object: *const Object,
+    parent: u64,
+    child: u64,
+    entry: *const c_char,
+    length: usize,
+) -> c_int {
+    let delete = |object: &Object| {
+        // SAFETY: the caller promises it.
+        let entry = unsafe { name(entry, length) }?;
+        queue(object, |notifier| {
+            notifier.delete(Ino(parent), Ino(child), entry);
+        })
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, delete) }
+}
+
+/// `fuse_lowlevel_notify_store()`, queued, of a copy: 0, -EINVAL, -ENOTCONN.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_inode`]; `data` points to `length` bytes, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_store(
+    object: *const Object,
+    ino: u64,
+    offset: i64,
+    data: *const c_void,
+    length: usize,
+) -> c_int {
+    let store = |object: &Object| {
+        // SAFETY: the caller promises it.
+        let data = unsafe { bytes(data, length) }?;
+        let offset = u64::try_from(offset).map_err(|_| Error(libc::EINVAL))?;
+        queue(object, |notifier| notifier.store(Ino(ino), offset, data))
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, store) }
+}
+
+/// Waits until what was queued before has been sent: 0, -ETIMEDOUT, -EDEADLK, -ENOTCONN, -EINVAL.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_inode`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_flush(object: *const Object, nanoseconds: i64) -> c_int {
+    let flush = |object: &Object| {
+        if object.lock.is_held() {
+            return Err(Error(libc::EDEADLK));
+        }
+        let timeout = u64::try_from(nanoseconds).map_or(Duration::MAX, Duration::from_nanos);
+        match object.session.notifier().flush(timeout) {
+            Ok(()) => Ok(0),
+            Err(NotifyError::TimedOut) => Err(Error(libc::ETIMEDOUT)),
+            Err(NotifyError::Deadlock) => Err(Error(libc::EDEADLK)),
+            Err(_) => Err(Error(libc::ENOTCONN)),
+        }
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, flush) }
+}

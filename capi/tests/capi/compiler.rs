@@ -1,0 +1,85 @@
+//! Compiling what is in C and C++ against the library that cargo has just built.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The library's folder: that of this program.
+fn library() -> PathBuf {
+    let this = env::current_exe().unwrap();
+    this.parent().unwrap().to_owned()
+}
+
+pub(crate) fn capi() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// What pkg-config says of libfuse. Its headers are the system's: what they warn of is not this library's.
+fn libfuse(what: &str) -> Vec<String> {
+    let output = Command::new("pkg-config").args([what, "fuse3"]).output();
+    let flags = String::from_utf8(output.unwrap().stdout).unwrap();
+    let flags = flags.split_whitespace().map(str::to_owned);
+    flags
+        .flat_map(|flag| match flag.strip_prefix("-I") {
+            Some(folder) => vec!["-isystem".to_owned(), folder.to_owned()],
+            None => vec![flag],
+        })
+        .collect()
+}
+
+/// Those compilers that there are here.
+pub(crate) fn compilers(names: &[&'static str]) -> Vec<&'static str> {
+    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
+    let there: Vec<_> = names.iter().copied().filter(is_there).collect();
+    if there.is_empty() {
+        eprintln!("******** SKIPPED: no compiler of {names:?} is here");
+    }
+    there
+}
+
+/// The strictest that a compiler may be asked to be.
+pub(crate) fn compile(compiler: &str, standard: &str, arguments: &[&str]) -> Output {
+    Command::new(compiler)
+        .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"])
+        .arg("-I")
+        .arg(capi().join("include"))
+        .args(libfuse("--cflags"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+/// A program from `source`, a file below `capi/`, linked with the shared library.
+pub(crate) fn program(compiler: &str, standard: &str, source: &str) -> PathBuf {
+    let library = library();
+    let source = capi().join(source);
+    let stem = source.file_stem().unwrap().to_str().unwrap();
+    let program = library.join(format!(
+        "fuse3lock-{stem}-{compiler}-{}",
+        std::process::id()
+    ));
+    let rpath = format!("-Wl,-rpath,{}", library.display());
+    let folder = format!("-L{}", library.display());
+    let libs = libfuse("--libs");
+    let mut arguments = vec![source.to_str().unwrap(), "-o", program.to_str().unwrap()];
+    arguments.extend([&*folder, "-lfuse3lock", &*rpath]);
+    arguments.extend(libs.iter().map(String::as_str));
+    arguments.push("-lpthread");
+    let output = compile(compiler, standard, &arguments);
+    assert!(output.status.success(), "{compiler} {source:?}: {output:?}");
+    program
+}
+
+/// The names that the shared library exports.
+pub(crate) fn exported() -> Vec<String> {
+    let library = library().join("libfuse3lock.so");
+    let output = Command::new("nm")
+        .args(["--dynamic", "--defined-only", "--format=posix"])
+        .arg(library)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let names = text.lines().filter_map(|line| line.split(' ').next());
+    names.map(str::to_owned).collect()
+}

@@ -1,0 +1,10 @@
+//! The library as C sees it: the header, what is exported, its errors, and the examples, mounted.
+
+#[path = "../../../tests/common/mount.rs"]
+#[expect(dead_code, reason = "the programs here are none of cargo's")]
+mod mount;
+
+mod compiler;
+mod header;
+mod mounted;
+mod program;
