@@ -333,6 +333,7 @@ fn copies_without_copy_file_range() {
     let (mount, does) = sparing(false, false);
     does.store(10, Ordering::SeqCst);
     let (mut from, to) = (open(&mount), open(&mount));
+    let mut times = Vec::new();
     for _ in 0..2 {
         from.seek(SeekFrom::Start(0)).unwrap();
         let [from, to] = [&from, &to].map(|file| file.as_raw_fd());
@@ -341,8 +342,11 @@ fn copies_without_copy_file_range() {
         // SAFETY: the descriptors are open, and the offsets live.
         let copied = unsafe { libc::copy_file_range(from, from_at, to, to_at, 10, 0) };
         assert_eq!(copied, 10, "{}", io::Error::last_os_error());
+        times.push(asked(&mount, Operation::CopyFileRange));
     }
-    assert_eq!(asked(&mount, Operation::CopyFileRange), 1);
+    // For the first copy only, but twice where kernel (6.18) and libfuse (3.18.3) know COPY_FILE_RANGE_64: then that, too,
+    // is for this handler, and each is refused by itself.
+    assert!(matches!(times[..], [1, 1] | [2, 2]), "{times:?}");
     drop((from, to));
     mount.end();
 }
