@@ -17,6 +17,7 @@
 #include <fuse_log.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -70,7 +71,7 @@ static inline struct fuse_loop_config *shim_fuse_loop_cfg_create(void)
 	struct fuse_loop_config *config = calloc(1, sizeof(*config));
 
 	if (config)
-		config->max_idle_threads = -1; /* they stay: the default from 3.12 on */
+		config->max_idle_threads = INT_MAX; /* they stay, the default from 3.12 on; it becomes an int */
 	return config;
 }
 
@@ -82,7 +83,10 @@ static inline void shim_fuse_loop_cfg_destroy(struct fuse_loop_config *config)
 static inline void shim_fuse_loop_cfg_set_idle_threads(struct fuse_loop_config *config,
 						       unsigned int value)
 {
-	config->max_idle_threads = value;
+	/* With 0 the last worker would end, too. */
+	if (value < 1)
+		value = 1;
+	config->max_idle_threads = value < INT_MAX ? value : INT_MAX;
 }
 
 static inline void shim_fuse_loop_cfg_set_max_threads(struct fuse_loop_config *config,
