@@ -6,21 +6,16 @@
 //!
 //! A copy of libfuse's example/ioctl.c in behaviour, not in code: on the low-level API, in llfuse's style.
 
-#[path = "fuse_main/status.rs"]
-mod status;
+mod fuse_main;
 
 use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{
-    Added, Answer, Attr, CommandLine, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem,
-};
+use fuse3::{Added, Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
 use fuse3::{GlobalLock, Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, Listing, OpenFlags};
 use fuse3::{Opened, ReadBuf, SetAttr, Timestamp};
-
-use crate::status::status;
 
 /// `_IOR('E', 0, size_t)`.
 const GET_SIZE: IoctlCommand = IoctlCommand::read::<usize>(b'E', 0);
@@ -187,9 +182,9 @@ impl Filesystem for Fioc {
 }
 
 fn main() -> ExitCode {
-    CommandLine::new(()).main(|command| {
+    fuse_main::main(2, |command| {
         let lock = Arc::new(GlobalLock::new(Contents::default()));
         let session = command.builder(Fioc, lock).mount(&command.mount_point)?;
-        Ok(status(session.daemonize(command.foreground)?.run()?.reason))
+        Ok(session.daemonize(command.foreground)?.run()?.reason)
     })
 }

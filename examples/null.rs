@@ -2,16 +2,13 @@
 //!
 //! The same file as libfuse's null.c makes: 4 GiB of zeros, whatever becomes of it.
 
-#[path = "fuse_main/status.rs"]
-mod status;
+mod fuse_main;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fuse3::{Answer, Attr, CommandLine, Concurrent, Context, Data, Errno, FileInfo, Filesystem};
+use fuse3::{Answer, Attr, Concurrent, Context, Data, Errno, FileInfo, Filesystem};
 use fuse3::{Ino, ReadBuf, SetAttr, Timestamp};
-
-use crate::status::status;
 
 const SIZE: u64 = 1 << 32;
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -75,7 +72,7 @@ impl Filesystem for Null {
 }
 
 fn main() -> ExitCode {
-    CommandLine::new(()).main(|command| {
+    fuse_main::main(1, |command| {
         let point = &command.mount_point;
         let metadata =
             std::fs::metadata(point).map_err(|error| format!("{}: {error}", point.display()))?;
@@ -90,6 +87,6 @@ fn main() -> ExitCode {
         };
         let builder = command.builder(null, Concurrent).over_file(true);
         let session = builder.mount(point)?.daemonize(command.foreground)?;
-        Ok(status(session.run()?.reason))
+        Ok(session.run()?.reason)
     })
 }

@@ -6,8 +6,7 @@
 //!
 //! A copy of libfuse's example/poll.c in behaviour, not in code: llfuse's style, with one global lock.
 
-#[path = "fuse_main/status.rs"]
-mod status;
+mod fuse_main;
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,13 +16,9 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fuse3::{
-    Added, Answer, Attr, CommandLine, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo,
-};
+use fuse3::{Added, Answer, Attr, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo};
 use fuse3::{Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, PollEvents};
 use fuse3::{PollHandle, ReadBuf};
-
-use crate::status::status;
 
 /// How many files there are, and how much each holds.
 const FILES: usize = 16;
@@ -232,12 +227,12 @@ fn produce(files: &mut Files, round: &mut Round) {
 }
 
 fn main() -> ExitCode {
-    CommandLine::new(()).main(|command| {
+    fuse_main::main(2, |command| {
         let lock = Lock::default();
         let fs = Poll {
             lock: Arc::clone(&lock),
         };
         let session = command.builder(fs, lock).mount(&command.mount_point)?;
-        Ok(status(session.daemonize(command.foreground)?.run()?.reason))
+        Ok(session.daemonize(command.foreground)?.run()?.reason)
     })
 }
