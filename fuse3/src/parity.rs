@@ -1,4 +1,8 @@
 #![doc = include_str!("parity.md")]
+#![allow(
+    rustdoc::redundant_explicit_links,
+    reason = "the table names places in full, for the test that looks for them"
+)]
 
 use std::ffi::OsStr;
 use std::time::Duration;
