@@ -168,6 +168,7 @@ fn cuse_explains_itself() {
         assert!(usage.lines().any(|printed| printed == line), "{usage}");
     }
     assert_eq!(no_device(&["-f", "-h", "--wrong"]), usage);
+    assert_eq!(no_device(&["-V", "-h"]), usage);
 }
 
 #[test]
@@ -175,6 +176,8 @@ fn cuse_names_the_argument_that_is_wrong() {
     for (arguments, said) in [
         (&[][..], "cuse: device name missing\n"),
         (&["-f", "-M", "1", "--min=2"], "cuse: device name missing\n"),
+        (&["-V"], "cuse: device name missing\n"),
+        (&["--version"], "cuse: device name missing\n"),
         (&["-n"], "cuse: the option -n needs a value after it\n"),
         (&["--name=x", "--wrong"], "cuse: unknown option --wrong\n"),
         (&["--name=x", "y"], "cuse: one argument too many: y\n"),
