@@ -132,8 +132,8 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Errors
     ///
-    /// What `init` returned; what the loop failed with; EDEADLK when this thread holds the session's global lock, which
-    /// every handler would wait for.
+    /// What `init` returned; what the loop failed with; EAGAIN when not even the first worker could be started, or the
+    /// teardown watchdog; EDEADLK when this thread holds the session's global lock, which every handler would wait for.
     ///
     /// # Panics
     ///
@@ -281,7 +281,8 @@ impl<F: Filesystem> Session<F> {
         let mut result = -libc::EAGAIN;
         if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
             // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
-            result = unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
+            let run = || unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
+            result = log::looping(run);
         }
         if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
             // SAFETY: it was started above, and is not used again.
