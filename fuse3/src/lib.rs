@@ -119,6 +119,7 @@ mod inodes;
 mod interrupt;
 mod ioctl;
 mod keyed;
+mod lent;
 mod lock;
 mod locking;
 mod log;
@@ -136,6 +137,7 @@ mod pipe;
 mod poll;
 mod proof;
 mod range;
+mod rawreply;
 mod readbuf;
 mod report;
 mod request;
@@ -198,6 +200,7 @@ pub use proof::NotHolding;
 pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
+pub use rawreply::RawReply;
 pub use readbuf::ReadBuf;
 pub use report::{Report, ReportedThread};
 pub use served::{Served, Stopped};
