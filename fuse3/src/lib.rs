@@ -72,6 +72,7 @@
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
 //! - [`guide::errors`]: what the client sees for each mistake.
 //! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
+//! - [`guide::c_interop`]: C code that answers, sessions that C has made, who owns what.
 //! - [`guide::testing`]: tests without a kernel, and with one.
 //!
 //! # What goes wrong, and what then

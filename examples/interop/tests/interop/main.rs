@@ -8,3 +8,10 @@ mod catalog;
 mod layout;
 mod served;
 mod visits;
+
+#[test]
+fn the_guide_shows_the_build_script() {
+    let guide = include_str!("../../../../fuse3/src/guide/c_interop.md");
+    let (_, shown) = include_str!("../../build.rs").split_once("\n\n").unwrap();
+    assert!(guide.contains(shown));
+}
