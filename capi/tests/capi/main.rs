@@ -8,3 +8,4 @@ mod compiler;
 mod header;
 mod mounted;
 mod program;
+mod wire;
