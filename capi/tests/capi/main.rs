@@ -6,6 +6,7 @@ mod mount;
 
 mod compiler;
 mod header;
+mod layout;
 mod mounted;
 mod program;
 mod wire;

@@ -15,7 +15,7 @@ use crate::compiler::program;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The program, which has the other end of the socket. It ends itself by an alarm(2) if it hangs.
-struct Watched {
+pub(crate) struct Watched {
     socket: UnixDatagram,
     child: Child,
     says: BufReader<ChildStdout>,
@@ -32,7 +32,7 @@ impl Watched {
     }
 
     /// Has `program` serve; its file goes.
-    fn start(program: &Path) -> Self {
+    pub(crate) fn start(program: &Path) -> Self {
         let (socket, served) = UnixDatagram::pair().unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         let mut child = Command::new(program)
@@ -76,7 +76,7 @@ impl Watched {
     }
 
     /// What else it says, with the status that it ends with.
-    fn ends(&mut self, status: i32) -> String {
+    pub(crate) fn ends(&mut self, status: i32) -> String {
         let mut said = String::new();
         self.says.read_to_string(&mut said).unwrap();
         assert_eq!(self.child.wait().unwrap().code(), Some(status), "{said}");
