@@ -6,6 +6,8 @@ use std::{env, fs};
 #[path = "fuse3-sys/build/missing.rs"]
 mod missing;
 
+include!("fuse3-sys/src/layout.rs");
+
 /// What some libfuse 3 headers have and others have not: the name of the
 /// feature, the header, and the text that shows it. Headers are searched, not
 /// versions compared, since distributions backport.
@@ -213,13 +215,14 @@ fn tell(libfuse: &Libfuse) {
     let [major, minor, patch] = libfuse.version;
     let header_version = format!("[{major}, {minor}, {patch}]");
     write(&out_dir().join("header_version.rs"), &header_version);
+    let include = libfuse.include.display();
     // For the test that compares the headers with the bindings.
-    println!(
-        "cargo::rustc-env=FUSE3_INCLUDE={}",
-        libfuse.include.display()
-    );
+    println!("cargo::rustc-env=FUSE3_INCLUDE={include}");
     println!("cargo::metadata=VERSION={major}.{minor}.{patch}");
-    println!("cargo::metadata=INCLUDE={}", libfuse.include.display());
+    println!("cargo::metadata=INCLUDE={include}");
+    println!("cargo::metadata=CFLAGS=-I{include} -D_FILE_OFFSET_BITS=64");
+    let class = LayoutClass::of(libfuse.version);
+    println!("cargo::metadata=CLASS={class:?}");
     println!("cargo::metadata=FEATURES={}", libfuse.features.join(","));
     // For Debian's dh-cargo, which wants to know where a static library comes from.
     println!(
