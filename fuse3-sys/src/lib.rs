@@ -18,6 +18,11 @@
 //! A crate that depends on this one directly finds in its build script's environment `DEP_FUSE3_VERSION` (of the
 //! headers), `DEP_FUSE3_INCLUDE` (their folder) and `DEP_FUSE3_FEATURES` (what the headers have, separated by commas).
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "fuse3-sys is for 64-bit targets: on others libc's off_t, stat and flock may not be those that libfuse is compiled with"
+);
+
 mod bindings;
 mod macros;
 mod shim;
