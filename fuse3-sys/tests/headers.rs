@@ -56,6 +56,11 @@ fn code(text: &str) -> String {
     out
 }
 
+/// The bindings without white space: where there is no rustfmt they are all on one line, and spaced otherwise.
+fn bindings() -> String {
+    BINDINGS.split_whitespace().collect()
+}
+
 /// `fuse_xyz(` and `#define FUSE_XYZ`.
 fn names(text: &str) -> BTreeSet<String> {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
