@@ -39,11 +39,6 @@ fn is_left_out(name: &str) -> bool {
         || name == "fuse_conn_is_sync_init"
 }
 
-/// The bindings without white space: bindgen formats them only where there is a rustfmt.
-fn bindings() -> String {
-    BINDINGS.split_whitespace().collect()
-}
-
 /// The text without comments, and without what an API version older than libfuse's own would see.
 fn code(text: &str) -> String {
     let mut out = String::new();
