@@ -39,11 +39,6 @@ fn is_left_out(name: &str) -> bool {
         || name == "fuse_conn_is_sync_init"
 }
 
-/// The bindings without white space: bindgen formats them only where there is a rustfmt.
-fn bindings() -> String {
-    BINDINGS.split_whitespace().collect()
-}
-
 /// The text without comments, and without what an API version older than libfuse's own would see.
 fn code(text: &str) -> String {
     let mut out = String::new();
@@ -54,6 +49,11 @@ fn code(text: &str) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// The bindings without white space: where there is no rustfmt they are all on one line, and spaced otherwise.
+fn bindings() -> String {
+    BINDINGS.split_whitespace().collect()
 }
 
 /// `fuse_xyz(` and `#define FUSE_XYZ`.

@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::call::Uncancelled;
 use crate::lent::Lent;
 
 /// A thread of libfuse that serves a ring: there is one for each processor.
@@ -50,6 +51,9 @@ struct Here(Arc<Ring>);
 
 impl Drop for Here {
     fn drop(&mut self) {
+        // For good: one that has ended by itself is cancelled all the same, and must not be where it waits, with nothing left
+        // to unwind.
+        mem::forget(Uncancelled::new());
         self.0.lent.close();
         *self.0.there.write() = false;
         let helper = self.0.helper.lock().take();

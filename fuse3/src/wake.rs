@@ -24,7 +24,6 @@ use crate::sys;
 ///
 /// `timer` exists, and sends the signal in `SIGNAL`, which has a handler, to the thread that made this value; that thread drops it too,
 /// since the type is not `Send`.
-#[derive(Debug)]
 pub(crate) struct Wake {
     timer: libc::timer_t,
     /// The thread's signal mask from before.
