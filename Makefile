@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications capi
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi missing newcomer
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -32,3 +32,9 @@ notifications: setup ## a thousand sessions that end with notifications on their
 
 capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
 	@scripts/capi
+
+missing: setup ## what cargo build says to who lacks pkg-config, libfuse 3, libclang .., in chroots (as root)
+	@scripts/missing
+
+newcomer: setup ## from git clone to a mounted file system, as the README says, in fresh Debian and Ubuntu chroots (as root)
+	@scripts/newcomer

@@ -124,7 +124,7 @@ fn every_slot_is_bound() {
     assert!(slots.len() >= 44, "{slots:?}");
     let bindings = bindings();
     for slot in slots {
-        let field = format!("pub{slot}:::std::option::Option<");
-        assert!(bindings.contains(&field), "{slot}");
+        let member = format!("pub{slot}:::std::option::Option<");
+        assert!(bindings.contains(&member), "{slot}");
     }
 }

@@ -115,7 +115,7 @@ fn the_pages_have_the_names_of_the_programs() {
             "{name}"
         );
         let usage = help(program).lines().next().unwrap().to_owned();
-        assert!(usage.contains(&name), "{usage}");
+        assert!(usage.contains(name), "{usage}");
     }
 }
 
