@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help packages setup demo test conformance bench compare cachefs notifications capi missing newcomer
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi cross missing newcomer packages
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -29,6 +29,9 @@ cachefs: setup ## the cachefs example for ten minutes: its figures, and whether 
 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
+
+cross: ## aarch64 under qemu, and musl, in a Debian 13 chroot: units, headers, wire tests (as root)
+	@scripts/cross
 
 capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
 	@scripts/capi
