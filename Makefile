@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications capi cross missing newcomer
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi cross missing newcomer packages
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -41,3 +41,6 @@ missing: setup ## what cargo build says to who lacks pkg-config, libfuse 3, libc
 
 newcomer: setup ## from git clone to a mounted file system, as the README says, in fresh Debian and Ubuntu chroots (as root)
 	@scripts/newcomer
+
+packages: setup ## Debian's and Fedora's packages: built, looked at, tested, installed, mounted, removed (as root)
+	@scripts/packages

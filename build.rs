@@ -80,6 +80,7 @@ const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");
     println!("cargo::rerun-if-env-changed=DOCS_RS");
+    println!("cargo::rerun-if-env-changed=FUSE3_STATIC");
     if env::var_os("DOCS_RS").is_some() {
         return snapshot();
     }
@@ -122,10 +123,17 @@ impl Libfuse {
 
 /// Asks pkg-config, once; nobody else does.
 fn find() -> Libfuse {
+    let asked = env::var_os("FUSE3_STATIC");
+    let is_static = asked.is_some_and(|value| !value.is_empty() && value != "0");
     let library = pkg_config::Config::new()
         .atleast_version(missing::OLDEST)
+        .statik(is_static)
+        .cargo_metadata(!is_static)
         .probe("fuse3")
         .unwrap_or_else(|error| missing::libfuse(&error));
+    if is_static {
+        link_statically(&library);
+    }
     let mut parts = library.version.split('.').map(|part| {
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().unwrap_or(0)
@@ -161,6 +169,21 @@ fn find() -> Libfuse {
         version,
         include,
         features,
+    }
+}
+
+/// Takes libfuse3.a, and what that needs. The crate pkg-config links whatever is below /usr dynamically.
+fn link_statically(library: &pkg_config::Library) {
+    let folders = &library.link_paths;
+    if !folders.iter().any(|path| path.join("libfuse3.a").is_file()) {
+        missing::archive(&library.version, folders);
+    }
+    for folder in folders {
+        println!("cargo::rustc-link-search=native={}", folder.display());
+    }
+    for name in &library.libs {
+        let kind = if name == "fuse3" { "static" } else { "dylib" };
+        println!("cargo::rustc-link-lib={kind}={name}");
     }
 }
 

@@ -85,15 +85,29 @@ fn unsuitable(said: &str) -> ! {
 
 /// The headers are not where pkg-config says.
 pub(crate) fn headers(version: &str, folders: &[PathBuf]) -> ! {
-    let folders: Vec<_> = folders
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let folders = folders.join(", ");
+    let folders = listed(folders);
     let what = format!(
         "the headers of libfuse {version} are missing: there is no fuse_lowlevel.h in {folders}"
     );
     give_up(&what, LIBFUSE_ANEW)
+}
+
+/// The library is to be linked statically, and is there only as a shared one. Few distributions have the other.
+pub(crate) fn archive(version: &str, folders: &[PathBuf]) -> ! {
+    let folders = listed(folders);
+    end(&format!(
+        "FUSE3_STATIC asks for a static libfuse, but there is no libfuse3.a of libfuse {version} in {folders}. Debian, Ubuntu and \
+         Alpine have it (`apt install libfuse3-dev`, `apk add fuse3-static`); of one that you build yourself: \
+         `meson setup -Ddefault_library=both`"
+    ))
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let folders: Vec<_> = folders
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    folders.join(", ")
 }
 
 /// A header that is there cannot be read.

@@ -13,6 +13,12 @@
 //! libfuse3.so.3, there are two layouts of `struct fuse_file_info`. [`check_layout`] tells whether the library that
 //! was loaded is of the layout of the headers; call it before anything else.
 //!
+//! # Linking
+//!
+//! libfuse is linked dynamically. With `FUSE3_STATIC=1` in the environment of the build `libfuse3.a` is, where there is one: the
+//! program then carries its libfuse with it, and whoever passes it on what the LGPL-2.1 asks for; fusermount3 is still the
+//! system's. The other libraries, the C library among them, stay dynamic.
+//!
 //! # For build scripts
 //!
 //! A crate that depends on this one directly finds what its C code is to be compiled with in its build script's environment,

@@ -130,8 +130,8 @@ impl Statx {
 
 /// `major(device)` and `minor(device)`, which are unsafe functions in libc up to 0.2.170 and safe ones later.
 pub(crate) fn device_numbers(device: libc::dev_t) -> [u32; 2] {
-    let major = device >> 32 & 0xffff_f000 | device >> 8 & 0xfff;
-    let minor = device >> 12 & 0xffff_ff00 | device & 0xff;
+    let major = ((device >> 32) & 0xffff_f000) | ((device >> 8) & 0xfff);
+    let minor = ((device >> 12) & 0xffff_ff00) | (device & 0xff);
     // Both have 32 bits by now.
     [major, minor].map(|number| u32::try_from(number).unwrap_or(0))
 }
