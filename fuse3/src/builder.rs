@@ -123,7 +123,8 @@ impl<F: Filesystem> Builder<F> {
         self.option(format!("fsname={name}"))
     }
 
-    /// `subtype=NAME`: the type is shown as `fuse.NAME`.
+    /// `subtype=NAME`: the type is shown as `fuse.NAME`. With a comma in it only for root: libfuse hands it to fusermount3
+    /// as it is, and when that refuses it, mounts without.
     pub fn subtype(self, name: impl fmt::Display) -> Self {
         self.option(format!("subtype={name}"))
     }

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, GlobalLock, Locking, Operation, Session};
+use fuse3::{Concurrent, GlobalLock, Ino, Locking, Operation, Session};
 
 use crate::child::finish_within;
 use crate::fixture::{DEADLINE, Mount, c_string, require_mount, until};
@@ -120,7 +120,9 @@ fn killed_while<L: Locking + Default>(how: How, operation: Operation) -> [Durati
                 return true;
             }
             drop(books);
-            fs::write("/proc/sys/vm/drop_caches", "2").unwrap();
+            for name in ["file", "new"] {
+                mount.handle().notifier().inval_entry(Ino::ROOT, name);
+            }
             std::thread::sleep(Duration::from_millis(10));
             false
         });
