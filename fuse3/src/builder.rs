@@ -175,7 +175,8 @@ impl<F: Filesystem> Builder<F> {
     /// llfuse's `workers`, libfuse's `max_threads`: how many handlers may run at once; 30 unless set, at least 1.
     ///
     /// libfuse starts them as they are needed. A handler that waits for the lock, or does slow work while it has released
-    /// it, occupies one. libfuse before 3.12 has no limit.
+    /// it, occupies one. libfuse before 3.12 has no limit: there the loop is one of ours, unless more than one is wanted and
+    /// [`clone_fd`](Self::clone_fd) is set, which only libfuse's can do.
     pub fn workers(mut self, workers: u32) -> Self {
         self.settings.workers = workers.max(1);
         self
