@@ -18,11 +18,23 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// All but the line that says what it is.
 #[test]
 fn the_guides_show_them_as_they_are() {
-    let llfuse = include_str!("../fuse3/src/guide/porting_from_llfuse.md");
-    let pyfuse3 = include_str!("../fuse3/src/guide/porting_from_pyfuse3.md");
+    let llfuse = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/guide/porting_from_llfuse.md"
+    ));
+    let pyfuse3 = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/guide/porting_from_pyfuse3.md"
+    ));
     for (guide, example) in [
-        (llfuse, include_str!("../examples/notes.rs")),
-        (pyfuse3, include_str!("../examples/remote.rs")),
+        (
+            llfuse,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/notes.rs")),
+        ),
+        (
+            pyfuse3,
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/remote.rs")),
+        ),
     ] {
         let (_, shown) = example.split_once("\n\n").unwrap();
         assert!(guide.contains(shown));

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use sources::define;
 
 /// What the module `fuse3::parity` shows.
-const TABLE: &str = include_str!("../fuse3/src/parity.md");
+const TABLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/parity.md"));
 
 /// Of llfuse 1.5: what the module has, then the data that go with it, then the methods of `Operations`.
 const LLFUSE: &str = "

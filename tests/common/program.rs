@@ -17,6 +17,13 @@ pub(crate) fn built(example: &str) -> PathBuf {
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--locked", "--example", example]);
         build.arg("--target-dir").arg(target);
+        let features = [
+            ("bytes", cfg!(feature = "bytes")),
+            ("tokio", cfg!(feature = "tokio")),
+        ];
+        for (feature, _) in features.into_iter().filter(|(_, on)| *on) {
+            build.args(["--features", feature]);
+        }
         if profile.ends_with("release") {
             build.arg("--release");
         }

@@ -1,6 +1,6 @@
 //! Everything that the installed headers declare is covered by the safe crate, or the documentation says why not.
 
-#[path = "common/sources.rs"]
+#[path = "../../tests/common/sources.rs"]
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::fs;
 use sources::{define, is_word};
 
 /// What the module `fuse3::coverage` shows.
-const TABLE: &str = include_str!("../fuse3/src/coverage.md");
+const TABLE: &str = include_str!("../../fuse3/src/coverage.md");
 
 /// Names for one API version, behind names that are covered.
 const VERSIONED: [&str; 8] = [

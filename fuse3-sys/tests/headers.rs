@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 
 const BINDINGS: &str = include_str!(concat!(env!("OUT_DIR"), "/bindings.rs"));
-const SHIM: &str = include_str!("../fuse3-sys/src/shim.rs");
-const MACROS: &str = include_str!("../fuse3-sys/src/macros.rs");
+const SHIM: &str = include_str!("../src/shim.rs");
+const MACROS: &str = include_str!("../src/macros.rs");
 
 const HEADERS: [&str; 5] = [
     "fuse_lowlevel.h",
