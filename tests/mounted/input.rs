@@ -566,27 +566,51 @@ fn a_number_that_is_out_of_range_ends_the_session() {
 
 // The library.
 
-/// Compiles a library that says it is a libfuse of another layout, and returns its path and version.
-fn other_libfuse(dir: &Path) -> (PathBuf, &'static str) {
-    let version = if fuse3_sys::header_version() <= [3, 14, 0] {
-        "3.16.2"
-    } else {
-        "3.14.0"
-    };
-    let source = dir.join("other.c");
-    let code = format!("const char *fuse_pkgversion(void) {{ return \"{version}\"; }}\n");
-    fs::write(&source, code).unwrap();
-    let library = dir.join("libother.so");
-    let mut cc = Command::new("cc");
-    cc.args(["-shared", "-fPIC", "-o"])
-        .args([&library, &source]);
-    let (success, said) = child::finish(&mut cc, Duration::from_secs(30));
-    assert!(success, "cc: {said}");
-    (library, version)
+/// A libfuse of another layout.
+struct Other {
+    /// What has the loader take it, and where it is.
+    variable: &'static str,
+    place: PathBuf,
+    version: String,
+}
+
+impl Other {
+    /// The one in the folder that FUSE3_TEST_OTHER_LIBFUSE names; else a library that only says to be one, compiled in `dir`.
+    fn new(dir: &Path) -> Self {
+        if let Some(place) = std::env::var_os("FUSE3_TEST_OTHER_LIBFUSE").map(PathBuf::from) {
+            let library = place.join("libfuse3.so").canonicalize().unwrap();
+            let name = library.file_name().unwrap().to_str().unwrap();
+            let version = name.strip_prefix("libfuse3.so.").unwrap().to_owned();
+            return Self {
+                variable: "LD_LIBRARY_PATH",
+                place,
+                version,
+            };
+        }
+        let version = if fuse3::sys::header_version() <= [3, 14, 0] {
+            "3.16.2"
+        } else {
+            "3.14.0"
+        };
+        let source = dir.join("other.c");
+        let code = format!("const char *fuse_pkgversion(void) {{ return \"{version}\"; }}\n");
+        fs::write(&source, code).unwrap();
+        let library = dir.join("libother.so");
+        let mut cc = Command::new("cc");
+        cc.args(["-shared", "-fPIC", "-o"])
+            .args([&library, &source]);
+        let (success, said) = child::finish(&mut cc, Duration::from_secs(30));
+        assert!(success, "cc: {said}");
+        Self {
+            variable: "LD_PRELOAD",
+            place: library,
+            version: version.to_owned(),
+        }
+    }
 }
 
 fn header_version() -> String {
-    let [major, minor, patch] = fuse3_sys::header_version();
+    let [major, minor, patch] = fuse3::sys::header_version();
     format!("{major}.{minor}.{patch}")
 }
 
@@ -594,13 +618,13 @@ fn header_version() -> String {
 fn a_libfuse_of_another_layout_is_refused() {
     require_mount!();
     let temp = TempDir::new();
-    let preload = |command: &mut Command| {
-        let (library, _) = other_libfuse(temp.path());
-        command.env("LD_PRELOAD", library);
+    let load = |command: &mut Command| {
+        let other = Other::new(temp.path());
+        command.env(other.variable, other.place);
     };
-    child::run_with(this_test!(), preload, || {
+    child::run_with(this_test!(), load, || {
         let dir = TempDir::new();
-        let [major, minor, patch] = fuse3_sys::library_version();
+        let [major, minor, patch] = fuse3::sys::library_version();
         let loaded = format!("{major}.{minor}.{patch}");
         let parts = [&header_version()[..], &loaded, "build it again"];
         let error = refused(bad(), dir.path(), &parts);
@@ -622,12 +646,12 @@ fn a_program_with_a_libfuse_of_another_layout_fails() {
         return;
     }
     let (temp, dir) = (TempDir::new(), TempDir::new());
-    let (library, version) = other_libfuse(temp.path());
+    let other = Other::new(temp.path());
     let mut command = Command::new(hello);
-    command.arg(dir.path()).env("LD_PRELOAD", library);
+    command.arg(dir.path()).env(other.variable, other.place);
     let (success, said) = child::finish(&mut command, Duration::from_secs(10));
     assert!(!success, "{said}");
-    for part in [&header_version()[..], version, "build it again"] {
+    for part in [&header_version()[..], &other.version, "build it again"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     assert!(!is_mounted(dir.path()));
