@@ -1,7 +1,12 @@
 //! Find libfuse3, generate the bindings, compile the shim, tell dependents.
 
 use std::path::{Path, PathBuf};
-use std::{env, fs, process};
+use std::{env, fs};
+
+#[path = "fuse3-sys/build/missing.rs"]
+mod missing;
+
+include!("fuse3-sys/src/layout.rs");
 
 /// What some libfuse 3 headers have and others have not: the name of the
 /// feature, the header, and the text that shows it. Headers are searched, not
@@ -119,47 +124,24 @@ impl Libfuse {
 /// Asks pkg-config, once; nobody else does.
 fn find() -> Libfuse {
     let library = pkg_config::Config::new()
-        .atleast_version("3.10")
+        .atleast_version(missing::OLDEST)
         .probe("fuse3")
-        .unwrap_or_else(|error| {
-            give_up(
-                &format!("libfuse 3.10 or newer was not found by pkg-config.\n{error}"),
-                "libfuse3-dev pkg-config",
-                "fuse3-devel pkgconf-pkg-config",
-                "fuse3 pkgconf",
-                "fuse3-dev pkgconf",
-            )
-        });
+        .unwrap_or_else(|error| missing::libfuse(&error));
     let mut parts = library.version.split('.').map(|part| {
         let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
         digits.parse().unwrap_or(0)
     });
     let version = [(); 3].map(|()| parts.next().unwrap_or(0));
-    let include = library
-        .include_paths
-        .iter()
+    // No other folder: what is there may be another libfuse's.
+    let mut folders = library.include_paths.iter();
+    let include = folders
         .find(|path| path.join("fuse_lowlevel.h").is_file())
         .cloned()
-        .or_else(|| {
-            Some(PathBuf::from("/usr/include/fuse3"))
-                .filter(|path| path.join("fuse_lowlevel.h").is_file())
-        })
-        .unwrap_or_else(|| {
-            give_up(
-                &format!(
-                    "pkg-config knows libfuse {}, but fuse_lowlevel.h is not in {:?}.",
-                    library.version, library.include_paths
-                ),
-                "libfuse3-dev",
-                "fuse3-devel",
-                "fuse3",
-                "fuse3-dev",
-            )
-        });
+        .unwrap_or_else(|| missing::headers(&library.version, &library.include_paths));
     let read = |header: &str| {
         let path = include.join(header);
         println!("cargo::rerun-if-changed={}", path.display());
-        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        fs::read_to_string(&path).unwrap_or_else(|error| missing::header(&path, &error))
     };
     // White space folded: headers align with tabs.
     let fold = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -185,19 +167,10 @@ fn find() -> Libfuse {
 
 /// Writes `bindings.rs`, and `shim.c` with what of wrapper.h has to be compiled.
 fn generate(libfuse: &Libfuse) {
-    if let Err(error) = catch_libclang() {
-        give_up(
-            &format!(
-                "libclang, which bindgen needs to read libfuse's headers, was not found.\n{error}"
-            ),
-            "libclang-dev",
-            "clang-devel",
-            "clang",
-            "clang-dev",
-        );
-    }
+    let clang = missing::caught(bindgen::clang_version);
+    let clang = clang.unwrap_or_else(|error| missing::libclang(&error));
     let out = out_dir();
-    bindgen::Builder::default()
+    let bindings = bindgen::Builder::default()
         .header("wrapper.h")
         .clang_args(libfuse.clang_args())
         .allowlist_item("(fuse|cuse|FUSE|CUSE|fuse3|shim)_.*")
@@ -214,30 +187,13 @@ fn generate(libfuse: &Libfuse) {
         .derive_default(false)
         .default_enum_style(bindgen::EnumVariation::Consts)
         .wrap_static_fns(true)
-        .wrap_static_fns_path(out.join("shim"))
-        .generate()
-        .unwrap_or_else(|error| {
-            panic!(
-                "bindgen cannot read libfuse's headers in {}: {error}",
-                libfuse.include.display()
-            )
-        })
+        .wrap_static_fns_path(out.join("shim"));
+    let bindings = missing::caught(|| bindings.generate().map_err(|error| error.to_string()));
+    bindings
+        .and_then(|bindings| bindings)
+        .unwrap_or_else(|error| missing::bindings(&clang.full, &libfuse.include, &error))
         .write_to_file(out.join("bindings.rs"))
         .unwrap_or_else(|error| panic!("{}: {error}", out.display()));
-}
-
-/// bindgen panics when there is no libclang; the person who builds is told what to install instead.
-fn catch_libclang() -> Result<(), String> {
-    std::panic::set_hook(Box::new(|_| ()));
-    let found = std::panic::catch_unwind(bindgen::clang_version);
-    drop(std::panic::take_hook());
-    match found {
-        Ok(_) => Ok(()),
-        Err(payload) => Err(payload
-            .downcast_ref::<String>()
-            .cloned()
-            .unwrap_or_default()),
-    }
 }
 
 /// Compiles what bindgen wrote down of wrapper.h's inline functions.
@@ -251,7 +207,8 @@ fn compile(libfuse: &Libfuse) {
         .include(".")
         .file(out_dir().join("shim.c"))
         .warnings(false)
-        .compile("fuse3_shim");
+        .try_compile("fuse3_shim")
+        .unwrap_or_else(|error| missing::compiler(&error));
 }
 
 /// `DEP_FUSE3_*` for the build scripts of dependents, and the header's version for the crate.
@@ -259,13 +216,14 @@ fn tell(libfuse: &Libfuse) {
     let [major, minor, patch] = libfuse.version;
     let header_version = format!("[{major}, {minor}, {patch}]");
     write(&out_dir().join("header_version.rs"), &header_version);
+    let include = libfuse.include.display();
     // For the test that compares the headers with the bindings.
-    println!(
-        "cargo::rustc-env=FUSE3_INCLUDE={}",
-        libfuse.include.display()
-    );
+    println!("cargo::rustc-env=FUSE3_INCLUDE={include}");
     println!("cargo::metadata=VERSION={major}.{minor}.{patch}");
-    println!("cargo::metadata=INCLUDE={}", libfuse.include.display());
+    println!("cargo::metadata=INCLUDE={include}");
+    println!("cargo::metadata=CFLAGS=-I{include} -D_FILE_OFFSET_BITS=64");
+    let class = LayoutClass::of(libfuse.version);
+    println!("cargo::metadata=CLASS={class:?}");
     println!("cargo::metadata=FEATURES={}", libfuse.features.join(","));
     // For Debian's dh-cargo, which wants to know where a static library comes from.
     println!(
@@ -302,16 +260,4 @@ fn out_dir() -> PathBuf {
 
 fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-}
-
-/// Ends the build with what is missing and, per distribution, the line that installs it.
-fn give_up(missing: &str, debian: &str, fedora: &str, arch: &str, alpine: &str) -> ! {
-    eprintln!(
-        "\nfuse3-sys: {missing}\n\nTo install it, type:\n\
-         \x20   Debian, Ubuntu   sudo apt install {debian}\n\
-         \x20   Fedora           sudo dnf install {fedora}\n\
-         \x20   Arch             sudo pacman -S {arch}\n\
-         \x20   Alpine           sudo apk add {alpine}\n"
-    );
-    process::exit(1);
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use fuse3::{Answer, CallerMemory, CharDevice, Command, CommandLine, CommandLineError, Connection};
 use fuse3::{Context, Data, Errno, FileInfo, Filesystem, GlobalLock, Guard, Ino, Ioctl};
-use fuse3::{IoctlCommand, IoctlFlags, IoctlReply, ReadBuf, SettingError, print_version};
+use fuse3::{IoctlCommand, IoctlFlags, IoctlReply, ReadBuf, SettingError};
 
 /// `_IOR('E', 0, size_t)`.
 const GET_SIZE: IoctlCommand = IoctlCommand::read::<usize>(b'E', 0);
@@ -243,6 +243,9 @@ fn serve(command: &Command<Options>) -> Result<ExitCode, Box<dyn std::error::Err
 fn main() -> ExitCode {
     let line = CommandLine::new(Options::default())
         .without_mount_point()
+        // As in C: of no effect, but that a program with a mount point would answer it.
+        .flag("-V", "", |_| ())
+        .flag("--version", "", |_| ())
         .value("--maj=MAJ", "", |options, major| options.major = major)
         .value("-M MAJ", "", |options, major| options.major = major)
         .value("--min=MIN", "", |options, minor| options.minor = minor)
@@ -260,9 +263,6 @@ fn main() -> ExitCode {
             eprint!("{USAGE}");
             return ExitCode::FAILURE;
         }
-        Err(CommandLineError::Version) => print_version()
-            .map(|()| ExitCode::SUCCESS)
-            .map_err(Into::into),
         Err(error) => Err(error.into()),
     };
     result.unwrap_or_else(|error| {

@@ -17,6 +17,8 @@ use fuse3::{Added, Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, 
 use fuse3::{GlobalLock, Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, Listing, OpenFlags};
 use fuse3::{Opened, ReadBuf, SetAttr, Timestamp};
 
+use fuse_main::Options;
+
 /// `_IOR('E', 0, size_t)`.
 const GET_SIZE: IoctlCommand = IoctlCommand::read::<usize>(b'E', 0);
 /// `_IOW('E', 1, size_t)`.
@@ -26,8 +28,8 @@ const NAME: &str = "fioc";
 const FILE: Ino = Ino(2);
 /// So that a client that sets a size does not take all memory there is.
 const MOST: usize = 1 << 30;
-/// The size changes behind the kernel's back: it has to ask each time.
-const TIMEOUT: Duration = Duration::ZERO;
+/// The size changes behind the kernel's back: it has to ask each time, unless told otherwise.
+const ATTR_TIMEOUT: Duration = Duration::ZERO;
 
 /// What the lock guards: the contents of the file.
 #[derive(Default)]
@@ -46,7 +48,8 @@ impl Contents {
     }
 
     fn attr(&self, ino: Ino) -> Attr {
-        let now = Timestamp::now();
+        // In whole seconds, so that `auto_cache` sees no change in each of them.
+        let now = Timestamp::new(Timestamp::now().secs(), 0);
         let (mode, nlink, size) = match ino {
             Ino::ROOT => (libc::S_IFDIR | 0o755, 2, 0),
             _ => (libc::S_IFREG | 0o644, 1, self.0.len() as u64),
@@ -67,7 +70,10 @@ impl Contents {
     }
 }
 
-struct Fioc;
+struct Fioc {
+    options: Options,
+}
+
 type Cx<'a> = Context<'a, Fioc>;
 
 impl Filesystem for Fioc {
@@ -75,13 +81,13 @@ impl Filesystem for Fioc {
 
     fn lookup(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<Entry> {
         if name != NAME {
-            return Err(Errno::ENOENT.into());
+            return self.options.nothing();
         }
-        Ok(Entry::new(cx.attr(FILE), TIMEOUT))
+        Ok(self.options.entry(cx.attr(FILE)))
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        Ok((cx.attr(ino), TIMEOUT))
+        Ok(self.options.attr(cx.attr(ino)))
     }
 
     /// Only the size can be changed.
@@ -95,7 +101,7 @@ impl Filesystem for Fioc {
         if let Some(size) = to.size {
             cx.resize(usize::try_from(size).map_err(|_| Errno::EFBIG)?)?;
         }
-        Ok((cx.attr(ino), TIMEOUT))
+        Ok(self.options.attr(cx.attr(ino)))
     }
 
     fn readdir(
@@ -108,7 +114,7 @@ impl Filesystem for Fioc {
     ) -> Answer<Listing> {
         let names = [(".", Ino::ROOT), ("..", Ino::ROOT), (NAME, FILE)];
         for ((name, ino), next) in names.into_iter().zip(1..) {
-            let entry = Entry::new(cx.attr(ino), TIMEOUT);
+            let entry = self.options.entry(cx.attr(ino));
             if next > offset && out.add(name, &entry, next) == Added::Full {
                 break;
             }
@@ -116,11 +122,12 @@ impl Filesystem for Fioc {
         Ok(out.finish())
     }
 
-    fn open(&self, cx: &mut Cx<'_>, _: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
         if flags.contains(OpenFlags::TRUNC) {
             cx.resize(0)?;
         }
-        Ok(Opened::default())
+        let opened = Opened::default();
+        Ok(self.options.opened(opened, flags, &cx.attr(ino)))
     }
 
     fn read(
@@ -182,9 +189,14 @@ impl Filesystem for Fioc {
 }
 
 fn main() -> ExitCode {
-    fuse_main::main(2, |command| {
+    let mut options = Options::default();
+    options.attr_timeout = ATTR_TIMEOUT;
+    fuse_main::main(options, |mut command| {
+        let fs = Fioc {
+            options: std::mem::take(&mut command.options),
+        };
         let lock = Arc::new(GlobalLock::new(Contents::default()));
-        let session = command.builder(Fioc, lock).mount(&command.mount_point)?;
+        let session = command.builder(fs, lock).mount(&command.mount_point)?;
         Ok(session.daemonize(command.foreground)?.run()?.reason)
     })
 }

@@ -2,18 +2,22 @@
 //!
 //! The same file as libfuse's null.c makes: 4 GiB of zeros, whatever becomes of it.
 
+#[expect(dead_code, reason = "a file has no names in it")]
 mod fuse_main;
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, Concurrent, Context, Data, Errno, FileInfo, Filesystem};
-use fuse3::{Ino, ReadBuf, SetAttr, Timestamp};
+use fuse3::{Ino, OpenFlags, Opened, ReadBuf, SetAttr, Timestamp};
+
+use fuse_main::Options;
 
 const SIZE: u64 = 1 << 32;
-const TIMEOUT: Duration = Duration::from_secs(1);
 
 struct Null {
+    options: Options,
     uid: u32,
     gid: u32,
 }
@@ -21,9 +25,10 @@ struct Null {
 type Cx<'a> = Context<'a, Null>;
 
 impl Null {
-    fn attr(&self, ino: Ino) -> Answer<(Attr, Duration)> {
-        let now = Timestamp::now();
-        let attr = Attr {
+    fn attr(&self, ino: Ino) -> Attr {
+        // In whole seconds, so that `auto_cache` sees no change in each of them.
+        let now = Timestamp::new(Timestamp::now().secs(), 0);
+        Attr {
             size: SIZE,
             uid: self.uid,
             gid: self.gid,
@@ -31,8 +36,7 @@ impl Null {
             mtime: now,
             ctime: now,
             ..Attr::new(ino, libc::S_IFREG | 0o644)
-        };
-        Ok((attr, TIMEOUT))
+        }
     }
 }
 
@@ -41,15 +45,20 @@ impl Filesystem for Null {
     type Lock = Concurrent;
 
     fn getattr(&self, _: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        self.attr(ino)
+        Ok(self.options.attr(self.attr(ino)))
     }
 
     fn setattr(&self, _: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
         // It can be cut, and stays as long. Mode, owner and times cannot be set.
         match changes.size {
-            Some(_) => self.attr(ino),
+            Some(_) => Ok(self.options.attr(self.attr(ino))),
             None => Err(Errno::ENOSYS.into()),
         }
+    }
+
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        let opened = Opened::default();
+        Ok(self.options.opened(opened, flags, &self.attr(ino)))
     }
 
     fn read(
@@ -71,22 +80,32 @@ impl Filesystem for Null {
     }
 }
 
+/// As in C, before anything else: whoever asks for help has to name a file, too.
+fn look_at_the_file() -> Result<(), Box<dyn Error>> {
+    let point = fuse_main::mount_point()?;
+    let metadata =
+        std::fs::metadata(&point).map_err(|error| format!("{}: {error}", point.display()))?;
+    if !metadata.is_file() {
+        return Err(format!("{} is not a regular file", point.display()).into());
+    }
+    Ok(())
+}
+
 fn main() -> ExitCode {
-    fuse_main::main(1, |command| {
-        let point = &command.mount_point;
-        let metadata =
-            std::fs::metadata(point).map_err(|error| format!("{}: {error}", point.display()))?;
-        if !metadata.is_file() {
-            return Err(format!("{} is not a regular file", point.display()).into());
-        }
+    if let Err(error) = look_at_the_file() {
+        eprintln!("null: {error}");
+        return ExitCode::FAILURE;
+    }
+    fuse_main::main(Options::default(), |mut command| {
         let null = Null {
+            options: std::mem::take(&mut command.options),
             // SAFETY: no precondition.
             uid: unsafe { libc::getuid() },
             // SAFETY: no precondition.
             gid: unsafe { libc::getgid() },
         };
         let builder = command.builder(null, Concurrent).over_file(true);
-        let session = builder.mount(point)?.daemonize(command.foreground)?;
-        Ok(session.run()?.reason)
+        let session = builder.mount(&command.mount_point)?;
+        Ok(session.daemonize(command.foreground)?.run()?.reason)
     })
 }

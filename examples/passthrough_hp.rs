@@ -46,62 +46,87 @@ struct Options {
     single: bool,
     clone_fd: bool,
     direct_io: bool,
+    help: bool,
     threads: Option<u32>,
     mount: Vec<String>,
     paths: Vec<PathBuf>,
+}
+
+/// What libfuse's parser takes for yes, and for no.
+const YES: [&str; 5] = ["1", "t", "T", "true", "True"];
+const NO: [&str; 5] = ["0", "f", "F", "false", "False"];
+
+/// A number, in hexadecimal too; a negative one is the default.
+fn threads(value: &str) -> Option<Option<u32>> {
+    let parsed = match value.strip_prefix("0x") {
+        Some(digits) => i64::from_str_radix(digits, 16),
+        None => value.parse(),
+    };
+    Some(u32::try_from(parsed.ok()?).ok())
 }
 
 fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, String> {
     let mut options = Options::default();
     let mut arguments = arguments;
     while let Some(argument) = arguments.next() {
+        if argument == "--" {
+            options.paths.extend(arguments.map(PathBuf::from));
+            break;
+        }
         let Some(text) = argument.to_str().filter(|text| text.starts_with('-')) else {
             options.paths.push(argument.into());
             continue;
         };
         let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None if text.starts_with("-o") && text.len() > 2 => ("-o", Some(text[2..].to_owned())),
+            _ if text.starts_with("-o") => ("-o", Some(&text[2..]).filter(|rest| !rest.is_empty())),
+            Some((name, value)) => (name, Some(value)),
             None => (text, None),
         };
-        let mut value = || {
+        let mut argument_of = || {
             let next = || arguments.next()?.into_string().ok();
-            value
-                .clone()
-                .or_else(next)
-                .ok_or_else(|| format!("{name} needs a value"))
+            let value = value.map(str::to_owned).or_else(next);
+            value.ok_or_else(|| format!("{name} needs a value"))
         };
-        match name {
-            "--debug" => options.debug = true,
-            "--debug-fuse" => options.debug_fuse = true,
-            "--foreground" => options.foreground = true,
-            "--nocache" => options.nocache = true,
-            "--nosplice" => options.nosplice = true,
-            "--nopassthrough" => options.nopassthrough = true,
-            "--single" => options.single = true,
-            "--clone-fd" => options.clone_fd = true,
-            "--direct-io" => options.direct_io = true,
-            "-o" | "--o" => options.mount.push(value()?),
-            "--num-threads" => {
-                let value = value()?;
-                options.threads = match &*value {
-                    // The default.
-                    "-1" => None,
-                    _ => Some(value.parse().map_err(|_| format!("{value} is no number"))?),
-                };
+        let flag = match name {
+            "-o" => {
+                options.mount.push(argument_of()?);
+                continue;
             }
+            "--num-threads" => {
+                let value = argument_of()?;
+                options.threads = threads(&value).ok_or(format!("{value} is no number"))?;
+                continue;
+            }
+            "--debug" => &mut options.debug,
+            "--debug-fuse" => &mut options.debug_fuse,
+            "--foreground" => &mut options.foreground,
+            "--help" => &mut options.help,
+            "--nocache" => &mut options.nocache,
+            "--nosplice" => &mut options.nosplice,
+            "--nopassthrough" => &mut options.nopassthrough,
+            "--single" => &mut options.single,
+            "--clone-fd" => &mut options.clone_fd,
+            "--direct-io" => &mut options.direct_io,
             _ => return Err(format!("no such option: {text}")),
-        }
+        };
+        // As in C, to be named is enough for all but one.
+        *flag = match value {
+            Some(no) if NO.contains(&no) => name != "--clone-fd",
+            Some(other) if !YES.contains(&other) => {
+                return Err(format!("{name} is true or false, not {other:?}"));
+            }
+            _ => true,
+        };
     }
     Ok(options)
 }
 
 fn main() -> ExitCode {
-    if std::env::args_os().any(|argument| argument == "--help") {
-        println!("{USAGE}\n{OPTIONS}");
-        return ExitCode::SUCCESS;
-    }
     let options = match parse(std::env::args_os().skip(1)) {
+        Ok(options) if options.help => {
+            println!("{USAGE}\n{OPTIONS}");
+            return ExitCode::SUCCESS;
+        }
         Ok(options) if options.paths.len() == 2 => options,
         wrong => {
             let what = wrong
@@ -151,7 +176,7 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
         .clone_fd(options.clone_fd)
         .debug(options.debug_fuse)
         .handle_signals(true);
-    for option in &options.mount {
+    for option in options.mount.iter().filter(|option| !option.is_empty()) {
         builder = builder.options(option);
     }
     if let Some(threads) = options.threads {

@@ -20,12 +20,13 @@ use fuse3::{Added, Answer, Attr, Connection, Context, Data, DirBuf, Entry, Errno
 use fuse3::{Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, PollEvents};
 use fuse3::{PollHandle, ReadBuf};
 
+use fuse_main::Options;
+
 /// How many files there are, and how much each holds.
 const FILES: usize = 16;
 const ROOM: usize = 10;
 const NAMES: &[u8; FILES] = b"0123456789ABCDEF";
 const INTERVAL: Duration = Duration::from_millis(250);
-const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the lock guards.
 #[derive(Default)]
@@ -47,6 +48,7 @@ struct File {
 type Lock = Arc<GlobalLock<Files>>;
 
 struct Poll {
+    options: Options,
     lock: Lock,
 }
 
@@ -106,16 +108,16 @@ impl Filesystem for Poll {
 
     fn lookup(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<Entry> {
         let [byte] = name.as_encoded_bytes() else {
-            return Err(Errno::ENOENT.into());
+            return self.options.nothing();
         };
         match NAMES.iter().position(|known| known == byte) {
-            Some(index) => Ok(Entry::new(attr(cx, ino(index)), TIMEOUT)),
-            None => Err(Errno::ENOENT.into()),
+            Some(index) => Ok(self.options.entry(attr(cx, ino(index)))),
+            None => self.options.nothing(),
         }
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        Ok((attr(cx, ino), TIMEOUT))
+        Ok(self.options.attr(attr(cx, ino)))
     }
 
     fn readdir(
@@ -128,7 +130,7 @@ impl Filesystem for Poll {
     ) -> Answer<Listing> {
         let start = usize::try_from(offset).unwrap_or(FILES).min(FILES);
         for (index, name) in NAMES.iter().enumerate().skip(start) {
-            let entry = Entry::new(attr(cx, ino(index)), TIMEOUT);
+            let entry = self.options.entry(attr(cx, ino(index)));
             let name = char::from(*name).to_string();
             if out.add(name, &entry, index as u64 + 1) == Added::Full {
                 break;
@@ -139,6 +141,7 @@ impl Filesystem for Poll {
 
     /// Once at a time: what one reader takes the other would miss.
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        let attr = attr(cx, ino);
         let index = index(ino).ok_or(Errno::EISDIR)?;
         if flags.writes() {
             return Err(Errno::EACCES.into());
@@ -147,9 +150,9 @@ impl Filesystem for Poll {
             return Err(Errno::EBUSY.into());
         }
         // As with a pipe, what is read is gone: nothing to cache, and nowhere to seek.
-        Ok(Opened::new(Fh(index as u64))
-            .direct_io(true)
-            .nonseekable(true))
+        let opened = Opened::new(Fh(index as u64));
+        let opened = opened.direct_io(true).nonseekable(true);
+        Ok(self.options.opened(opened, flags, &attr))
     }
 
     fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
@@ -227,9 +230,10 @@ fn produce(files: &mut Files, round: &mut Round) {
 }
 
 fn main() -> ExitCode {
-    fuse_main::main(2, |command| {
+    fuse_main::main(Options::default(), |mut command| {
         let lock = Lock::default();
         let fs = Poll {
+            options: std::mem::take(&mut command.options),
             lock: Arc::clone(&lock),
         };
         let session = command.builder(fs, lock).mount(&command.mount_point)?;

@@ -115,29 +115,6 @@ fn client(arguments: &[&str], file: &Path) -> Command {
     command
 }
 
-/// As libfuse's poll, ioctl and null of 3.14 end, which are made with `fuse_main()`.
-#[test]
-fn wrong_command_lines_have_the_status_of_fuse_main() {
-    let there = std::env::temp_dir();
-    let there = there.to_str().unwrap();
-    for example in ["poll", "ioctl_ll", "null"] {
-        let program = program::built(example);
-        let is_null = example == "null";
-        for (arguments, status) in [
-            (&[][..], if is_null { 1 } else { 2 }),
-            (&["--foo", there], 3),
-            (&["-x", there], 3),
-            (&["-o", "max_threads=x", there], 1),
-            (&[there, there], 1),
-            (&["/nonexistent"], 1),
-        ] {
-            let ended = Command::new(&program).args(arguments).output().unwrap();
-            assert_eq!(ended.status.code(), Some(status), "{arguments:?} {ended:?}");
-            assert!(!ended.stderr.is_empty(), "{arguments:?} {ended:?}");
-        }
-    }
-}
-
 #[test]
 fn ioctl_asks_for_a_size_and_sets_it() {
     let Some(mounted) = Mounted::new("ioctl_ll", &["-f"], DEADLINE) else {
@@ -191,6 +168,7 @@ fn cuse_explains_itself() {
         assert!(usage.lines().any(|printed| printed == line), "{usage}");
     }
     assert_eq!(no_device(&["-f", "-h", "--wrong"]), usage);
+    assert_eq!(no_device(&["-V", "-h"]), usage);
 }
 
 #[test]
@@ -198,6 +176,8 @@ fn cuse_names_the_argument_that_is_wrong() {
     for (arguments, said) in [
         (&[][..], "cuse: device name missing\n"),
         (&["-f", "-M", "1", "--min=2"], "cuse: device name missing\n"),
+        (&["-V"], "cuse: device name missing\n"),
+        (&["--version"], "cuse: device name missing\n"),
         (&["-n"], "cuse: the option -n needs a value after it\n"),
         (&["--name=x", "--wrong"], "cuse: unknown option --wrong\n"),
         (&["--name=x", "y"], "cuse: one argument too many: y\n"),

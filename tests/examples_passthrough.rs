@@ -431,6 +431,18 @@ fn null_io_stores_nothing() {
     end(mounted);
 }
 
+/// Each of which libfuse's takes for granted, too.
+#[test]
+fn odd_command_lines_that_passthrough_hp_takes() {
+    for options in [
+        &["--single=false", "--num-threads=-2"][..],
+        &["-o", "", "--clone-fd=f", "--num-threads=0x3"],
+        &["--nosplice=T", "--"],
+    ] {
+        hp(options);
+    }
+}
+
 #[test]
 fn command_lines() {
     let run = |example: &str, arguments: &[&str]| {
@@ -467,6 +479,25 @@ fn command_lines() {
         ("passthrough_hp", &["/tmp"][..], 2),
         ("passthrough_hp", &["--no-such", "/tmp", "/tmp"], 2),
         ("passthrough_hp", &["/no/source", "/tmp"], 1),
+        // As libfuse's of 3.18, where that does not abort.
+        ("passthrough_hp", &[], 2),
+        ("passthrough_hp", &["-o", "/tmp", "/tmp"], 2),
+        ("passthrough_hp", &["/tmp", "/tmp", "-o"], 2),
+        ("passthrough_hp", &["--help", "-o"], 2),
+        ("passthrough_hp", &["--help", "--no-such"], 2),
+        ("passthrough_hp", &["--help=1"], 0),
+        ("passthrough_hp", &["--help=false"], 0),
+        ("passthrough_hp", &["-h"], 2),
+        ("passthrough_hp", &["-V"], 2),
+        ("passthrough_hp", &["--version"], 2),
+        ("passthrough_hp", &["--", "--help", "/tmp", "/tmp"], 2),
+        ("passthrough_hp", &["--", "--help", "/tmp"], 1),
+        ("passthrough_hp", &["-o", "no_such", "/tmp", "/tmp"], 1),
+        ("passthrough_hp", &["/dev/null", "/tmp"], 1),
+        ("passthrough_hp", &["/tmp", "/dev/null"], 1),
+        ("passthrough_hp", &["--nocache=3", "/tmp", "/tmp"], 2),
+        ("passthrough_hp", &["--num-threads", "/tmp", "/tmp"], 2),
+        ("passthrough_hp", &["--num-threads=3x", "/tmp", "/tmp"], 2),
         ("passthrough_ll", &[], 1),
         ("passthrough_ll", &["-o", "source=/no/source", "/tmp"], 1),
         ("passthrough_ll", &["-o", "timeout=-1", "/tmp"], 1),

@@ -59,7 +59,8 @@ struct fuse3lock;
 /* ---- The lock ---- */
 
 /*
- * Makes a lock that nobody holds. NULL when there is no memory.
+ * Makes a lock that nobody holds. NULL is a bug of this library; without memory the
+ * process is aborted, here as in all functions.
  */
 struct fuse3lock *fuse3lock_new(void);
 

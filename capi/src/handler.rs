@@ -1,7 +1,7 @@
 //! What the trampolines of `fuse3lock.h` call.
 
 use std::ffi::{c_int, c_uint};
-use std::{mem, ptr};
+use std::mem;
 
 use fuse3::{LockError, Operation};
 
@@ -14,6 +14,14 @@ unsafe extern "C" {
 }
 
 const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+/// Of the calling thread, and what it was.
+fn set_cancel_state(state: c_int) -> c_int {
+    let mut before = 0;
+    // SAFETY: `before` lives; the call changes this thread only, and refuses what is no state.
+    unsafe { pthread_setcancelstate(state, &raw mut before) };
+    before
+}
 
 /// In the token of [`fuse3lock_enter`]: it took the lock, which the thread did not hold before.
 const TAKEN: c_int = 1 << 8;
@@ -31,19 +39,20 @@ pub unsafe extern "C" fn fuse3lock_enter(object: *const Object, operation: c_uin
         let operation = usize::try_from(operation).ok();
         let operation = operation.and_then(|at| Operation::ALL.get(at));
         let operation = *operation.ok_or(Error(libc::EINVAL))?;
-        let taken = match object.lock.lock_for(operation) {
+        // libfuse cancels its workers over io_uring while they are in handlers, and one must not go with the lock, or while it
+        // waits for it.
+        let before = set_cancel_state(PTHREAD_CANCEL_DISABLE);
+        match object.lock.lock_for(operation) {
             Ok(guard) => {
                 mem::forget(guard);
-                TAKEN
+                Ok(TAKEN | before)
             }
-            Err(LockError::AlreadyHeld) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        let mut before = 0;
-        // libfuse cancels its workers over io_uring while they are in handlers, and one must not go with the lock.
-        // SAFETY: `before` lives.
-        unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
-        Ok(taken | before)
+            Err(LockError::AlreadyHeld) => Ok(before),
+            Err(error) => {
+                set_cancel_state(before);
+                Err(error.into())
+            }
+        }
     };
     // SAFETY: the caller promises it.
     unsafe { border::with(object, enter) }
@@ -61,8 +70,7 @@ pub unsafe extern "C" fn fuse3lock_leave(object: *const Object, token: c_int) {
             // EPERM: the handler answered without the lock, and left it so.
             drop(object.guard());
         }
-        // SAFETY: a state that the same call returned before; the old one is not wanted.
-        unsafe { pthread_setcancelstate(token & !TAKEN, ptr::null_mut()) };
+        set_cancel_state(token & !TAKEN);
         Ok(0)
     };
     if token >= 0 {

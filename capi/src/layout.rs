@@ -2,6 +2,8 @@
 
 use std::ffi::c_uint;
 
+use fuse3::sys::LayoutClass;
+
 /// What of `struct fuse_file_info` tells the layouts of libfuse's releases apart (issue 1029 of libfuse).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
@@ -22,14 +24,13 @@ impl Layout {
 
     /// As the libfuse that was loaded has it.
     pub(crate) fn of_library() -> Self {
-        Self::of_version(fuse3::sys::library_version())
+        Self::of_class(LayoutClass::of(fuse3::sys::library_version()))
     }
 
-    const fn of_version(version: [u32; 3]) -> Self {
-        let bit = match version {
-            [3, 14, 0] => 3,
-            [3, 14..=16, _] => 4,
-            _ => 3,
+    const fn of_class(class: LayoutClass) -> Self {
+        let bit = match class {
+            LayoutClass::A | LayoutClass::C => 3,
+            LayoutClass::B => 4,
         };
         let bit = if cfg!(target_endian = "big") {
             31 - bit
@@ -37,7 +38,7 @@ impl Layout {
             bit
         };
         Self {
-            grown: !matches!(version, [3, ..=16, _]),
+            grown: matches!(class, LayoutClass::C),
             flush: 1 << bit,
         }
     }
@@ -46,15 +47,24 @@ impl Layout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::mem;
 
     #[test]
-    fn layouts_change_where_libfuse_changed_them() {
-        let same = |a, b| Layout::of_version(a) == Layout::of_version(b);
-        assert!(same([3, 10, 3], [3, 14, 0]));
-        assert!(!same([3, 14, 0], [3, 14, 1]));
-        assert!(same([3, 14, 1], [3, 16, 2]));
-        assert!(!same([3, 16, 2], [3, 17, 1]));
-        assert!(same([3, 17, 2], [3, 18, 3]));
-        assert!(!same([3, 14, 0], [3, 17, 2]));
+    fn classes_are_told_apart() {
+        let [a, b, c] = [LayoutClass::A, LayoutClass::B, LayoutClass::C].map(Layout::of_class);
+        assert!(a != b && b != c && c != a);
+    }
+
+    /// As the header's inline function sees it, with bindings of the headers at hand.
+    #[test]
+    fn the_headers_at_hand_have_the_class_of_their_version() {
+        // SAFETY: `struct fuse_file_info` is integers, for which zero is a value.
+        let mut fi: fuse3::sys::fuse_file_info = unsafe { mem::zeroed() };
+        fi.set_flush(1);
+        // SAFETY: it is at least two words long.
+        let flush = unsafe { (&raw const fi).cast::<c_uint>().wrapping_add(1).read() };
+        let here = Layout::of_program(size_of_val(&fi), flush);
+        let class = LayoutClass::of(fuse3::sys::header_version());
+        assert_eq!(here, Layout::of_class(class));
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::slice;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fuse3::{Ino, Notifier, NotifyError};
@@ -12,7 +13,7 @@ use crate::border::{self, Answer, Error};
 
 /// Queues one; ENOTCONN once the session has ended.
 fn queue(object: &Object, notify: impl FnOnce(Notifier)) -> Answer {
-    if object.session.is_used() && !object.running.load(std::sync::atomic::Ordering::SeqCst) {
+    if object.session.is_used() && !object.running.load(Ordering::SeqCst) {
         return Err(Error(libc::ENOTCONN));
     }
     notify(object.session.notifier());

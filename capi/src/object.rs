@@ -31,7 +31,7 @@ impl Object {
     }
 }
 
-/// Makes a lock that nobody holds; NULL when there is no memory for it.
+/// Makes a lock that nobody holds; NULL where that panics. (Without memory Rust ends the process.)
 #[unsafe(no_mangle)]
 pub extern "C" fn fuse3lock_new() -> *mut Object {
     std::panic::catch_unwind(|| Box::into_raw(Box::default())).unwrap_or(ptr::null_mut())

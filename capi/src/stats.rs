@@ -14,7 +14,7 @@ fn figure(stats: &LockStats, what: c_uint) -> Option<u64> {
         0 => stats.acquisitions,
         1 => stats.hand_overs,
         2 => stats.time_outs,
-        3 => stats.waiters.len() as u64,
+        3 => u64::try_from(stats.waiters.len()).unwrap_or(u64::MAX),
         4 => stats
             .holder
             .map_or(0, |holder| holder.thread.as_raw().into()),

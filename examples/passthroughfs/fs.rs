@@ -16,7 +16,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode};
 
 use crate::mirror::Mirror;
 use crate::node;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 
 /// llfuse's style: what handlers need besides the state that the lock guards.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Filesystem for PassthroughFs {
     type Lock = Arc<GlobalLock<Mirror>>;
 
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        settings::negotiate(connection)
+        self.0.negotiate(connection)
     }
 
     fn lookup(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {

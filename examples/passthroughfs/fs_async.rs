@@ -19,7 +19,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode};
 
 use crate::mirror::Mirror;
 use crate::node;
-use crate::settings::{self, Settings};
+use crate::settings::Settings;
 
 #[derive(Debug)]
 pub(crate) struct PassthroughAsync(pub(crate) Settings);
@@ -65,7 +65,7 @@ impl Filesystem for PassthroughAsync {
     type Lock = Local<Mirror>;
 
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        settings::negotiate(connection)
+        self.0.negotiate(connection)
     }
 
     fn lookup(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {

@@ -27,6 +27,11 @@
 //! or synced, and for what is read it is not needed. In pyfuse3's style there is no lock: what stands between two awaits is not
 //! interrupted.
 //!
+//! With `--enable-writeback-cache`, as pyfuse3's has it, writes go to the page cache first. The kernel then has the last word on the
+//! size and the times of a file as long as it knows the inode, and sends the times once it has written: what somebody else changes
+//! of them in the source is not seen. It also reads of files that were opened only to be written: so they are opened for both,
+//! which whoever mounts has to be allowed to.
+//!
 //! It stays in the foreground. The mount point cannot be in the source: the way to it would go through the mount, whose handlers
 //! need the lock that is held meanwhile.
 
@@ -61,6 +66,7 @@ struct Options {
     timeout: f64,
     single: bool,
     is_async: bool,
+    writeback: bool,
     debug: bool,
     debug_fuse: bool,
 }
@@ -71,6 +77,7 @@ fn main() -> ExitCode {
         timeout: 5.0,
         single: false,
         is_async: false,
+        writeback: false,
         debug: false,
         debug_fuse: false,
     };
@@ -82,6 +89,11 @@ fn main() -> ExitCode {
         .flag("--async", "answer by futures, on one thread", |options| {
             options.is_async = true
         })
+        .flag(
+            "--enable-writeback-cache",
+            "have writes go to the page cache first",
+            |options| options.writeback = true,
+        )
         .flag("--debug", "say what is looked up and opened", |options| {
             options.debug = true
         })
@@ -103,9 +115,10 @@ fn main() -> ExitCode {
                 .ok_or("what to show is missing: passthroughfs SOURCE MOUNTPOINT")?;
             apart(source, &command.mount_point)?;
             prepare()?;
-            let mirror =
-                Mirror::new(source).map_err(|error| format!("{}: {error}", source.display()))?;
+            let mirror = Mirror::new(source, options.writeback)
+                .map_err(|error| format!("{}: {error}", source.display()))?;
             let settings = Settings {
+                writeback: options.writeback,
                 timeout: Duration::try_from_secs_f64(options.timeout)
                     .map_err(|error| format!("timeout={}: {error}", options.timeout))?,
                 debug: options.debug,

@@ -26,6 +26,8 @@ pub(crate) struct Mirror {
     /// The source, opened with O_PATH.
     pub(crate) root: Arc<File>,
     pub(crate) tree: Tree,
+    /// The kernel reads what it is to write only a part of.
+    writeback: bool,
     directories: HashMap<Fh, Directory>,
     last: u64,
 }
@@ -42,12 +44,13 @@ impl Mirror {
     /// # Errors
     ///
     /// Those of open(2); ENOTDIR.
-    pub(crate) fn new(source: &Path) -> io::Result<Self> {
+    pub(crate) fn new(source: &Path, writeback: bool) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = File::from(fs::open(source, flags, Mode::empty())?);
         Ok(Self {
             tree: Tree::new(Source::of(&fs::fstat(&root)?)),
             root: Arc::new(root),
+            writeback,
             directories: HashMap::new(),
             last: 0,
         })
@@ -151,7 +154,7 @@ impl Mirror {
         how: Create,
     ) -> io::Result<Attr> {
         let dir = self.reach(parent)?;
-        let access = Access::of(how.flags);
+        let access = self.access(how.flags);
         let acting = ActingAs::new(caller)?;
         let created = node::create(&dir, name, access.flags(), how.mode);
         drop(acting);
@@ -165,9 +168,22 @@ impl Mirror {
         Ok(attr)
     }
 
+    /// What a file that is opened with `flags` is opened for in the source.
+    ///
+    /// O_APPEND is not among it: where the end is the kernel says, which has looked before it wrote, and with the writeback
+    /// cache is the only one to know.
+    fn access(&self, flags: OpenFlags) -> Access {
+        let access = Access::of(flags);
+        Access {
+            // A page that is written in part is read first, of a file that was opened only to be written, too.
+            read: access.read || self.writeback && access.write,
+            ..access
+        }
+    }
+
     /// Opens `ino`, by the descriptor that it has if that is enough.
     pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<()> {
-        let wanted = Access::of(flags);
+        let wanted = self.access(flags);
         let inode = self.tree.get(ino)?;
         let open = inode.open.as_ref();
         let access = open.map_or(wanted, |open| open.access.and(wanted));

@@ -9,6 +9,8 @@ use fuse3::{Attr, Capabilities, Connection, Entry};
 pub(crate) struct Settings {
     /// For how long the kernel may answer by itself. What is changed in the source is seen as late.
     pub(crate) timeout: Duration,
+    /// Writes go to the page cache first, and the kernel keeps size and times.
+    pub(crate) writeback: bool,
     /// Says on stderr what is looked up and opened.
     pub(crate) debug: bool,
 }
@@ -23,23 +25,29 @@ impl Settings {
     pub(crate) fn entry(&self, attr: Attr) -> Entry {
         Entry::new(attr, self.timeout)
     }
-}
 
-/// What `init` does.
-pub(crate) fn negotiate(connection: &mut Connection<'_>) -> io::Result<()> {
-    // What there is of these; none is needed.
-    let wanted = Capabilities::READDIRPLUS
+    /// What `init` does.
+    pub(crate) fn negotiate(&self, connection: &mut Connection<'_>) -> io::Result<()> {
+        if self.writeback {
+            // Asked for by the user: it is there, or this fails.
+            connection
+                .want(Capabilities::WRITEBACK_CACHE)
+                .map_err(io::Error::other)?;
+        }
+        // What there is of these; none is needed.
+        let wanted = Capabilities::READDIRPLUS
         | Capabilities::READDIRPLUS_AUTO
         | Capabilities::PARALLEL_DIROPS
         | Capabilities::SPLICE_WRITE
         | Capabilities::SPLICE_MOVE
         // A file handle would lead nowhere once its inode is forgotten.
         | Capabilities::NO_EXPORT_SUPPORT;
-    connection
-        .want(wanted & connection.capable() & Capabilities::known())
-        .map_err(io::Error::other)?;
-    // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
-    // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
-    connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
-    Ok(())
+        connection
+            .want(wanted & connection.capable() & Capabilities::known())
+            .map_err(io::Error::other)?;
+        // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
+        // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
+        connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
+        Ok(())
+    }
 }

@@ -15,15 +15,29 @@
 //!
 //! # For build scripts
 //!
-//! A crate that depends on this one directly finds in its build script's environment `DEP_FUSE3_VERSION` (of the
-//! headers), `DEP_FUSE3_INCLUDE` (their folder) and `DEP_FUSE3_FEATURES` (what the headers have, separated by commas).
+//! A crate that depends on this one directly finds what its C code is to be compiled with in its build script's environment,
+//! so that nobody else asks pkg-config, and C and Rust see the same headers:
+//!
+//! | variable | |
+//! |---|---|
+//! | `DEP_FUSE3_INCLUDE` | the folder of the headers |
+//! | `DEP_FUSE3_CFLAGS` | what the compiler is told to use them, separated by spaces; `FUSE_USE_VERSION` is for the C code to choose |
+//! | `DEP_FUSE3_VERSION` | their version, such as `3.14.0` |
+//! | `DEP_FUSE3_CLASS` | their [`LayoutClass`], `A`, `B` or `C` |
+//! | `DEP_FUSE3_FEATURES` | what they have that others have not, separated by commas |
+//!
+//! Cargo passes them to direct dependents alone: a crate that uses `fuse3-lowlevel` names this one beside it, and gets the same
+//! one, since cargo permits one crate that links `fuse3`. None of them is set where documentation is built without libfuse
+//! (`DOCS_RS`).
 
 mod bindings;
+mod layout;
 mod macros;
 mod shim;
 mod version;
 
 pub use bindings::*;
+pub use layout::LayoutClass;
 pub use macros::{
     FUSE_ARGS_INIT, FUSE_BUFVEC_INIT, FUSE_MAKE_VERSION, FUSE_OPT_END, FUSE_OPT_KEY, FUSE_VERSION,
 };

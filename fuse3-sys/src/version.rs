@@ -1,6 +1,8 @@
 use std::ffi::CStr;
 use std::fmt;
 
+use crate::LayoutClass;
+
 /// The version of the headers that this crate was built against: major, minor, patch.
 ///
 /// From `fuse3.pc`, since the headers before 3.17 do not say their patch level.
@@ -57,29 +59,8 @@ impl fmt::Display for LayoutMismatch {
 
 impl std::error::Error for LayoutMismatch {}
 
-/// Layouts that differ, in the order of their appearance.
-#[derive(Debug, PartialEq, Eq)]
-enum Layout {
-    /// Up to 3.14.0.
-    First,
-    /// 3.14.1 to 3.16.2: `parallel_direct_writes` was put before `flush`.
-    Shifted,
-    /// From 3.17 on: the first order, and 64 bytes.
-    Grown,
-}
-
-impl Layout {
-    fn of(version: [u32; 3]) -> Self {
-        match version {
-            [3, minor, patch] if (minor, patch) <= (14, 0) => Self::First,
-            [3, minor, _] if minor < 17 => Self::Shifted,
-            _ => Self::Grown,
-        }
-    }
-}
-
 fn compare(header: [u32; 3], library: [u32; 3]) -> Result<(), LayoutMismatch> {
-    if Layout::of(header) == Layout::of(library) {
+    if LayoutClass::of(header) == LayoutClass::of(library) {
         Ok(())
     } else {
         Err(LayoutMismatch { header, library })

@@ -151,7 +151,8 @@ impl Attr {
         stat.st_gid = self.gid;
         stat.st_rdev = self.rdev;
         stat.st_size = i64::try_from(self.size).unwrap_or(i64::MAX);
-        stat.st_blksize = self.blksize.into();
+        // 32 bits with a sign on some architectures; libfuse sends them as they are.
+        stat.st_blksize = self.blksize as libc::blksize_t;
         stat.st_blocks = i64::try_from(self.blocks).unwrap_or(i64::MAX);
         (stat.st_atime, stat.st_atime_nsec) = (self.atime.secs, self.atime.nanos.into());
         (stat.st_mtime, stat.st_mtime_nsec) = (self.mtime.secs, self.mtime.nanos.into());

@@ -167,6 +167,10 @@ impl<F: Filesystem> Builder<F> {
     }
 
     /// Allows to mount over a file. The root of the file system then is a file.
+    ///
+    /// libfuse asks nobody: it mounts a directory over a file, and a file over a directory, too. The kernel has noted what the
+    /// root is from the mount point, and answers EIO to whoever looks at one that is something else, until it is unmounted.
+    /// So [`mount`](Self::mount) refuses a file unless this is set.
     pub fn over_file(mut self, over_file: bool) -> Self {
         self.over_file = over_file;
         self

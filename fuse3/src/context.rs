@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
 use std::time::Duration;
 
 use crate::answer::{Asked, Payload};
@@ -183,6 +184,20 @@ impl<'a, F: Filesystem> Context<'a, F> {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         };
         request.security_contexts()
+    }
+
+    /// The `fuse_req_t` itself, for what [`sys`](crate::sys) and C code may ask of a request; `None` where there is no answer
+    /// to give (any more): in `forget`, and after [`defer`](Self::defer).
+    ///
+    /// It is there until the context is dropped, or the answer taken away. It may be asked: `fuse_req_ctx()`,
+    /// `fuse_req_getgroups()`, `fuse_req_interrupted()` and the like; and given to functions that want a request and do nothing
+    /// with it, such as `fuse_add_direntry()`.
+    ///
+    /// It is not answered: that is the handler's duty, by what it returns; C code that is to answer is given
+    /// [`Reply::into_raw`]. `fuse_req_interrupt_func()` is what [`on_interrupt`](Self::on_interrupt) and
+    /// [`wait_while`](Self::wait_while) use, and `fuse_req_userdata()` is the library's.
+    pub fn raw_request(&self) -> Option<NonNull<sys::fuse_req>> {
+        NonNull::new(self.request.as_ref()?.as_ptr())
     }
 
     /// `fuse_req_is_uring()`: the request came over io_uring, and not over the session's descriptor.

@@ -20,6 +20,7 @@ use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
 use crate::daemon::Waiting;
 use crate::deferred::Outlived;
+use crate::lent::Lent;
 use crate::notify::Hub;
 use crate::notify::current::Current;
 use crate::report::Reporting;
@@ -404,6 +405,8 @@ pub(crate) struct Live<F: Filesystem> {
     session: NonNull<sys::fuse_session>,
     /// What the handlers need, until the session has ended.
     core: RwLock<Option<Arc<Core<F>>>>,
+    /// Requests that C code answers.
+    lent: Lent,
 }
 
 // SAFETY: libfuse allows replies from any thread and the end of a session on another one than its start; the loop is run
@@ -420,6 +423,7 @@ impl<F: Filesystem> Live<F> {
         let live = Arc::new(Self {
             session,
             core: RwLock::new(Some(Arc::clone(&core))),
+            lent: Lent::default(),
         });
         core.set_live(&live);
         live
@@ -443,10 +447,12 @@ impl<F: Filesystem> Live<F> {
         self.session.as_ptr()
     }
 
-    /// From now on no deferred reply touches the descriptor; those that were doing it are done.
+    /// From now on no deferred reply touches the descriptor; those that were doing it are done, and what C code was to answer
+    /// is answered.
     pub(crate) fn close(&self, core: &Core<F>) {
         core.control.close();
         core.notifications.close();
+        self.lent.close();
         // Whoever calls has a share of it.
         *self.core.write() = None;
     }
@@ -506,6 +512,20 @@ impl<F: Filesystem> Outlived for Live<F> {
             .spawn(move || core.undo(undo));
         if let Err(error) = spawned {
             crate::log::error!("what a deferred reply gave out was not taken back: {error}");
+        }
+    }
+
+    fn lend(&self) -> bool {
+        self.lent.begin()
+    }
+
+    fn returned(&self) {
+        self.lent.end();
+    }
+
+    fn not_taken(&self) {
+        if let Some(core) = &*self.core.read_recursive() {
+            core.counters.not_taken();
         }
     }
 }

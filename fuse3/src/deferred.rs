@@ -8,7 +8,7 @@ use crate::answer::{Asked, Payload, Undo};
 use crate::core::discard;
 use crate::interrupt::Callback;
 use crate::request::{Request, Sent};
-use crate::{Answer, Errno, Unanswered};
+use crate::{Answer, Errno, RawReply, Unanswered};
 
 /// A session that an answer outlives a handler for.
 pub(crate) trait Outlived: Send + Sync {
@@ -26,6 +26,15 @@ pub(crate) trait Outlived: Send + Sync {
 
     /// Takes back what an answer gave out that was not taken.
     fn undo(self: Arc<Self>, undo: Undo);
+
+    /// From now on the session does not end, until [`returned`](Self::returned) is called as often; false when it has.
+    fn lend(&self) -> bool;
+
+    /// C code has answered, or does not any more.
+    fn returned(&self);
+
+    /// Counts an answer of C code that was not taken.
+    fn not_taken(&self);
 }
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).
@@ -75,6 +84,14 @@ impl<T: Payload> Reply<T> {
             // That other reply is of another request; this one still wants its answer, which is EIO by `drop`.
             Err(Unanswered::Deferred(_)) => {}
         }
+    }
+
+    /// Hands the duty to answer over to C code, which calls one of `fuse_reply_*()` with the request.
+    ///
+    /// `None` when the session has ended, and nobody waits for an answer any more.
+    pub fn into_raw(mut self) -> Option<RawReply<T>> {
+        let request = self.request.take()?;
+        RawReply::lend(request, self.asked, Arc::clone(&self.session))
     }
 }
 

@@ -1,10 +1,11 @@
+use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
 use crate::control::{Control, TERMINATED};
 use crate::notify::Hub;
 use crate::report::Reporting;
 use crate::stats::Counters;
-use crate::{Agreement, Notifier, Report, SessionStats};
+use crate::{Agreement, Notifier, Report, SessionStats, sys};
 
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
 #[derive(Clone, Debug)]
@@ -40,6 +41,42 @@ impl Handle {
     /// What tells the kernel that its caches are out of date.
     pub fn notifier(&self) -> Notifier {
         Notifier::new(Arc::clone(&self.notifications))
+    }
+
+    /// The `struct fuse_session` itself, for [`sys`](crate::sys) and for C code: `f` gets it, or it is `None` when the session
+    /// is ending, and after its end.
+    ///
+    /// In `f` the session is mounted, its descriptor is open, and a [`terminate`](Self::terminate) leaves the loop running
+    /// until `f` has returned. Afterwards the pointer may be anything: C code keeps no copy of it.
+    ///
+    /// ```no_run
+    /// # use fuse3::{Handle, sys};
+    /// # fn descriptor(handle: &Handle) -> Option<i32> {
+    /// handle.with_raw_session(|session| {
+    ///     // SAFETY: the session lives while this runs.
+    ///     unsafe { sys::fuse_session_fd(session.as_ptr()) }
+    /// })
+    /// # }
+    /// ```
+    ///
+    /// # What may be done with it
+    ///
+    /// - `fuse_session_fd()`, and reading what it says of the session.
+    /// - `fuse_lowlevel_notify_*()`. They wait for the kernel, and that for handlers: from a thread that neither holds the global
+    ///   lock nor handles a request of this directory or file, as [`Blocking`](crate::Blocking) wants it proven. Not
+    ///   `fuse_lowlevel_notify_retrieve()`, whose cookie is the library's, nor `fuse_lowlevel_notify_poll()`, whose handle is
+    ///   [`PollHandle`](crate::PollHandle).
+    /// - `fuse_session_exit()` does, before libfuse 3.18, not end a loop that waits: [`terminate`](Self::terminate) does.
+    ///
+    /// # What may not
+    ///
+    /// `fuse_session_mount()`, `_unmount()`, `_destroy()`, `_loop()`, `_loop_mt()`, `_receive_buf()`, `_process_buf()`,
+    /// `_custom_io()`, `_reset()`, `fuse_set_signal_handlers()`: these are the library's.
+    pub fn with_raw_session<R>(
+        &self,
+        f: impl FnOnce(NonNull<sys::fuse_session>) -> R,
+    ) -> Option<R> {
+        self.notifications.with_raw(f)
     }
 
     /// `struct fuse_conn_info`: what kernel and libfuse agreed on, above all what of it was granted.

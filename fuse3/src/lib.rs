@@ -72,6 +72,7 @@
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
 //! - [`guide::errors`]: what the client sees for each mistake.
 //! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
+//! - [`guide::c_interop`]: C code that answers, sessions that C has made, who owns what.
 //! - [`guide::testing`]: tests without a kernel, and with one.
 //!
 //! # What goes wrong, and what then
@@ -119,6 +120,7 @@ mod inodes;
 mod interrupt;
 mod ioctl;
 mod keyed;
+mod lent;
 mod lock;
 mod locking;
 mod log;
@@ -136,6 +138,7 @@ mod pipe;
 mod poll;
 mod proof;
 mod range;
+mod rawreply;
 mod readbuf;
 mod report;
 mod request;
@@ -198,6 +201,7 @@ pub use proof::NotHolding;
 pub use range::{
     Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
 };
+pub use rawreply::RawReply;
 pub use readbuf::ReadBuf;
 pub use report::{Report, ReportedThread};
 pub use served::{Served, Stopped};

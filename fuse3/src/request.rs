@@ -99,7 +99,7 @@ impl Request {
     }
 
     /// The request is gone already.
-    fn abandon(mut self) {
+    pub(crate) fn abandon(mut self) {
         let gone = (self.ring.take(), self.interrupts.take());
         mem::forget(self);
         if let (_, Some(interrupts)) = gone {
@@ -175,13 +175,34 @@ impl Request {
 
     /// Gives up the duty to answer.
     #[inline]
-    fn spend(mut self) -> sys::fuse_req_t {
-        let req = self.as_ptr();
+    fn spend(self) -> sys::fuse_req_t {
+        self.into_raw().0.as_ptr()
+    }
+
+    /// The same, with what tells whether the request is there: for [`from_raw`](Self::from_raw).
+    #[inline]
+    pub(crate) fn into_raw(mut self) -> (NonNull<sys::fuse_req>, Option<Arc<Ring>>) {
         self.unregister();
-        drop(self.ring.take());
+        let raw = (self.req, self.ring.take());
         // Nothing is left in it that wants to be dropped.
         mem::forget(self);
-        req
+        raw
+    }
+
+    /// # Safety
+    ///
+    /// [`into_raw`](Self::into_raw) returned both, the request has not been answered, and nobody else answers it.
+    pub(crate) unsafe fn from_raw(req: NonNull<sys::fuse_req>, ring: Option<Arc<Ring>>) -> Self {
+        Self {
+            req,
+            interrupts: None,
+            ring,
+        }
+    }
+
+    /// That of a request that came over io_uring.
+    pub(crate) fn ring(&self) -> Option<&Arc<Ring>> {
+        self.ring.as_ref()
     }
 
     /// From now on libfuse does not call back, and nothing is started any more.

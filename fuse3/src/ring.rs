@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::lent::Lent;
+
 /// A thread of libfuse that serves a ring: there is one for each processor.
 ///
 /// A request that came over io_uring is part of its ring, which libfuse frees before its loop returns, once the thread has
@@ -21,11 +23,13 @@ use parking_lot::{Mutex, RwLock};
 ///
 /// # Invariants
 ///
-/// `there` is true until the thread ends, which waits for those that have the lock.
+/// `there` is true until the thread ends, which waits for those that have the lock, and for what is lent.
 #[derive(Debug)]
 pub(crate) struct Ring {
     there: RwLock<bool>,
     helper: Mutex<Option<Helper>>,
+    /// Requests of it that C code answers.
+    lent: Lent,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,7 @@ struct Here(Arc<Ring>);
 
 impl Drop for Here {
     fn drop(&mut self) {
+        self.0.lent.close();
         *self.0.there.write() = false;
         let helper = self.0.helper.lock().take();
         if let Some(Helper { jobs, thread }) = helper {
@@ -67,7 +72,18 @@ impl Ring {
         Self {
             there: RwLock::new(there),
             helper: Mutex::new(None),
+            lent: Lent::default(),
         }
+    }
+
+    /// From now on its requests are there, until [`returned`](Self::returned) is called as often; false when they are gone.
+    pub(crate) fn lend(&self) -> bool {
+        *self.there.read_recursive() && self.lent.begin()
+    }
+
+    /// C code has answered one of them, or does not any more.
+    pub(crate) fn returned(&self) {
+        self.lent.end();
     }
 
     /// That of the calling thread, which is one of libfuse's for io_uring and has just been given a request.

@@ -297,6 +297,65 @@ fn null_of_an_ordinary_user() {
     place.ended(&mut server).well();
 }
 
+/// What libfuse's printcap prints, in this order; what it does not know is to come after it.
+const PRINTCAP: [&str; 28] = [
+    "ASYNC_READ",
+    "POSIX_LOCKS",
+    "ATOMIC_O_TRUNC",
+    "EXPORT_SUPPORT",
+    "DONT_MASK",
+    "SPLICE_MOVE",
+    "SPLICE_READ",
+    "SPLICE_WRITE",
+    "FLOCK_LOCKS",
+    "IOCTL_DIR",
+    "AUTO_INVAL_DATA",
+    "READDIRPLUS",
+    "READDIRPLUS_AUTO",
+    "ASYNC_DIO",
+    "WRITEBACK_CACHE",
+    "NO_OPEN_SUPPORT",
+    "PARALLEL_DIROPS",
+    "POSIX_ACL",
+    "CACHE_SYMLINKS",
+    "NO_OPENDIR_SUPPORT",
+    "EXPLICIT_INVAL_DATA",
+    "EXPIRE_ONLY",
+    "SETXATTR_EXT",
+    "HANDLE_KILLPRIV",
+    "HANDLE_KILLPRIV_V2",
+    "DIRECT_IO_ALLOW_MMAP",
+    "NO_EXPORT_SUPPORT",
+    "PASSTHROUGH",
+];
+
+/// As libfuse's, which knows no options but those of mounts.
+#[test]
+fn printcap_refuses_what_it_does_not_know() {
+    let Some(place) = Place::new("printcap") else {
+        return;
+    };
+    for (arguments, part) in [
+        (&["--help"][..], "--help"),
+        (&["-h"], "-h"),
+        (&["-V"], "-V"),
+        (&["--version"], "--version"),
+        (&["-f"], "-f"),
+        (&["mnt"], "mnt"),
+        (&["-o"], "-o"),
+        (&["-ofoo"], "foo"),
+    ] {
+        let ended = place.run(place.example(arguments));
+        assert_eq!(ended.status, 1, "{ended:?}");
+        assert!(ended.stdout.contains("FUSE library version "), "{ended:?}");
+        assert!(ended.stderr.starts_with("printcap: "), "{ended:?}");
+        assert!(ended.stderr.contains(part), "{ended:?}");
+    }
+    let ended = place.run(place.example(["-d", "-o", "ro"]));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(ended.stderr.contains("INIT"), "{ended:?}");
+}
+
 #[test]
 fn printcap_prints_a_line_for_each_capability() {
     let places = [Place::new as fn(&str) -> _, Place::of_nobody];
@@ -319,6 +378,12 @@ fn printcap_prints_a_line_for_each_capability() {
                 .all(|line| line.starts_with("\tFUSE_CAP_"))
         );
         assert!(capabilities.contains(&"\tFUSE_CAP_ASYNC_READ"));
+        let names = capabilities.iter().map(|line| &line["\tFUSE_CAP_".len()..]);
+        let at = |name| PRINTCAP.iter().position(|known| *known == name);
+        let ranks: Vec<_> = names
+            .map(|name| at(name).unwrap_or(PRINTCAP.len()))
+            .collect();
+        assert!(ranks.is_sorted(), "{ended:?}");
         let left = fs::read_dir(std::env::temp_dir()).unwrap().any(|entry| {
             let name = entry.unwrap().file_name();
             name.to_string_lossy().starts_with("fuse_printcap_")

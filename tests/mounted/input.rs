@@ -163,6 +163,14 @@ fn a_file_is_a_mount_point_only_when_it_is_said_to_be() {
         assert_eq!(fs::read_to_string(&path).unwrap(), "alone");
     });
     assert_eq!(fs::read_to_string(&path).unwrap(), "below");
+
+    // Why a file is refused unless the root is said to be one: the kernel has noted that the root is a file, and finds a
+    // directory when it asks.
+    let session = Probe::new().builder().over_file(true).mount(&path).unwrap();
+    while_served(&path, session, || {
+        let error = fs::metadata(&path).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EIO));
+    });
     works_on(dir.path());
 }
 

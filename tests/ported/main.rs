@@ -16,14 +16,19 @@ mod mount;
 mod options;
 mod source;
 mod stress;
+mod writeback;
 
 use std::time::Duration;
 
+use checks::Shown;
 use mount::{Ended, Mounted, within};
 use source::Source;
 
 /// After so long a file system is killed.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// passthroughfs's mode in which writes go to the page cache first.
+const WRITEBACK: &str = "--enable-writeback-cache";
 
 /// What no program may say that works.
 const TROUBLE: [&str; 10] = [
@@ -57,7 +62,10 @@ fn on(example: &str, arguments: &[&str], source: Option<&Source>) {
     let Some(mounted) = Mounted::new(example, arguments, DEADLINE) else {
         return;
     };
-    let shown = source.map(Source::path);
+    let shown = source.map(|source| Shown {
+        source: source.path(),
+        writeback: arguments.contains(&WRITEBACK),
+    });
     checks::all(mounted.path(), shown);
     checks::all(mounted.path(), shown);
     if let Some(source) = source {
@@ -84,12 +92,16 @@ fn tmpfs_sqlite() {
 #[test]
 fn passthroughfs() {
     let source = Source::new();
-    let modes: [&[&str]; 5] = [
+    let modes: [&[&str]; 9] = [
         &["--single"],
         &["-o", "max_threads=30"],
         &["-o", "timeout=0,max_threads=30"],
         &["--async", "--single"],
         &["--async", "-o", "max_threads=30"],
+        &[WRITEBACK, "--single"],
+        &[WRITEBACK, "-o", "max_threads=30"],
+        &[WRITEBACK, "--async", "--single"],
+        &[WRITEBACK, "--async", "-o", "max_threads=30"],
     ];
     for options in modes {
         let arguments = [options, &[source.str()]].concat();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::calls::{self, list};
 use crate::mount::{Mounted, within};
 use crate::source::Source;
-use crate::{DEADLINE, end};
+use crate::{DEADLINE, WRITEBACK, end};
 
 const CLIENTS: u64 = 6;
 const TURNS: u32 = 400;
@@ -108,6 +108,8 @@ fn names() {
     for options in [
         &["-o", "max_threads=30,timeout=0"][..],
         &["--async", "-o", "timeout=0"],
+        &[WRITEBACK, "-o", "max_threads=30,timeout=0"],
+        &[WRITEBACK, "--async", "-o", "timeout=0"],
         &[],
     ] {
         let source = Source::new();

@@ -28,6 +28,7 @@ mod notify;
 mod poison;
 mod probe;
 mod ranges;
+mod raw;
 mod recorder;
 mod session;
 mod tasks;

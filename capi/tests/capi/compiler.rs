@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The library's folder: that of this program.
 fn library() -> PathBuf {
@@ -27,6 +28,13 @@ fn libfuse(what: &str) -> Vec<String> {
         .collect()
 }
 
+/// Where libfuse's headers are.
+pub(crate) fn include() -> PathBuf {
+    let mut folders = libfuse("--cflags-only-I").into_iter().skip(1).step_by(2);
+    let folder = folders.find(|folder| Path::new(folder).join("fuse_common.h").exists());
+    folder.expect("pkg-config says where they are").into()
+}
+
 /// Those compilers that there are here.
 pub(crate) fn compilers(names: &[&'static str]) -> Vec<&'static str> {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
@@ -43,25 +51,38 @@ pub(crate) fn compile(compiler: &str, standard: &str, arguments: &[&str]) -> Out
         .args([standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g"])
         .arg("-I")
         .arg(capi().join("include"))
-        .args(libfuse("--cflags"))
         .args(arguments)
+        .args(libfuse("--cflags"))
         .output()
         .unwrap()
 }
 
 /// A program from `source`, a file below `capi/`, linked with the shared library.
 pub(crate) fn program(compiler: &str, standard: &str, source: &str) -> PathBuf {
+    program_with(&include(), compiler, standard, source)
+}
+
+/// The same, with the headers of libfuse in another folder.
+pub(crate) fn program_with(
+    headers: &Path,
+    compiler: &str,
+    standard: &str,
+    source: &str,
+) -> PathBuf {
     let library = library();
     let source = capi().join(source);
     let stem = source.file_stem().unwrap().to_str().unwrap();
-    let program = library.join(format!(
-        "fuse3lock-{stem}-{compiler}-{}",
-        std::process::id()
-    ));
+    // Tests run side by side.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let process = std::process::id();
+    let program = library.join(format!("fuse3lock-{stem}-{compiler}-{process}-{number}"));
     let rpath = format!("-Wl,-rpath,{}", library.display());
     let folder = format!("-L{}", library.display());
     let libs = libfuse("--libs");
-    let mut arguments = vec![source.to_str().unwrap(), "-o", program.to_str().unwrap()];
+    // Before those of pkg-config.
+    let mut arguments = vec!["-isystem", headers.to_str().unwrap()];
+    arguments.extend([source.to_str().unwrap(), "-o", program.to_str().unwrap()]);
     arguments.extend([&*folder, "-lfuse3lock", &*rpath]);
     arguments.extend(libs.iter().map(String::as_str));
     arguments.push("-lpthread");

@@ -6,5 +6,7 @@ mod mount;
 
 mod compiler;
 mod header;
+mod layout;
 mod mounted;
 mod program;
+mod wire;

@@ -7,25 +7,20 @@ use std::thread;
 use std::time::Duration;
 
 use crate::compiler::program;
-use crate::mount::{Ended, Mounted};
+use crate::mount::{Ended, Mounted, within};
 
 /// After so long a file system is killed, and its clients get an error.
 const DEADLINE: Duration = Duration::from_secs(60);
 
 const CLIENTS: usize = 16;
 
-/// Mounts it, has all clients do `work`, and ends it.
-fn example(
-    name: &str,
-    work: impl Fn(&Path) + Sync,
-    end: impl FnOnce(Mounted) -> Ended,
-) -> Option<Ended> {
-    let source = format!("examples/{name}.c");
-    let built = || program("cc", "-std=gnu11", &source);
+/// Mounts the program that is made of `source`.
+fn mount(name: &str, source: &str, arguments: &[&str]) -> Option<Mounted> {
     let mut built_at = None;
+    let built = || program("cc", "-std=gnu11", source);
     let mounted = Mounted::start_program(
         name,
-        &["--workers=8"],
+        arguments,
         DEADLINE,
         |_, _| {},
         || built_at.insert(built()).clone(),
@@ -33,6 +28,16 @@ fn example(
     let mounted = mounted?;
     // It runs, and needs its name no more.
     fs::remove_file(built_at?).unwrap();
+    Some(mounted)
+}
+
+/// Mounts an example, has all clients do `work`, and ends it.
+fn example(
+    name: &str,
+    work: impl Fn(&Path) + Sync,
+    end: impl FnOnce(Mounted) -> Ended,
+) -> Option<Ended> {
+    let mounted = mount(name, &format!("examples/{name}.c"), &["--workers=8"])?;
     thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| work(mounted.path()));
@@ -105,4 +110,24 @@ fn ticker() {
             "{ended:?}"
         );
     }
+}
+
+/// The client's kernel has the attributes for an hour, and asks again after a notification that was sent with the lock held.
+#[test]
+fn a_notification_with_the_lock_held_is_seen_by_the_client() {
+    let Some(mounted) = mount("watched", "tests/watched.c", &[]) else {
+        return;
+    };
+    let root = mounted.path();
+    let size = || root.join("file").metadata().unwrap().len();
+    let look_up = |name: &str| assert!(!root.join(name).exists());
+    assert_eq!(size(), 1);
+    look_up("change");
+    assert_eq!(size(), 1, "it was to be cached");
+    look_up("notify");
+    let seen = within(Duration::from_secs(20), || size() == 3);
+    assert!(seen, "{}", size());
+    let ended = mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(!ended.stdout.contains("held 0"), "{ended:?}");
 }

@@ -12,6 +12,7 @@
 //! | [`signals`] | how a session ends, and what may be called from handlers and signal handlers |
 //! | [`errors`] | what the client sees for each mistake |
 //! | [`performance`] | workers, caches, data without copies, and how to read the lock's figures |
+//! | [`c_interop`] | C code that answers, sessions that C has made, who owns what |
 //! | [`testing`] | handlers without a mount, bytes without a kernel, mounts with a deadline, other people's suites |
 //!
 //! The examples compile with the crate. Whole file systems are in the folder `examples`.
@@ -37,6 +38,9 @@ pub mod errors {}
 
 #[doc = include_str!("performance.md")]
 pub mod performance {}
+
+#[doc = include_str!("c_interop.md")]
+pub mod c_interop {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}

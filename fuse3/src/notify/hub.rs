@@ -65,6 +65,11 @@ impl Hub {
         self.queue.running(self);
     }
 
+    /// Runs `f` while the session is there and its descriptor open; `None` when it is ending.
+    pub(crate) fn with_raw<R>(&self, f: impl FnOnce(NonNull<sys::fuse_session>) -> R) -> Option<R> {
+        self.link.with_raw(f)
+    }
+
     /// Has the kernel send once more what it has sent and got no answer for.
     pub(crate) fn resend(&self) {
         self.link.resend();

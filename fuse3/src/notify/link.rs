@@ -126,6 +126,17 @@ impl Link {
         }
     }
 
+    /// Runs `f` while the session is there and its descriptor open; `None` when it is ending.
+    pub(super) fn with_raw<R>(&self, f: impl FnOnce(NonNull<sys::fuse_session>) -> R) -> Option<R> {
+        let open = self.open.read_recursive();
+        let open = open
+            .as_ref()
+            .filter(|_| !self.ending.load(Ordering::SeqCst))?;
+        // What waits for the kernel waits for the loop; where that was told to end before, `close` helps.
+        let _hold = self.hold();
+        Some(f(open.session))
+    }
+
     /// Sends a notification, and waits until the kernel has done it. `ticket` is of `Retrieve`.
     pub(super) fn send(
         &self,

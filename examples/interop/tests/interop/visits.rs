@@ -1,0 +1,64 @@
+//! C has the session, Rust runs it.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use fuse3::testing::proto::{self, File};
+use fuse3::{Attr, Entry, Errno, Ino};
+
+use crate::mount::Mounted;
+use crate::served::Served;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_visits");
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[test]
+fn the_answers_are_those_of_c() {
+    let mut served = Served::new(PROGRAM);
+    let attr = Attr {
+        blksize: 0,
+        ..Attr::new(Ino(2), libc::S_IFREG | 0o444)
+    };
+    let entry = Entry::new(attr, Duration::from_secs(300));
+    served.expect(&proto::lookup(1, b"visits"), &proto::entry_out(&entry));
+    served.expect_error(&proto::lookup(1, b"others"), Errno::ENOENT);
+    let read = |at| proto::read(2, File::new(0), at, 4096);
+    served.expect(&read(0), b"1\n");
+    served.expect(&read(2), b"");
+    served.expect(&read(0), b"2\n");
+    let ended = served.terminate();
+    assert_eq!(ended.stdout, "2 visits\n");
+    // C's handlers of signals, and C's exit status.
+    assert_eq!((ended.code, &*ended.stderr), (Some(1), ""));
+}
+
+/// Handlers of eight threads change one number, which only the lock keeps right.
+#[test]
+fn many_clients_at_once() {
+    const CLIENTS: u64 = 16;
+    const READS: u64 = 100;
+    let program = || PROGRAM.into();
+    let mounted = Mounted::start_program("visits", &[], DEADLINE, |_, _| {}, program);
+    let Some(mounted) = mounted else {
+        return;
+    };
+    let visits = mounted.path().join("visits");
+    let mut seen: Vec<u64> = thread::scope(|scope| {
+        let client = || -> Vec<u64> {
+            let read = |_| fs::read_to_string(&visits).unwrap();
+            let texts = (0..READS).map(read);
+            texts.map(|text| text.trim().parse().unwrap()).collect()
+        };
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        let seen = clients.into_iter().map(|client| client.join().unwrap());
+        seen.flatten().collect()
+    });
+    seen.sort_unstable();
+    // Each number once.
+    assert!(seen.iter().copied().eq(1..=CLIENTS * READS), "{seen:?}");
+    let ended = mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stdout, "1600 visits\n");
+    assert_eq!(ended.stderr, "");
+}

@@ -1,0 +1,170 @@
+//! What the build ends with when something is not there: one line that says what it is, and what to type.
+
+use std::path::{Path, PathBuf};
+use std::{env, io, panic, process};
+
+/// The oldest libfuse that will do.
+pub(crate) const OLDEST: &str = "3.10";
+
+/// What installs it on Debian and Ubuntu, Fedora, Arch, and Alpine.
+type Commands = [&'static str; 4];
+
+const PKG_CONFIG: Commands = [
+    "apt install pkg-config libfuse3-dev",
+    "dnf install pkgconf-pkg-config fuse3-devel",
+    "pacman -S pkgconf fuse3",
+    "apk add pkgconf fuse3-dev",
+];
+const LIBFUSE: Commands = [
+    "apt install libfuse3-dev",
+    "dnf install fuse3-devel",
+    "pacman -S fuse3",
+    "apk add fuse3-dev",
+];
+const LIBFUSE_ANEW: Commands = [
+    "apt install --reinstall libfuse3-dev",
+    "dnf reinstall fuse3-devel",
+    "pacman -S fuse3",
+    "apk fix fuse3-dev",
+];
+const LIBCLANG: Commands = [
+    "apt install libclang-dev",
+    "dnf install clang-devel",
+    "pacman -S clang",
+    "apk add clang-dev",
+];
+const COMPILER: Commands = [
+    "apt install gcc libc6-dev",
+    "dnf install gcc",
+    "pacman -S gcc",
+    "apk add build-base",
+];
+
+/// pkg-config has no libfuse, or is not there itself.
+pub(crate) fn libfuse(error: &pkg_config::Error) -> ! {
+    use pkg_config::Error;
+    match error {
+        Error::Command { cause, .. } if cause.kind() == io::ErrorKind::NotFound => {
+            let name = env::var("PKG_CONFIG").unwrap_or_else(|_| "pkg-config".to_owned());
+            let what = format!("{name}, which tells where libfuse 3 is, was not found");
+            give_up(&what, PKG_CONFIG)
+        }
+        Error::ProbeFailure { output, .. } => unsuitable(&String::from_utf8_lossy(&output.stderr)),
+        // It is not set up for the target of a cross compilation, mostly.
+        error => end(&folded(&error.to_string())),
+    }
+}
+
+/// pkg-config, which said so, has no libfuse 3 that will do: which one has it?
+fn unsuitable(said: &str) -> ! {
+    let version_of = |name| {
+        let library = pkg_config::Config::new().cargo_metadata(false).probe(name);
+        library.ok().map(|library| library.version)
+    };
+    if let Some(version) = version_of("fuse3") {
+        end(&format!(
+            "libfuse {version} is too old: {OLDEST} or later is needed. Debian 11, Ubuntu 22.04 and what is newer have it; \
+             PKG_CONFIG_PATH names the folder of the fuse3.pc of one that you have built yourself"
+        ));
+    }
+    // What it needs itself: "Package 'x', required by 'fuse3', not found".
+    if let Some(line) = said
+        .lines()
+        .find(|line| line.contains("required by 'fuse3'"))
+    {
+        give_up(&format!("libfuse 3 cannot be used: {line}"), LIBFUSE);
+    }
+    let what = match version_of("fuse") {
+        Some(old) => {
+            format!("libfuse 3 was not found, only libfuse {old}, which may stay beside it")
+        }
+        None => "libfuse 3 was not found: pkg-config knows no fuse3.pc".to_owned(),
+    };
+    give_up(&what, LIBFUSE)
+}
+
+/// The headers are not where pkg-config says.
+pub(crate) fn headers(version: &str, folders: &[PathBuf]) -> ! {
+    let folders: Vec<_> = folders
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let folders = folders.join(", ");
+    let what = format!(
+        "the headers of libfuse {version} are missing: there is no fuse_lowlevel.h in {folders}"
+    );
+    give_up(&what, LIBFUSE_ANEW)
+}
+
+/// A header that is there cannot be read.
+pub(crate) fn header(path: &Path, error: &io::Error) -> ! {
+    give_up(&format!("{}: {error}", path.display()), LIBFUSE_ANEW)
+}
+
+/// clang-sys found no libclang, or none that can be loaded.
+pub(crate) fn libclang(error: &str) -> ! {
+    let needed = "libclang, with which bindgen reads libfuse's headers,";
+    let what = match env::var("LIBCLANG_PATH") {
+        // It lists the libraries that it had found, but could not use.
+        _ if !error.contains("(invalid: [])") => {
+            format!("{needed} cannot be used: {}", folded(error))
+        }
+        Ok(path) => format!("{needed} is not in LIBCLANG_PATH, {path}"),
+        Err(_) => format!("{needed} was not found"),
+    };
+    give_up(&what, LIBCLANG)
+}
+
+/// This libclang, which is there, makes no bindings.
+pub(crate) fn bindings(clang: &str, include: &Path, error: &str) -> ! {
+    let what = if error.contains("not supported by the loaded `libclang`") {
+        format!("libclang, which is of {clang}, is too old for bindgen")
+    } else {
+        let (include, error) = (include.display(), folded(error));
+        format!(
+            "libclang, which is of {clang}, cannot read libfuse's headers in {include}: {error}"
+        )
+    };
+    give_up(&what, LIBCLANG)
+}
+
+/// The C compiler is not there, or fails.
+pub(crate) fn compiler(error: &cc::Error) -> ! {
+    let error = folded(&error.to_string());
+    give_up(
+        &format!("the inline functions of libfuse's headers were not compiled: {error}"),
+        COMPILER,
+    )
+}
+
+/// What `f` returns, or says when it panics: bindgen and clang-sys do without a libclang, or with one that is too old.
+pub(crate) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    panic::set_hook(Box::new(|_| ()));
+    let result = panic::catch_unwind(panic::AssertUnwindSafe(f));
+    drop(panic::take_hook());
+    result.map_err(|payload| match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(payload) => payload
+            .downcast_ref()
+            .copied()
+            .unwrap_or("a panic")
+            .to_owned(),
+    })
+}
+
+/// On one line.
+fn folded(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn give_up(what: &str, [debian, fedora, arch, alpine]: Commands) -> ! {
+    end(&format!(
+        "{what}. To install it: `{debian}` (Debian, Ubuntu), `{fedora}` (Fedora), `{arch}` (Arch), `{alpine}` (Alpine)"
+    ))
+}
+
+fn end(line: &str) -> ! {
+    println!("cargo::error={line}");
+    // That line fails the build. After another status cargo shows everything that was printed, too.
+    process::exit(0)
+}
