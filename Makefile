@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications capi
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi matrix
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -32,3 +32,6 @@ notifications: setup ## a thousand sessions that end with notifications on their
 
 capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
 	@scripts/capi
+
+matrix: setup ## build and test with each libfuse: Debian 11, 12, 13 and sid in chroots, from source, each layout, io_uring (as root)
+	@scripts/matrix
