@@ -9,6 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::call::Uncancelled;
 use crate::lent::Lent;
 
 /// A thread of libfuse that serves a ring: there is one for each processor.
@@ -50,6 +51,9 @@ struct Here(Arc<Ring>);
 
 impl Drop for Here {
     fn drop(&mut self) {
+        // libfuse cancels threads that have seen the end by themselves, too, and what follows can be cancelled. Nothing that
+        // comes after it on this thread is to be.
+        mem::forget(Uncancelled::new());
         self.0.lent.close();
         *self.0.there.write() = false;
         let helper = self.0.helper.lock().take();
@@ -164,6 +168,7 @@ impl Helper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::thread::JoinHandleExt;
     use std::time::Duration;
 
     #[test]
@@ -217,6 +222,26 @@ mod tests {
         thread.join().unwrap();
         assert_eq!(by(), None);
         assert!(ring.helper.lock().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_was_cancelled_waits_for_its_helper() {
+        let (sender, rings) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let uncancelled = Uncancelled::new();
+            sender.send(Ring::here()).unwrap();
+            let _ = ended.recv();
+            drop(uncancelled);
+        });
+        let ring = rings.recv().unwrap();
+        assert_eq!(ring.while_there(|| 7), Some(7));
+        // SAFETY: the thread has not been joined.
+        let cancelled = unsafe { libc::pthread_cancel(thread.as_pthread_t()) };
+        assert_eq!(cancelled, 0);
+        drop(end);
+        thread.join().unwrap();
+        assert_eq!(ring.while_there(|| 7), None);
     }
 
     /// The memory is there as long as somebody answers.

@@ -27,6 +27,14 @@ macro_rules! require_mount {
         }
         let _alone = crate::fixture::alone();
     };
+    // When scripts/matrix has libfuse use io_uring for all of them.
+    (not over io_uring: $why:expr) => {
+        if std::env::var_os("FUSE_URING_ENABLE").is_some() {
+            crate::fixture::skip(module_path!(), concat!("over io_uring ", $why));
+            return;
+        }
+        require_mount!();
+    };
 }
 pub(crate) use require_mount;
 
