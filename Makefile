@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications capi matrix
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi cross missing newcomer matrix
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -30,8 +30,17 @@ cachefs: setup ## the cachefs example for ten minutes: its figures, and whether 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
 
+cross: ## aarch64 under qemu, and musl, in a Debian 13 chroot: units, headers, wire tests (as root)
+	@scripts/cross
+
 capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
 	@scripts/capi
 
 matrix: setup ## build and test with each libfuse: Debian 11, 12, 13 and sid in chroots, from source, each layout, io_uring (as root)
 	@scripts/matrix
+
+missing: setup ## what cargo build says to who lacks pkg-config, libfuse 3, libclang .., in chroots (as root)
+	@scripts/missing
+
+newcomer: setup ## from git clone to a mounted file system, as the README says, in fresh Debian and Ubuntu chroots (as root)
+	@scripts/newcomer

@@ -298,6 +298,11 @@ static inline uint64_t fuse3_known_capabilities(void)
 		FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_POSIX_ACL | FUSE_CAP_CACHE_SYMLINKS |
 		FUSE_CAP_NO_OPENDIR_SUPPORT | FUSE_CAP_EXPLICIT_INVAL_DATA;
 
+#ifndef __GLIBC__
+	/* The loop ends its workers by pthread_cancel(). musl's splice() does not heed that: the end of the session would
+	 * wait for the next request. */
+	known &= ~(uint64_t)FUSE_CAP_SPLICE_READ;
+#endif
 #ifdef FUSE3_HAVE_WANT_EXT
 	/* Older ones set these by default and send neither. */
 	known |= FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_HANDLE_KILLPRIV;

@@ -16,9 +16,9 @@ use std::time::Duration;
 use fuse3::{Concurrent, Reason, Session};
 use passthrough::{Passthrough, Settings};
 
-const USAGE: &str = "\
-Usage: passthrough_hp --help
-       passthrough_hp [options] <source> <mountpoint>";
+fn usage(program: &str) -> String {
+    format!("Usage: {program} --help\n       {program} [options] <source> <mountpoint>")
+}
 
 const OPTIONS: &str = "
 options:
@@ -122,9 +122,12 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Options, String> {
 }
 
 fn main() -> ExitCode {
-    let options = match parse(std::env::args_os().skip(1)) {
+    let mut arguments = std::env::args_os();
+    let program = PathBuf::from(arguments.next().unwrap_or_default());
+    let program = program.file_name().unwrap_or_default().to_string_lossy();
+    let options = match parse(arguments) {
         Ok(options) if options.help => {
-            println!("{USAGE}\n{OPTIONS}");
+            println!("{}\n{OPTIONS}", usage(&program));
             return ExitCode::SUCCESS;
         }
         Ok(options) if options.paths.len() == 2 => options,
@@ -132,14 +135,14 @@ fn main() -> ExitCode {
             let what = wrong
                 .err()
                 .unwrap_or("invalid number of arguments".to_owned());
-            println!("passthrough_hp: {what}\n{USAGE}");
+            println!("{program}: {what}\n{}", usage(&program));
             return ExitCode::from(2);
         }
     };
     match serve(options) {
         Ok(reason) => reason.report(),
         Err(error) => {
-            eprintln!("passthrough_hp: {error}");
+            eprintln!("{program}: {error}");
             ExitCode::FAILURE
         }
     }

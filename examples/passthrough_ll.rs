@@ -1,5 +1,6 @@
 //! Another directory, in the simplest way that is right: `passthrough_ll -o source=DIRECTORY MOUNTPOINT`, as libfuse's
-//! example of this name. The file system itself is in `passthrough`, shared with passthrough_hp.
+//! example of this name, or `passthrough_ll DIRECTORY MOUNTPOINT`, as mount(8) calls it. The file system itself is in
+//! `passthrough`, shared with passthrough_hp.
 //!
 //! Without a source it shows the whole system. What the program may do, every user may do who reaches the mount, unless
 //! `-o default_permissions` has the kernel check.
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         xattr: false,
     };
     CommandLine::new(options)
+        .source("source", |o, source| o.source = source)
         .flag("writeback", "have writes go to the page cache first", |o| {
             o.writeback = true
         })

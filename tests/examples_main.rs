@@ -66,6 +66,8 @@ fn wrong_command_lines_have_the_status_of_fuse_main() {
             (&["-o", "max_threads=x", "--help"], 1, "max_threads"),
             (&[there, there], 1, "too many"),
             (&["/nonexistent"], 1, "/nonexistent"),
+            (&["--help", "/nonexistent"], 1, "/nonexistent"),
+            (&["-V", there, there], 1, "too many"),
         ] {
             ends(example, arguments, status, part);
         }
@@ -227,7 +229,11 @@ fn timeouts_are_the_kernel_s() {
         assert_eq!(requests, times, "{options}");
     }
     // A size that ioctl(2) has changed, behind the kernel's back.
-    for (options, size) in [("dev", 9), ("attr_timeout=0", 9), ("attr_timeout=100", 0)] {
+    for (options, size) in [
+        ("dev", 9),
+        ("attr_timeout=0", 9),
+        ("attr_timeout=100,entry_timeout=100", 0),
+    ] {
         let Some(mounted) = Mounted::new("ioctl_ll", &["-f", "-o", options], DEADLINE) else {
             return;
         };
@@ -273,7 +279,11 @@ fn read_again(mounted: &Mounted, pause: Duration) -> Vec<u8> {
 fn caches_are_kept_when_told_so() {
     let changed = b"foo\0\0\0";
     let now = Duration::ZERO;
-    let mount = |options| Mounted::new("ioctl_ll", &["-f", "-o", options], DEADLINE);
+    let mount = |options| {
+        // A lookup would tell the kernel of the size, too.
+        let options = format!("entry_timeout=100,{options}");
+        Mounted::new("ioctl_ll", &["-f", "-o", &options], DEADLINE)
+    };
     for (options, read) in [
         ("attr_timeout=100", changed),
         ("attr_timeout=100,kernel_cache", b"foobar"),

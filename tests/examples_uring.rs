@@ -117,7 +117,7 @@ fn examples_serve_over_io_uring() {
     let ended = hello.unmount();
     assert!(ended.status.success(), "{ended:?}");
 
-    let tmpfs = over_uring("tmpfs", &[], files).unwrap();
+    let tmpfs = over_uring("tmpfs", &["-f"], files).unwrap();
     let ended = tmpfs.unmount();
     assert!(ended.status.success(), "{ended:?}");
 

@@ -6,6 +6,7 @@ mod options;
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 
@@ -31,6 +32,12 @@ pub(crate) fn main(
         Err(error) => {
             let status = 1 + u8::from(error == CommandLineError::NoMountPoint);
             return failed(&error, status);
+        }
+        // It has to be there even for help. Otherwise the mount looks at it.
+        Ok(point) if asked && !point.starts_with("/dev/fd") => {
+            if let Err(error) = point.canonicalize() {
+                return failed(&format_args!("{}: {error}", point.display()), 1);
+            }
         }
         Ok(_) => {}
     }
@@ -81,7 +88,7 @@ fn is_version(argument: &OsString) -> bool {
     argument == "-V" || argument == "--version"
 }
 
-fn failed(error: &dyn Error, status: u8) -> ExitCode {
+fn failed(error: &dyn fmt::Display, status: u8) -> ExitCode {
     let program = env::args_os().next().unwrap_or_default();
     let name = Path::new(&program).file_name().unwrap_or_default();
     eprintln!("{}: {error}", Path::new(name).display());

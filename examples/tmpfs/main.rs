@@ -1,4 +1,4 @@
-//! A file system in memory, complete and in llfuse's style: `tmpfs MOUNTPOINT`, and `fusermount3 -u MOUNTPOINT`.
+//! A file system in memory, complete and in llfuse's style: `tmpfs -f MOUNTPOINT`, and `fusermount3 -u MOUNTPOINT`.
 //!
 //! One global lock guards one state, [`Inodes`]; handlers run with it held, and need no other. Where to look:
 //!
@@ -12,7 +12,8 @@
 //! | `reclaim` | a **background thread** that takes the lock, and waits with it released |
 //! | `check`, `report` | whether nothing was lost |
 //!
-//! SIGINT, SIGTERM and SIGHUP end it, too. It then says what it has done, and fails if its accounts are wrong.
+//! SIGINT, SIGTERM and SIGHUP end it, too. It then says what it has done, and fails if its accounts are wrong. Without `-f` it
+//! goes to the background once it is mounted, and says nothing.
 
 mod check;
 mod contents;
@@ -24,70 +25,69 @@ mod inodes;
 mod listing;
 mod names;
 mod node;
-mod options;
 mod reclaim;
 mod rename;
 mod report;
+mod size;
 mod space;
 mod tree;
 mod virtuals;
 mod xattrs;
 
-use std::error::Error;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fuse3::{GlobalLock, Session};
+use fuse3::{CommandLine, GlobalLock};
 
 use crate::fs::Tmpfs;
 use crate::inodes::Inodes;
-use crate::options::{Options, USAGE};
+use crate::size::Size;
 use crate::space::Space;
 
-fn main() -> ExitCode {
-    let options = match Options::parse(std::env::args_os().skip(1)) {
-        Ok(options) => options,
-        Err(what) => {
-            eprintln!("tmpfs: {what}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&options) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            eprintln!("tmpfs: {error}");
-            ExitCode::FAILURE
-        }
-    }
+struct Options {
+    /// What df(1) shows.
+    source: PathBuf,
+    size: Size,
 }
 
-/// Mounts, serves, and reports whether everything adds up.
-fn run(options: &Options) -> Result<bool, Box<dyn Error>> {
-    // The root looks like the directory that it is mounted on. If that is not there, `mount` says so.
-    let (mode, uid, gid) = std::fs::metadata(&options.mount_point).map_or((0o755, 0, 0), |below| {
-        (below.mode(), below.uid(), below.gid())
-    });
-    let inodes = Inodes::new(Space::new(options.size), mode, uid, gid);
-    let lock = Arc::new(GlobalLock::new(inodes));
+fn main() -> ExitCode {
+    let options = Options {
+        source: "tmpfs".into(),
+        size: Size::half_of_memory(),
+    };
+    CommandLine::new(options)
+        .source("source", |options, source| options.source = source)
+        .value(
+            "size=N[K|M|G]",
+            "how much it may hold, half of the memory unless given",
+            |options, size| options.size = size,
+        )
+        .main(|command| {
+            // The root looks like the directory that it is mounted on. If that is not there, `mount` says so.
+            let below = std::fs::metadata(&command.mount_point);
+            let (mode, uid, gid) =
+                below.map_or((0o755, 0, 0), |of| (of.mode(), of.uid(), of.gid()));
+            let inodes = Inodes::new(Space::new(command.options.size.bytes()), mode, uid, gid);
+            let lock = Arc::new(GlobalLock::new(inodes));
+            let session = command
+                .builder(Tmpfs::new(Arc::clone(&lock)), Arc::clone(&lock))
+                .fsname(command.options.source.display())
+                .default_permissions()
+                .mount(&command.mount_point)?
+                .daemonize(command.foreground)?;
+            let start = Instant::now();
+            let end = session.run()?;
 
-    let mut builder = Session::builder(Tmpfs::new(Arc::clone(&lock)), Arc::clone(&lock))
-        .fsname("tmpfs")
-        .subtype("tmpfs")
-        .default_permissions()
-        .workers(options.workers)
-        .debug(options.debug)
-        .handle_signals(true);
-    for option in &options.mount {
-        builder = builder.options(option);
-    }
-    let session = builder.mount(&options.mount_point)?;
-    let start = Instant::now();
-    let end = session.run()?;
-
-    let stats = lock.stats();
-    let inodes = lock.lock()?;
-    Ok(report::print(&end, &stats, &inodes, start.elapsed()).is_empty())
+            let stats = lock.stats();
+            let inodes = lock.lock()?;
+            let wrong = report::print(&end, &stats, &inodes, start.elapsed());
+            Ok(if wrong.is_empty() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            })
+        })
 }

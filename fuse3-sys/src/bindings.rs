@@ -1,4 +1,4 @@
-// `allow`, since which of these lints fire depends on the headers.
+// `allow`, since which of these lints fire depends on the headers and on bindgen.
 #![allow(
     missing_docs,
     missing_debug_implementations,
@@ -6,6 +6,7 @@
     non_snake_case,
     non_upper_case_globals,
     unknown_lints,
+    unsafe_op_in_unsafe_fn,
     unused_imports,
     clippy::all,
     clippy::cast_possible_truncation,

@@ -30,6 +30,11 @@
 //! one, since cargo permits one crate that links `fuse3`. None of them is set where documentation is built without libfuse
 //! (`DOCS_RS`).
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!(
+    "fuse3-sys is for 64-bit targets: on others libc's off_t, stat and flock may not be those that libfuse is compiled with"
+);
+
 mod bindings;
 mod layout;
 mod macros;

@@ -51,7 +51,7 @@ fn code(text: &str) -> String {
     out
 }
 
-/// The bindings without white space, which bindgen leaves to rustfmt, where there is one.
+/// The bindings without white space: where there is no rustfmt they are all on one line, and spaced otherwise.
 fn bindings() -> String {
     BINDINGS.split_whitespace().collect()
 }
@@ -110,7 +110,6 @@ fn every_function_and_constant_is_bound() {
 
 #[test]
 fn every_slot_is_bound() {
-    let bindings = bindings();
     let path = format!("{}/fuse_lowlevel.h", env!("FUSE3_INCLUDE"));
     let text = code(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")));
     let ops = text
@@ -123,8 +122,9 @@ fn every_slot_is_bound() {
         .map(|(at, _)| ops[at + 2..].split(')').next().unwrap_or_default().trim())
         .collect();
     assert!(slots.len() >= 44, "{slots:?}");
+    let bindings = bindings();
     for slot in slots {
-        let form = format!("pub{slot}:::std::option::Option<");
-        assert!(bindings.contains(&form), "{slot}");
+        let member = format!("pub{slot}:::std::option::Option<");
+        assert!(bindings.contains(&member), "{slot}");
     }
 }

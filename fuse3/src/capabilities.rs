@@ -25,7 +25,7 @@ bitflags::bitflags! {
         /// Pages of such replies may be moved.
         const SPLICE_MOVE = 1 << 8;
         /// Requests are spliced from the kernel, and written data reach [`write_buf`](crate::Filesystem::write_buf) as a pipe,
-        /// from about a page on.
+        /// from about a page on. Not offered on musl, where a worker that waits in splice(2) cannot be told to end.
         const SPLICE_READ = 1 << 9;
         /// flock(2) locks come to `flock`; otherwise the kernel keeps them by itself.
         const FLOCK_LOCKS = 1 << 10;
@@ -91,7 +91,7 @@ const SINCE: &[(Capabilities, &str, Option<&str>)] = &[
     (Capabilities::DONT_MASK, "2.6.31", None),
     (Capabilities::SPLICE_WRITE, "2.6.35", None),
     (Capabilities::SPLICE_MOVE, "2.6.35", None),
-    (Capabilities::SPLICE_READ, "2.6.35", None),
+    (Capabilities::SPLICE_READ, "2.6.35", Some("3.10 on glibc")),
     (Capabilities::FLOCK_LOCKS, "3.1", None),
     (Capabilities::IOCTL_DIR, "3.3", None),
     (Capabilities::AUTO_INVAL_DATA, "3.6", None),

@@ -121,6 +121,14 @@ impl<F: Filesystem> Core<F> {
         self.tasks.check();
     }
 
+    /// Futures are in flight, and it is this thread, as far as can be told, that is to run them.
+    pub(crate) fn tasks_need_this_thread(&self) -> bool {
+        #[cfg(feature = "tokio")]
+        return self.tasks.need_this_thread();
+        #[cfg(not(feature = "tokio"))]
+        false
+    }
+
     /// The workers have ended: waits for the futures that they have spawned.
     pub(crate) fn finish_tasks(&self) {
         #[cfg(feature = "tokio")]

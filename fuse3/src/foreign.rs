@@ -58,7 +58,8 @@ impl ForeignSession {
     ///
     /// # Errors
     ///
-    /// EDEADLK when this thread holds `lock`; EBUSY when it was run before; of the loop.
+    /// EDEADLK when this thread holds `lock`; EBUSY when it was run before; EAGAIN when no worker could be started; of the
+    /// loop.
     ///
     /// # Safety
     ///
@@ -106,6 +107,8 @@ impl ForeignSession {
         match (control.reason(), result) {
             (0, signal @ 1..) => Ok(Reason::Signal(signal)),
             (0, 0 | ERROR_ABORTED) => Ok(Reason::Unmounted),
+            // It could not start a worker. (EPERM, which has the number, is of a descriptor that nobody has mounted.)
+            (0, -1) => Err(io::Error::from_raw_os_error(libc::EAGAIN)),
             (0, error) => Err(io::Error::from_raw_os_error(-error)),
             _ => Ok(Reason::Terminated),
         }

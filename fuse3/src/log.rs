@@ -22,6 +22,7 @@ use std::sync::{Arc, Once, Weak};
 use ::log::Level;
 
 use crate::control::Control;
+use crate::core::discard;
 use crate::sys;
 
 macro_rules! error {
@@ -48,7 +49,9 @@ fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
     } else {
         let log = || ::log::log!(target: target, level, "{what}");
         // A logger that panics must not end a session, or unwind into C; there is nowhere left to say so.
-        drop(catch_unwind(AssertUnwindSafe(log)));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(log)) {
+            discard(payload);
+        }
     }
     LOGGING.set(before);
 }
@@ -60,6 +63,8 @@ thread_local! {
     static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
     /// The session whose `init` has returned on this thread last.
     static BEGUN: RefCell<Weak<Control>> = const { RefCell::new(Weak::new()) };
+    /// libfuse could not start a thread from this one.
+    static NO_THREAD: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Sends libfuse's log here, from now on and for the whole process.
@@ -95,6 +100,16 @@ fn begins_without(message: &CStr) {
     }
 }
 
+/// The result of `run`, which is libfuse's loop, on this thread: EAGAIN where libfuse could not start a first worker, for
+/// which it returns -1, as for an EPERM, and the reason is in its log alone.
+pub(crate) fn looping(run: impl FnOnce() -> c_int) -> c_int {
+    NO_THREAD.set(false);
+    match run() {
+        -1 if NO_THREAD.get() => -libc::EAGAIN,
+        result => result,
+    }
+}
+
 /// libfuse calls it with cancellation switched off (wrapper.h) and a formatted line.
 extern "C" fn sink(level: c_int, message: *const c_char) {
     // SAFETY: wrapper.h passes its own buffer, which `vsnprintf` has terminated.
@@ -103,6 +118,12 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
         return write_at_once(message);
     }
     begins_without(message);
+    if message
+        .to_bytes()
+        .starts_with(b"fuse: error creating thread")
+    {
+        NO_THREAD.set(true);
+    }
     let message = message.to_string_lossy();
     let level =
         match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {

@@ -51,8 +51,8 @@ struct Here(Arc<Ring>);
 
 impl Drop for Here {
     fn drop(&mut self) {
-        // libfuse cancels threads that have seen the end by themselves, too, and what follows can be cancelled. Nothing that
-        // comes after it on this thread is to be.
+        // For good: one that has ended by itself is cancelled all the same, and must not be where it waits, with nothing left
+        // to unwind.
         mem::forget(Uncancelled::new());
         self.0.lent.close();
         *self.0.there.write() = false;

@@ -1,10 +1,11 @@
 use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::io;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
+use std::thread;
 
 use crate::builder::Settings;
 use crate::control::{TERMINATED, TROUBLE};
@@ -22,7 +23,9 @@ pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 
 /// `struct fuse_session`: a file system that is mounted.
 ///
-/// Dropped, it is unmounted.
+/// Dropped, it is unmounted. With the feature `tokio`, where futures that were [served](Self::serve) are in flight and the
+/// `runtime` of the builder is a single-threaded one that the dropping thread is in, they could not end: then the session
+/// ends on a thread of its own, when they have.
 pub struct Session<F: Filesystem> {
     live: Arc<Live<F>>,
     core: Arc<Core<F>>,
@@ -132,8 +135,8 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Errors
     ///
-    /// What `init` returned; what the loop failed with; EDEADLK when this thread holds the session's global lock, which
-    /// every handler would wait for.
+    /// What `init` returned; what the loop failed with; EAGAIN when not even the first worker could be started, or the
+    /// teardown watchdog; EDEADLK when this thread holds the session's global lock, which every handler would wait for.
     ///
     /// # Panics
     ///
@@ -209,8 +212,12 @@ impl<F: Filesystem> Session<F> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set.
+    /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, as
+    /// [`run`](Self::run) does, if futures that were served are in flight.
     pub fn close(mut self) -> End<F> {
+        if self.core.tasks_need_this_thread() {
+            self.core.check_tasks();
+        }
         self.end();
         let trouble = self.core.take_trouble();
         let end = self.given_back(Reason::Closed);
@@ -281,7 +288,8 @@ impl<F: Filesystem> Session<F> {
         let mut result = -libc::EAGAIN;
         if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
             // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
-            result = unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
+            let run = || unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
+            result = log::looping(run);
         }
         if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
             // SAFETY: it was started above, and is not used again.
@@ -346,6 +354,32 @@ impl<F: Filesystem> Session<F> {
     }
 }
 
+impl<F: Filesystem> Session<F> {
+    /// Leaves the end to a thread that can wait for the futures, which this one runs.
+    fn end_elsewhere(&mut self) {
+        crate::log::warn!(
+            "a session was dropped on the thread that runs its futures: it ends in the background, when they have"
+        );
+        let ending = Self {
+            live: Arc::clone(&self.live),
+            core: Arc::clone(&self.core),
+            settings: self.settings,
+            started: mem::take(&mut self.started),
+            again: self.again,
+            ended: mem::replace(&mut self.ended, true),
+            handling: self.handling.take(),
+        };
+        // What is not spawned is not dropped either: here it would wait for ever.
+        let ending = ManuallyDrop::new(ending);
+        let spawned = thread::Builder::new()
+            .name("fuse3-end".to_owned())
+            .spawn(|| drop(ManuallyDrop::into_inner(ending)));
+        if let Err(error) = spawned {
+            crate::log::error!("it is left mounted, since no thread could be started: {error}");
+        }
+    }
+}
+
 /// Ends the connection to the kernel, so that no client waits for an answer any more, but leaves the mount.
 ///
 /// The descriptor is made one of /dev/null, rather than closed: libfuse closes the number later.
@@ -377,7 +411,11 @@ fn disconnect(session: *mut sys::fuse_session) {
 
 impl<F: Filesystem> Drop for Session<F> {
     fn drop(&mut self) {
-        self.end();
+        if !self.ended && self.core.tasks_need_this_thread() {
+            self.end_elsewhere();
+        } else {
+            self.end();
+        }
     }
 }
 

@@ -123,10 +123,17 @@ impl Statx {
         out.stx_btime = time(self.btime);
         out.stx_ctime = time(attr.ctime);
         out.stx_mtime = time(attr.mtime);
-        out.stx_rdev_major = libc::major(attr.rdev);
-        out.stx_rdev_minor = libc::minor(attr.rdev);
+        [out.stx_rdev_major, out.stx_rdev_minor] = device_numbers(attr.rdev);
         out
     }
+}
+
+/// `major(device)` and `minor(device)`, which are unsafe functions in libc up to 0.2.170 and safe ones later.
+pub(crate) fn device_numbers(device: libc::dev_t) -> [u32; 2] {
+    let major = device >> 32 & 0xffff_f000 | device >> 8 & 0xfff;
+    let minor = device >> 12 & 0xffff_ff00 | device & 0xff;
+    // Both have 32 bits by now.
+    [major, minor].map(|number| u32::try_from(number).unwrap_or(0))
 }
 
 impl sealed::Sealed for (Statx, Duration) {}
@@ -143,6 +150,20 @@ impl Payload for (Statx, Duration) {
 mod tests {
     use super::*;
     use crate::Ino;
+
+    #[test]
+    fn device_numbers_are_those_of_makedev() {
+        for [major, minor] in [
+            [0, 0],
+            [8, 1],
+            [0xfff, 0xff],
+            [0x1000, 0x100],
+            [u32::MAX; 2],
+        ] {
+            let device = libc::makedev(major, minor);
+            assert_eq!(device_numbers(device), [major, minor]);
+        }
+    }
 
     #[test]
     fn attributes_reach_struct_statx() {

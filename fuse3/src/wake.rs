@@ -17,13 +17,13 @@ use crate::sys;
 /// (SIGEV_THREAD_ID). A thread that sends the signal itself could not do so from a signal handler; timer_settime(2) may
 /// be called there.
 ///
-/// The signal is the highest real-time one that nobody handles.
+/// The signal is the highest real-time one that nobody handles and timers send: qemu, when it runs programs of another
+/// architecture, keeps some to itself.
 ///
 /// # Invariants
 ///
 /// `timer` exists, and sends the signal in `SIGNAL`, which has a handler, to the thread that made this value; that thread drops it too,
 /// since the type is not `Send`.
-#[derive(Debug)]
 pub(crate) struct Wake {
     timer: libc::timer_t,
     /// The thread's signal mask from before.
@@ -103,6 +103,18 @@ fn create_timer(signal: c_int) -> io::Result<libc::timer_t> {
     }
 }
 
+fn timers_send(signal: c_int) -> io::Result<bool> {
+    match create_timer(signal) {
+        Ok(timer) => {
+            // SAFETY: the timer was just created, and is used no more.
+            unsafe { libc::timer_delete(timer) };
+            Ok(true)
+        }
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Returns the mask from before.
 fn unblock(signal: c_int) -> io::Result<libc::sigset_t> {
     // SAFETY: `sigset_t` is integers, for which zero is a value.
@@ -145,6 +157,7 @@ fn install() -> io::Result<c_int> {
         // SAFETY: `action` lives; a null action asks only.
         if unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) } == 0
             && action.sa_sigaction == libc::SIG_DFL
+            && timers_send(signal)?
         {
             action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
             // No SA_RESTART: the signal is to interrupt.

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use fuse3::{
     Added, Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, FileInfo,
-    Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, Piece, ReadBuf, Reply, Session,
+    Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, Piece, RawReply, ReadBuf,
+    Reply, Session, sys,
 };
 
 use crate::child::this_test;
@@ -454,6 +455,52 @@ fn deferred_answers_outlive_the_ring() {
     assert_eq!(client.says(), "done");
     client.ends();
     assert_eq!(end.stats.panics, 0);
+}
+
+/// The raw request, answered by a thread that lasts; the ring is there as long as there is one.
+#[test]
+fn c_code_answers() {
+    if let Some((_, mount)) = part(this_test!()) {
+        let mut file = File::open(mount.join(DEFERRED)).unwrap();
+        for _ in 0..3 {
+            let mut read = [0; 5];
+            assert_eq!(file.read(&mut read).unwrap(), 5);
+            assert_eq!(&read, b"later");
+        }
+        say("reads");
+        // It may be answered, or be too late.
+        let result = file.read(&mut [0; 5]);
+        return say(result.map_or_else(|error| error.kind().to_string(), |n| n.to_string()));
+    }
+    require_mount!();
+    let (fs, _, deferred) = Ringed::new();
+    let Some((mut mount, _allowed)) = mount(fs) else {
+        return;
+    };
+    let client = Client::new(this_test!(), "client", mount.path());
+    let next = || deferred.recv_timeout(DEADLINE).unwrap();
+    let answer = |raw: RawReply<Data<'static>>| {
+        let text = b"later";
+        // SAFETY: the request is there to be answered, by nobody else.
+        let result = unsafe { sys::fuse_reply_buf(raw.as_ptr(), text.as_ptr().cast(), text.len()) };
+        raw.answered(result);
+        result
+    };
+    for _ in 0..2 {
+        assert_eq!(answer(next().into_raw().unwrap()), 0);
+    }
+    // SAFETY: nothing has been done with the request.
+    let reply = unsafe { next().into_raw().unwrap().take_back() };
+    reply.send(Ok(ReadBuf::new(5).copy_from(b"later")));
+    assert_eq!(client.says(), "reads");
+    let raw = next().into_raw().unwrap();
+    mount.handle().terminate();
+    // Long enough for the session to end, if it did not wait.
+    thread::sleep(Duration::from_millis(200));
+    // Its memory is there yet.
+    answer(raw);
+    assert_eq!(mount.ended().stats.panics, 0);
+    client.says();
 }
 
 /// By the one who has mounted it.

@@ -1,6 +1,6 @@
 //! libfuse's pool of workers, as it grows.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::sync::Arc;
 use std::thread;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use fuse3::Operation;
 
-use crate::fixture::{Gate, Mount, require_mount};
+use crate::child::{self, this_test};
+use crate::fixture::{Gate, Mount, TempDir, is_mounted, require_mount};
 use crate::probe::Probe;
 
 const WORKERS: u32 = 8;
@@ -63,4 +64,36 @@ fn as_long_as_one_is_left_a_stat_is_answered() {
     }
     // No more than asked for.
     assert_eq!(mount.end().stats.workers, most);
+}
+
+/// What the process has of addresses, in bytes.
+fn address_space() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kilobytes = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    kilobytes.parse::<u64>().unwrap() << 10
+}
+
+/// There is no room for the stack that libfuse is told to give its workers.
+#[test]
+fn the_first_worker_that_cannot_be_started_is_an_error_that_says_so() {
+    require_mount!();
+    let stacks = |command: &mut std::process::Command| {
+        command.env("FUSE_THREAD_STACK", "2000000000");
+    };
+    child::run_with(this_test!(), stacks, || {
+        let dir = TempDir::new();
+        let session = Probe::new().builder().mount(dir.path()).unwrap();
+        let room = address_space() + (1 << 30);
+        let limit = libc::rlimit {
+            rlim_cur: room,
+            rlim_max: room,
+        };
+        // SAFETY: `limit` lives.
+        let limited = unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) };
+        assert_eq!(limited, 0);
+        let error = session.run().unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN), "{error}");
+        assert!(!is_mounted(dir.path()));
+    });
 }

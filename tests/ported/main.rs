@@ -79,8 +79,8 @@ fn on(example: &str, arguments: &[&str], source: Option<&Source>) {
 
 #[test]
 fn tmpfs() {
-    on("tmpfs", &["--workers=1"], None);
-    on("tmpfs", &["--workers=30"], None);
+    on("tmpfs", &["-f", "-s"], None);
+    on("tmpfs", &["-f", "-o", "max_threads=30"], None);
 }
 
 #[test]

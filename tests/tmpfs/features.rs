@@ -43,7 +43,7 @@ fn sparse_files() {
 
 #[test]
 fn no_space_left() {
-    on_tmpfs(&["--size=8M"], |root| {
+    on_tmpfs(&["-o", "size=8M"], |root| {
         let stat = statvfs(root).unwrap();
         assert_eq!(
             (stat.f_blocks, stat.f_bfree, stat.f_frsize),

@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Runs `test` on a fresh tmpfs, deletes what it left, and then shows that nothing was lost: what the kernel was given it
 /// has given back, and the accounts add up.
 fn on_tmpfs(arguments: &[&str], test: impl FnOnce(&Path)) {
-    let Some(mounted) = Mounted::new("tmpfs", arguments, DEADLINE) else {
+    let Some(mounted) = Mounted::new("tmpfs", &[&["-f"], arguments].concat(), DEADLINE) else {
         return;
     };
     test(mounted.path());

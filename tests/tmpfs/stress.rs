@@ -16,12 +16,12 @@ const TIME: Duration = Duration::from_secs(3);
 
 #[test]
 fn with_one_worker() {
-    on_tmpfs(&["--workers=1"], at_once);
+    on_tmpfs(&["-s"], at_once);
 }
 
 #[test]
 fn with_thirty_workers() {
-    on_tmpfs(&["--workers=30"], at_once);
+    on_tmpfs(&["-o", "max_threads=30"], at_once);
 }
 
 /// A small generator, so that a failure can be repeated: xorshift.

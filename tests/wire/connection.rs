@@ -384,7 +384,7 @@ fn backing_files_are_refused_with_the_reason() {
     let reason = Arc::new(Mutex::new(None));
     for (want, with_libfuse) in [
         (Capabilities::empty(), "init did not ask for PASSTHROUGH"),
-        (Capabilities::PASSTHROUGH, "Inappropriate ioctl for device"),
+        (Capabilities::PASSTHROUGH, "(os error 25)"), // ENOTTY
     ] {
         let known = Capabilities::known().contains(Capabilities::PASSTHROUGH);
         let told = Arc::clone(&reason);
@@ -400,7 +400,7 @@ fn backing_files_are_refused_with_the_reason() {
         wire.end();
         let reason = reason.lock().unwrap().take().unwrap();
         if known {
-            assert!(reason.starts_with(with_libfuse), "{reason}");
+            assert!(reason.contains(with_libfuse), "{reason}");
         } else {
             assert!(
                 reason.contains("PASSTHROUGH, which needs libfuse 3.17"),

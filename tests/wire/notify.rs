@@ -12,6 +12,8 @@ use fuse3::{
     Retrieval, Retrieved,
 };
 
+use parking_lot::Mutex;
+
 use crate::harness::{DEADLINE, Wire, until};
 use crate::logger::PANIC;
 use crate::probe::{Probe, await_from, enoent};
@@ -22,6 +24,7 @@ in_both_styles! {
     queued blocking retrieved_queued retrieved_blocking before_the_beginning after_the_end from_a_handler
     an_old_kernel a_retrieval_that_is_lost a_retrieval_that_fails names_with_a_nul what_the_kernel_refuses
     a_store_is_a_barrier a_proof_of_another_lock many_from_many_threads a_panicking_callback
+    a_callback_that_panics_twice
     what_comes_again
 }
 
@@ -532,6 +535,40 @@ fn a_panicking_callback<L: Style>() {
     notifier.retrieve_with(Ino(2), 0, 1, |_| std::panic::panic_any(PANIC));
     assert_eq!(wire.receive(), retrieve(1, 2, 0, 1));
     wire.send_raw(&proto::notify_reply(2, 0, b"x").bytes(1));
+    notifier.inval_attr(Ino(3));
+    assert_eq!(wire.receive(), inval_inode(3, -1, 0));
+    wire.end();
+}
+
+/// What is thrown by a callback, and throws when it is dropped.
+fn a_callback_that_panics_twice<L: Style>() {
+    struct Throws(mpsc::Sender<()>);
+    impl Drop for Throws {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+            std::panic::panic_any(PANIC);
+        }
+    }
+    let (dropped, drops) = mpsc::channel();
+    let payload = {
+        let dropped = Mutex::new(dropped);
+        move || Throws(dropped.lock().clone())
+    };
+    let payload = Arc::new(payload);
+    let thrown = Arc::clone(&payload);
+    let wire = Wire::with(Bare::<L>::new(), L::lock(), |builder| {
+        builder.on_notify_error(move |_, _| std::panic::resume_unwind(Box::new(thrown())))
+    });
+    let notifier = wire.handle.notifier();
+    notifier.inval_entry(Ino::ROOT, "\0");
+    await_from(&drops);
+    // The thread that tells is still there, and so is the worker that reads the answer.
+    notifier.retrieve_with(Ino(2), 0, 1, move |_| {
+        std::panic::resume_unwind(Box::new(payload()))
+    });
+    assert_eq!(wire.receive(), retrieve(1, 2, 0, 1));
+    wire.send_raw(&proto::notify_reply(2, 0, b"x").bytes(1));
+    await_from(&drops);
     notifier.inval_attr(Ino(3));
     assert_eq!(wire.receive(), inval_inode(3, -1, 0));
     wire.end();

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use fuse3::{Answer, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino};
-use fuse3::{OnPanic, ReadBuf, unblock};
+use fuse3::{OnPanic, ReadBuf, Served, Stopped, unblock};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -734,5 +734,68 @@ fn run_inside_of_its_runtime() {
         });
         timeout(DEADLINE, asked).await.unwrap().unwrap();
         timeout(DEADLINE, ran).await.unwrap().unwrap().unwrap();
+    });
+}
+
+/// What becomes of a session with a future in flight, which only this thread runs, when it is given up on this thread.
+fn given_up(give_up: impl FnOnce(Stopped<Probe<Concurrent>>) + Send + 'static) {
+    let (tell, told) = mpsc::channel();
+    // Should it wait for ever, the test does not.
+    thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (begun, begins) = mpsc::channel();
+        let release = Arc::new(Notify::new());
+        let its = Arc::clone(&release);
+        let fs = Probe::<Concurrent>::new(move |cx, _| {
+            let (begun, release) = (begun.clone(), Arc::clone(&its));
+            cx.spawn(move |_| async move {
+                begun.send(()).unwrap();
+                release.notified().await;
+                enoent()
+            })
+        });
+        let handle = runtime.handle().clone();
+        let (session, mut wire) = Wire::mount(fs, Concurrent, |builder| builder.runtime(handle));
+        runtime.block_on(async {
+            let serving = tokio::task::spawn_blocking(|| session.serve());
+            let asked = tokio::task::spawn_blocking(move || {
+                wire.init(proto::InitIn::default());
+                let unique = wire.send(&proto::lookup(1, b"name"));
+                await_from(&begins);
+                wire.handle.terminate();
+                (wire, unique)
+            });
+            let (mut wire, unique) = asked.await.unwrap();
+            let Served::Stopped(stopped) = serving.await.unwrap().unwrap() else {
+                panic!("it has ended");
+            };
+            give_up(stopped);
+            // It is not closed before the future has answered.
+            release.notify_one();
+            let answered = tokio::task::spawn_blocking(move || {
+                assert_eq!(wire.receive(), proto::error(unique, libc::ENOENT));
+                wire.assert_closed();
+            });
+            answered.await.unwrap();
+        });
+        tell.send(()).unwrap();
+    });
+    told.recv_timeout(DEADLINE).unwrap();
+}
+
+#[test]
+fn dropped_inside_of_its_runtime() {
+    given_up(drop);
+}
+
+/// It cannot give the file system back before it has ended.
+#[test]
+fn closed_inside_of_its_runtime() {
+    given_up(|stopped| {
+        let close = std::panic::AssertUnwindSafe(|| stopped.close());
+        let payload = std::panic::catch_unwind(close).unwrap_err();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or(payload.downcast_ref::<String>().map(String::as_str));
+        assert!(text.unwrap().contains("runtime"), "{text:?}");
     });
 }

@@ -7,7 +7,7 @@
 size_t layout_size(void);
 int layout_set(struct fuse_file_info *fi, const char *bit);
 int layout_get(const struct fuse_file_info *fi, const char *bit);
-int layout_header(void);
+unsigned int layout_header(void);
 
 size_t layout_size(void)
 {
@@ -15,7 +15,7 @@ size_t layout_size(void)
 }
 
 /* Major and minor, as FUSE_VERSION. */
-int layout_header(void)
+unsigned int layout_header(void)
 {
 	return FUSE_VERSION;
 }

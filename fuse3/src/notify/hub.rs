@@ -11,6 +11,7 @@ use super::queue::Queue;
 use super::retrieve::{Answer, Retrievals, Retrieved, Taker};
 use super::{Notification, NotifyError};
 use crate::control::Control;
+use crate::core::discard;
 use crate::{Ino, sys};
 
 /// What a queued notification that failed is told to.
@@ -100,7 +101,8 @@ impl Hub {
     /// A queued notification that cannot even be queued.
     pub(super) fn failed(&self, notification: &Notification, error: NotifyError) {
         let told = AssertUnwindSafe(|| (self.on_error)(notification, error));
-        if catch_unwind(told).is_err() {
+        if let Err(payload) = catch_unwind(told) {
+            discard(payload);
             crate::log::error!("what was to be told of a failed notification panicked");
         }
     }
@@ -165,7 +167,8 @@ impl Hub {
 }
 
 fn tell(taker: Taker, answer: Answer) {
-    if catch_unwind(AssertUnwindSafe(|| taker(answer))).is_err() {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| taker(answer))) {
+        discard(payload);
         crate::log::error!("what was to be told of a retrieval panicked");
     }
 }

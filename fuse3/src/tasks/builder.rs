@@ -28,6 +28,9 @@ impl<F: Filesystem> Builder<F> {
     /// # Ok(()) }
     /// ```
     ///
+    /// Nor must [`Session::close`](crate::Session::close) after `serve` wait there for futures that a single-threaded runtime is to run,
+    /// and panics in their way; a session that is dropped there ends in the background, when they have.
+    ///
     /// A runtime that ends before the session does drops the futures, whose requests are answered with EIO.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.tasks.runtime = Some(runtime);

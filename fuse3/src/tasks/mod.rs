@@ -95,12 +95,23 @@ impl Tasks {
     ///
     /// When the user's runtime would be waiting for this thread to run its futures.
     pub(crate) fn check(&self) {
-        let single = (self.settings.runtime.as_ref())
-            .is_some_and(|it| it.runtime_flavor() == RuntimeFlavor::CurrentThread);
-        if let (true, Ok(current)) = (single, Handle::try_current()) {
+        if let (true, Ok(current)) = (self.is_single(), Handle::try_current()) {
             // Panics where the thread runs futures, as everything of tokio that blocks.
             current.block_on(async {});
         }
+    }
+
+    /// Whether futures are in flight that end only if this thread, which is in some runtime, does not wait for them. It may
+    /// be too careful: whether a thread only has a runtime at hand, or runs it, tokio tells no one.
+    pub(crate) fn need_this_thread(&self) -> bool {
+        let may_run_them = self.is_single() && Handle::try_current().is_ok();
+        may_run_them && !self.state.lock().in_flight.is_empty()
+    }
+
+    /// One thread of the user's runs the futures.
+    fn is_single(&self) -> bool {
+        let runtime = self.settings.runtime.as_ref();
+        runtime.is_some_and(|it| it.runtime_flavor() == RuntimeFlavor::CurrentThread)
     }
 
     /// What runs futures. The session's own runtime is made here the first time.

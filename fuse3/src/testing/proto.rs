@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::statx::device_numbers;
 use crate::{Attr, Caller, Entry, StatVfs, Statx, Timestamp};
 
 /// `enum fuse_opcode`.
@@ -863,11 +864,12 @@ pub fn statx_out(statx: &Statx, timeout: Duration) -> Vec<u8> {
         .u64(attr.blocks)
         .u64(statx.attributes_mask.bits());
     let times = [attr.atime, statx.btime, attr.ctime, attr.mtime];
+    let [major, minor] = device_numbers(attr.rdev);
     times
         .into_iter()
         .fold(bytes, sx_time)
-        .u32(libc::major(attr.rdev))
-        .u32(libc::minor(attr.rdev))
+        .u32(major)
+        .u32(minor)
         .zeros(8 + 14 * 8)
         .0
 }

