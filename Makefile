@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications capi cross missing newcomer packages
+.PHONY: help setup demo test conformance bench compare cachefs notifications capi cross missing newcomer packages matrix
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -35,6 +35,9 @@ cross: ## aarch64 under qemu, and musl, in a Debian 13 chroot: units, headers, w
 
 capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
 	@scripts/capi
+
+matrix: setup ## build and test with each libfuse: Debian 11, 12, 13 and sid in chroots, from source, each layout, io_uring (as root)
+	@scripts/matrix
 
 missing: setup ## what cargo build says to who lacks pkg-config, libfuse 3, libclang .., in chroots (as root)
 	@scripts/missing

@@ -123,7 +123,8 @@ impl<F: Filesystem> Builder<F> {
         self.option(format!("fsname={name}"))
     }
 
-    /// `subtype=NAME`: the type is shown as `fuse.NAME`.
+    /// `subtype=NAME`: the type is shown as `fuse.NAME`. With a comma in it only for root: libfuse hands it to fusermount3
+    /// as it is, and when that refuses it, mounts without.
     pub fn subtype(self, name: impl fmt::Display) -> Self {
         self.option(format!("subtype={name}"))
     }
@@ -178,7 +179,8 @@ impl<F: Filesystem> Builder<F> {
     /// llfuse's `workers`, libfuse's `max_threads`: how many handlers may run at once; 30 unless set, at least 1.
     ///
     /// libfuse starts them as they are needed. A handler that waits for the lock, or does slow work while it has released
-    /// it, occupies one. libfuse before 3.12 has no limit.
+    /// it, occupies one. libfuse before 3.12 has no limit: there the loop is one of ours, unless more than one is wanted and
+    /// [`clone_fd`](Self::clone_fd) is set, which only libfuse's can do.
     pub fn workers(mut self, workers: u32) -> Self {
         self.settings.workers = workers.max(1);
         self

@@ -168,6 +168,7 @@ impl Helper {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::thread::JoinHandleExt;
     use std::time::Duration;
 
     #[test]
@@ -221,6 +222,26 @@ mod tests {
         thread.join().unwrap();
         assert_eq!(by(), None);
         assert!(ring.helper.lock().is_none());
+    }
+
+    #[test]
+    fn a_thread_that_was_cancelled_waits_for_its_helper() {
+        let (sender, rings) = mpsc::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            let uncancelled = Uncancelled::new();
+            sender.send(Ring::here()).unwrap();
+            let _ = ended.recv();
+            drop(uncancelled);
+        });
+        let ring = rings.recv().unwrap();
+        assert_eq!(ring.while_there(|| 7), Some(7));
+        // SAFETY: the thread has not been joined.
+        let cancelled = unsafe { libc::pthread_cancel(thread.as_pthread_t()) };
+        assert_eq!(cancelled, 0);
+        drop(end);
+        thread.join().unwrap();
+        assert_eq!(ring.while_there(|| 7), None);
     }
 
     /// The memory is there as long as somebody answers.

@@ -80,7 +80,7 @@ fn linux() -> [u32; 2] {
 
 #[test]
 fn a_hundred_times_while_clients_ask() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     if linux() < [6, 9] {
         // A request that a stopped worker has read may be lost then, INIT too.
         return skip(this_test!(), "this Linux has no FUSE_NOTIFY_RESEND");
@@ -136,7 +136,7 @@ fn a_hundred_times_while_clients_ask() {
 
 #[test]
 fn after_a_signal() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     child::run(this_test!(), || {
         let dir = TempDir::new();
         let builder = Probe::new().builder().handle_signals(true);
@@ -158,7 +158,7 @@ fn after_a_signal() {
 
 #[test]
 fn what_is_asked_meanwhile_waits() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let dir = TempDir::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     let _watchdog = Watchdog::new(dir.path());
@@ -177,7 +177,7 @@ fn what_is_asked_meanwhile_waits() {
 
 #[test]
 fn a_terminate_meanwhile_ends_the_next_one() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let dir = TempDir::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     let _watchdog = Watchdog::new(dir.path());
@@ -190,7 +190,7 @@ fn a_terminate_meanwhile_ends_the_next_one() {
 
 #[test]
 fn what_was_deferred_is_answered_meanwhile() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let kept: Arc<Mutex<Vec<Reply<Entry>>>> = Arc::default();
     let dir = TempDir::new();
     let builder = Deferring::builder(Arc::clone(&kept));
@@ -212,7 +212,7 @@ fn what_was_deferred_is_answered_meanwhile() {
 
 #[test]
 fn unmounted_meanwhile() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let dir = TempDir::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     let _watchdog = Watchdog::new(dir.path());
@@ -226,7 +226,7 @@ fn unmounted_meanwhile() {
 
 #[test]
 fn left_mounted_by_a_choice_afterwards() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let dir = TempDir::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     let _watchdog = Watchdog::new(dir.path());
@@ -284,7 +284,7 @@ fn closed_without_having_run() {
 
 #[test]
 fn destroy_panics_and_close_resumes_it() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let dir = TempDir::new();
     let probe = Probe::new().on_destroy(|| panic!("a panic on purpose"));
     let session = probe.builder().mount(dir.path()).unwrap();
@@ -297,7 +297,7 @@ fn destroy_panics_and_close_resumes_it() {
 
 #[test]
 fn its_handle_goes_on() {
-    require_mount!();
+    require_mount!(not over io_uring: "a session serves once");
     let dir = TempDir::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     let _watchdog = Watchdog::new(dir.path());

@@ -2,14 +2,13 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::fixture::{TempDir, abort_below, mounts_below, unmount_below};
+use crate::fixture::{TempDir, abort_below, is_root, mounts_below, skip, unmount_below};
 
 /// Set in the child, to the test that it is to run.
 const CHILD: &str = "FUSE3_TEST_CHILD";
@@ -48,17 +47,23 @@ pub(crate) fn run_with(name: &str, change: impl FnOnce(&mut Command), test: impl
     run_command(name, command, test);
 }
 
-/// The same, run under strace(1), whose log of `calls` is returned. `None` in the child, and, loudly, without strace.
+/// The same, run under strace(1), whose log of `calls` is returned. `None` in the child, and, loudly, without strace or
+/// when the user is not root.
 #[track_caller]
 pub(crate) fn traced(name: &str, calls: &str, test: impl FnOnce()) -> Option<String> {
     let version = || {
         let mut strace = Command::new("strace");
         strace.arg("-V").stdout(Stdio::null()).status()
     };
-    if !is_child(name) && version().is_err() {
-        let line = format!("******** SKIPPED: {name}: strace is not installed\n");
-        io::stderr().write_all(line.as_bytes()).unwrap();
-        return None;
+    if !is_child(name) {
+        if version().is_err() {
+            skip(name, "strace is not installed");
+            return None;
+        }
+        if !is_root() {
+            skip(name, "fusermount3 is not setuid when it is traced");
+            return None;
+        }
     }
     let dir = TempDir::new();
     let log = dir.path().join("strace");

@@ -133,7 +133,7 @@ fn the_waiting_client_is_killed() {
     if let Some((part, mount)) = part(this_test!()) {
         return play_fcntl(&part, &mount);
     }
-    require_mount!();
+    require_mount!(not over io_uring: "nobody is told of interrupts");
     let (mount, books) = Tools::mount(Capabilities::POSIX_LOCKS);
     let (mut holder, waiter) = holder_and_waiter(this_test!(), &mount, &books);
     let (took, ()) = timed(|| waiter.kill());

@@ -67,7 +67,7 @@ fn assert_between(took: Duration, least: u64, most: u64) {
 
 #[test]
 fn handlers_that_released_the_lock_run_together() {
-    require_mount!();
+    require_mount!(not over io_uring: "each processor has one worker");
     let (mount, most) = slow_reads(30, Duration::from_millis(500), released);
     assert_between(read_at_once(mount.path(), 6), 500, 1_500);
     assert_eq!(most.load(Ordering::SeqCst), 6);
@@ -86,7 +86,7 @@ fn handlers_that_hold_the_lock_run_one_by_one() {
 
 #[test]
 fn as_many_run_as_there_are_workers() {
-    require_mount!();
+    require_mount!(not over io_uring: "each processor has one worker");
     let (mount, most) = slow_reads(4, Duration::from_millis(500), released);
     assert_between(read_at_once(mount.path(), 8), 1_000, 2_400);
     assert_eq!(most.load(Ordering::SeqCst), 4);
@@ -163,7 +163,7 @@ fn mapped(file: &File) -> &'static [u8] {
 
 #[test]
 fn while_a_reply_is_being_written_another_handler_runs() {
-    require_mount!();
+    require_mount!(not over io_uring: "each processor has one worker");
     let gate = Arc::new(Gate::default());
     let waiting = Arc::clone(&gate);
     let slow = Probe::new().on(move |cx, operation, _| {

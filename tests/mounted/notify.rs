@@ -381,7 +381,7 @@ fn prune_makes_the_kernel_forget() {
 
 #[test]
 fn resend_asks_again() {
-    require_mount!();
+    require_mount!(not over io_uring: "the kernel sends nothing again");
     if minor() < Some(40) {
         return;
     }
@@ -456,7 +456,7 @@ fn a_hundred_thousand_from_a_lookup_do_not_block() {
 /// llfuse: the store waits for the page, with the lock held, which the read that has the page waits for.
 #[test]
 fn a_store_of_a_page_that_is_being_read() {
-    require_mount!();
+    require_mount!(not over io_uring: "each processor has one worker");
     let shared = Arc::new(OnceLock::<Notifier>::new());
     let (told, stored) = mpsc::channel();
     let lock = Arc::new(GlobalLock::new(()));
@@ -500,7 +500,7 @@ fn a_store_of_a_page_that_is_being_read() {
 /// A queued notification waits for a lookup that is never answered, and the session ends all the same.
 #[test]
 fn the_end_does_not_wait_for_what_waits_for_ever() {
-    require_mount!();
+    require_mount!(not over io_uring: "the kernel sends nothing again");
     if minor() < Some(40) {
         return;
     }
@@ -526,7 +526,7 @@ fn the_end_does_not_wait_for_what_waits_for_ever() {
 /// The same, where nothing is deferred: a client's request came when nobody served any more.
 #[test]
 fn a_blocking_one_lets_the_session_serve_until_it_is_done() {
-    require_mount!();
+    require_mount!(not over io_uring: "answers at the end are lost with the ring");
     let gate = Arc::new(AtomicBool::new(false));
     let builder = Cached::builder({
         let gate = Arc::clone(&gate);
@@ -724,7 +724,7 @@ fn mount_again_and_again(count: u32) {
 
 #[test]
 fn many_sessions_end_with_notifications_on_their_way() {
-    require_mount!();
+    require_mount!(not over io_uring: "libfuse takes its time to end the ring");
     child::run(child::this_test!(), || mount_again_and_again(40));
 }
 

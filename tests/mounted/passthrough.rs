@@ -1,7 +1,7 @@
 //! Files that the kernel reads and writes in place of the file system.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use fuse3::{BackingId, Capabilities, Context, Operation, SessionStats};
 
-use crate::fixture::{require_mount, until};
+use crate::fixture::{is_root, require_mount, skip, until};
 use crate::real::{Real, SIZE, contents};
 
 /// Returns from the test, loudly, where libfuse or the kernel have no passthrough.
@@ -18,11 +18,14 @@ macro_rules! require_passthrough {
     () => {
         require_mount!();
         if !Capabilities::known().contains(Capabilities::PASSTHROUGH) {
-            let line = format!(
-                "******** SKIPPED: {}: passthrough needs libfuse 3.17\n",
-                module_path!()
-            );
-            io::stderr().write_all(line.as_bytes()).unwrap();
+            skip(module_path!(), "passthrough needs libfuse 3.17");
+            return;
+        }
+    };
+    (by root) => {
+        require_passthrough!();
+        if !is_root() {
+            skip(module_path!(), "passthrough takes CAP_SYS_ADMIN");
             return;
         }
     };
@@ -59,7 +62,7 @@ fn is_closed(path: &Path) -> bool {
 
 #[test]
 fn one_backing_file_per_inode_from_first_open_to_last_release() {
-    require_passthrough!();
+    require_passthrough!(by root);
     let mount = Real::new(Capabilities::PASSTHROUGH).on_open(shared).mount();
     let path = mount.join("file");
     let open = || File::options().read(true).write(true).open(&path).unwrap();
@@ -86,7 +89,7 @@ fn one_backing_file_per_inode_from_first_open_to_last_release() {
 /// The kernel has closed it, not just this crate.
 #[test]
 fn nothing_is_left_open() {
-    require_passthrough!();
+    require_passthrough!(by root);
     let kept: Arc<Mutex<Weak<BackingId>>> = Arc::default();
     let weak = Arc::clone(&kept);
     let other = tempfile();

@@ -63,7 +63,7 @@ fn write_comes_in_a_pipe(wants: Capabilities) -> bool {
 
 #[test]
 fn spliced_data_are_the_same() {
-    require_mount!();
+    require_mount!(not over io_uring: "nothing is spliced");
     assert!(write_comes_in_a_pipe(SPLICE));
     assert!(write_comes_in_a_pipe(Capabilities::SPLICE_READ));
     assert_eq!(there_and_back(Capabilities::SPLICE_WRITE), 0);
@@ -84,7 +84,7 @@ fn spliced(name: &str, test: impl FnOnce()) -> Option<Vec<u64>> {
 
 #[test]
 fn strace_shows_splice() {
-    require_mount!();
+    require_mount!(not over io_uring: "nothing is spliced");
     let Some(moved) = spliced(this_test!(), || {
         assert!(write_comes_in_a_pipe(SPLICE));
     }) else {
