@@ -79,7 +79,6 @@ const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_
 
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");
-    println!("cargo::rerun-if-changed=fuse3-sys/src/workers.h");
     println!("cargo::rerun-if-env-changed=DOCS_RS");
     println!("cargo::rerun-if-env-changed=FUSE3_STATIC");
     if env::var_os("DOCS_RS").is_some() {

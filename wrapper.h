@@ -46,29 +46,11 @@ static inline int shim_fuse_session_loop(struct fuse_session *se)
 	return fuse_session_loop(se);
 }
 
-#ifndef FUSE3_HAVE_LOOP_CFG
-#include "fuse3-sys/src/workers.h"
-#endif
-
-/*
- * A function or one of three macros, by API version and build options. Before
- * 3.12, whose loop has no limit, it is that of workers.h; but with a descriptor
- * for each of several threads, which only libfuse can do, it is libfuse's.
- */
+/* A function or one of three macros, by API version and build options. */
 static inline int shim_fuse_session_loop_mt(struct fuse_session *se,
 					    struct fuse_loop_config *config)
 {
-#ifdef FUSE3_HAVE_LOOP_CFG
 	return fuse_session_loop_mt(se, config);
-#else
-	struct fuse_loop_config its = *config;
-	unsigned int max_threads = (unsigned int)config->clone_fd >> 1;
-
-	its.clone_fd = config->clone_fd & 1;
-	if (max_threads == 1 || (max_threads > 1 && !its.clone_fd))
-		return workers_loop(se, max_threads, its.max_idle_threads);
-	return fuse_session_loop_mt(se, &its);
-#endif
 }
 
 /* The same. */
@@ -80,48 +62,44 @@ static inline int shim_fuse_parse_cmdline(struct fuse_args *args,
 
 #ifndef FUSE3_HAVE_LOOP_CFG
 /*
- * Before 3.12 struct fuse_loop_config is public and has no thread limit. It is in
- * the bits of clone_fd above the lowest, where a program that makes the structure
- * itself has none.
+ * Before 3.12 struct fuse_loop_config is public and has no thread limit:
+ * fuse_loop_cfg_set_max_threads() has nothing to set there, libfuse starts as
+ * many workers as there are requests at once.
  */
-static inline void shim_fuse_loop_cfg_set_idle_threads(struct fuse_loop_config *config,
-						       unsigned int value)
-{
-	/* With 0 libfuse's last worker would end, too. */
-	if (value < 1)
-		value = 1;
-	config->max_idle_threads = value < INT_MAX ? value : INT_MAX; /* it becomes an int */
-}
-
-static inline void shim_fuse_loop_cfg_set_max_threads(struct fuse_loop_config *config,
-						      unsigned int value)
-{
-	if (value > INT_MAX >> 1)
-		value = INT_MAX >> 1;
-	config->clone_fd = (config->clone_fd & 1) | (int)(value << 1);
-}
-
-static inline void shim_fuse_loop_cfg_set_clone_fd(struct fuse_loop_config *config,
-						   unsigned int value)
-{
-	config->clone_fd = (config->clone_fd & ~1) | (value != 0);
-}
-
-/* With the defaults of later ones. */
 static inline struct fuse_loop_config *shim_fuse_loop_cfg_create(void)
 {
 	struct fuse_loop_config *config = calloc(1, sizeof(*config));
 
-	if (config) {
-		shim_fuse_loop_cfg_set_idle_threads(config, UINT_MAX);
-		shim_fuse_loop_cfg_set_max_threads(config, 10);
-	}
+	if (config)
+		config->max_idle_threads = INT_MAX; /* they stay, the default from 3.12 on; it becomes an int */
 	return config;
 }
 
 static inline void shim_fuse_loop_cfg_destroy(struct fuse_loop_config *config)
 {
 	free(config);
+}
+
+static inline void shim_fuse_loop_cfg_set_idle_threads(struct fuse_loop_config *config,
+						       unsigned int value)
+{
+	/* With 0 the last worker would end, too. */
+	if (value < 1)
+		value = 1;
+	config->max_idle_threads = value < INT_MAX ? value : INT_MAX;
+}
+
+static inline void shim_fuse_loop_cfg_set_max_threads(struct fuse_loop_config *config,
+						      unsigned int value)
+{
+	(void)config;
+	(void)value;
+}
+
+static inline void shim_fuse_loop_cfg_set_clone_fd(struct fuse_loop_config *config,
+						   unsigned int value)
+{
+	config->clone_fd = value;
 }
 #endif
 

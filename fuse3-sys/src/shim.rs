@@ -13,6 +13,10 @@ pub use crate::bindings::{
     shim_fuse_unset_feature_flag as fuse_unset_feature_flag,
 };
 
+/// Whether `fuse_loop_cfg_set_max_threads()` has an effect: libfuse before 3.12 starts a thread for each request that comes
+/// while all others are busy, whatever it is told.
+pub const LIMITS_THREADS: bool = cfg!(fuse3_loop_cfg);
+
 #[cfg(fuse3_loop_cfg)]
 pub use crate::bindings::{
     fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
