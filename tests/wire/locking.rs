@@ -1,11 +1,13 @@
 //! What is held when: the lock is a handler's, not a reply's.
 
+use std::io::{self, Write};
 use std::mem;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
+use fuse3::sys::LIMITS_THREADS;
 use fuse3::{Concurrent, Errno, GlobalLock, Operation, Reply};
 
 use crate::attributes;
@@ -129,6 +131,12 @@ fn taking_back_for_one_who_has_the_lock() {
 #[test]
 fn a_guard_that_was_left_behind() {
     static OTHER: GlobalLock<()> = GlobalLock::new(());
+    if !LIMITS_THREADS {
+        // Another worker would wait for the lock, for ever.
+        let line = "******** SKIPPED: locking: libfuse before 3.12 has no limit of its threads\n";
+        io::stderr().write_all(line.as_bytes()).unwrap();
+        return;
+    }
     let fs = Probe::<Locked>::new(|cx, _| {
         mem::forget(mem::replace(&mut **cx, OTHER.try_lock().unwrap()));
         enoent()
@@ -172,9 +180,16 @@ fn one_worker() {
     let sent: Vec<_> = (0..50)
         .map(|_| wire.send(&proto::getattr(1, None)))
         .collect();
-    for unique in sent {
-        let attr = attributes::reply();
-        assert_eq!(wire.receive(), proto::reply(unique, &attr));
+    let mut replies: Vec<_> = sent.iter().map(|_| wire.receive()).collect();
+    let attr = attributes::reply();
+    let expected: Vec<_> = sent
+        .iter()
+        .map(|unique| proto::reply(*unique, &attr))
+        .collect();
+    if !LIMITS_THREADS {
+        // Several workers have them.
+        replies.sort_by_key(|reply| expected.iter().position(|other| other == reply));
     }
+    assert_eq!(replies, expected);
     wire.end();
 }
