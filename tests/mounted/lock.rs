@@ -10,7 +10,6 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use fuse3::sys::LIMITS_THREADS;
 use fuse3::{GlobalLock, Locked, Operation};
 
 use crate::fixture::{Gate, Mount, require_mount, timed};
@@ -87,22 +86,19 @@ fn handlers_that_hold_the_lock_run_one_by_one() {
 
 #[test]
 fn as_many_run_as_there_are_workers() {
-    require_mount!(not over io_uring: "each processor has one worker");
+    require_mount!(limit of workers);
     let (mount, most) = slow_reads(4, Duration::from_millis(500), released);
-    // Two after each other; libfuse before 3.12 starts as many workers as it needs.
-    let (least, together) = if LIMITS_THREADS { (1_000, 4) } else { (500, 8) };
-    assert_between(read_at_once(mount.path(), 8), least, 2_400);
-    assert_eq!(most.load(Ordering::SeqCst), together);
+    assert_between(read_at_once(mount.path(), 8), 1_000, 2_400);
+    assert_eq!(most.load(Ordering::SeqCst), 4);
     mount.end();
 }
 
 #[test]
 fn one_worker_runs_one() {
-    require_mount!();
+    require_mount!(limit of workers);
     let (mount, most) = slow_reads(1, Duration::from_millis(100), released);
-    let (least, together) = if LIMITS_THREADS { (500, 1) } else { (100, 5) };
-    assert_between(read_at_once(mount.path(), 5), least, 2_000);
-    assert_eq!(most.load(Ordering::SeqCst), together);
+    assert_between(read_at_once(mount.path(), 5), 500, 2_000);
+    assert_eq!(most.load(Ordering::SeqCst), 1);
     mount.end();
 }
 
