@@ -80,9 +80,13 @@ fn a_clock(example: &str, arguments: &[&str]) {
     ended_well(&clock.unmount());
 
     let still = mounted(example, &[arguments, &["--no-notify"]].concat()).unwrap();
-    let before = time(still.path());
-    thread::sleep(A_WHILE);
-    assert_eq!(time(still.path()), before);
+    // The kernel may drop a page that it has cached at any time, and does so when anybody writes to drop_caches.
+    let stands = |_| {
+        let before = time(still.path());
+        thread::sleep(A_WHILE);
+        time(still.path()) == before
+    };
+    assert!((0..3).any(stands));
     ended_well(&still.unmount());
 }
 

@@ -162,7 +162,7 @@ fn a_reply_that_outlives_its_session_does_no_harm() {
 /// Then a reply keeps its descriptor, and the client waits until it is dropped.
 #[test]
 fn a_reply_that_outlives_its_session_with_a_descriptor_of_its_own() {
-    require_mount!();
+    require_mount!(not over io_uring: "it is no descriptor that keeps the connection");
     child::run(this_test!(), || {
         let kept: Arc<Mutex<Vec<Reply<Entry>>>> = Arc::default();
         let mut mount = Mount::new(Deferring::builder(Arc::clone(&kept)).clone_fd(true));
