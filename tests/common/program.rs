@@ -15,7 +15,7 @@ pub(crate) fn built(example: &str) -> PathBuf {
     });
     if let Some(cargo) = env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build.args(["build", "--quiet", "--locked", "--example", example]);
+        build.args(["build", "--quiet", "--offline", "--example", example]);
         build.arg("--target-dir").arg(target);
         let features = [
             ("bytes", cfg!(feature = "bytes")),
