@@ -121,7 +121,7 @@ impl Libfuse {
     }
 }
 
-/// Asks pkg-config, once; nobody else does.
+/// Asks pkg-config, once. Nobody else does, but missing.rs, for what it says when there is nothing.
 fn find() -> Libfuse {
     let asked = env::var_os("FUSE3_STATIC");
     let is_static = asked.is_some_and(|value| !value.is_empty() && value != "0");
@@ -243,7 +243,6 @@ fn tell(libfuse: &Libfuse) {
     println!("cargo::rustc-env=FUSE3_INCLUDE={include}");
     println!("cargo::metadata=VERSION={major}.{minor}.{patch}");
     println!("cargo::metadata=INCLUDE={include}");
-    println!("cargo::metadata=CFLAGS=-I{include} -D_FILE_OFFSET_BITS=64");
     let class = LayoutClass::of(libfuse.version);
     println!("cargo::metadata=CLASS={class:?}");
     println!("cargo::metadata=FEATURES={}", libfuse.features.join(","));

@@ -4,7 +4,7 @@
 mod mount;
 
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use mount::skip::skip;
 use mount::{Ended, Mounted, NOBODY, is_root, program, within};
 
 /// After so long a file system is killed.
@@ -232,9 +233,7 @@ fn in_the_background() {
 fn by_an_ordinary_user() {
     let device = fs::metadata("/dev/fuse").map_or(0, |device| device.permissions().mode());
     if is_root() && device & 0o006 != 0o006 {
-        let line = "******** SKIPPED: a mounted test by nobody: /dev/fuse is root's alone\n";
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
-        return;
+        return skip("a mounted test by nobody", "/dev/fuse is root's alone");
     }
     let arguments = ["-f", "--update-interval=1"];
     let Some(clock) = Mounted::by_nobody("notify_inval_inode", &arguments, DEADLINE) else {

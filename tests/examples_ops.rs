@@ -5,11 +5,11 @@
 mod mount;
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use mount::skip::skip;
 use mount::{Mounted, program};
 
 /// After so long a file system is killed, and its clients get an error.
@@ -206,8 +206,7 @@ fn cuse_makes_a_device() {
         assert!(said.starts_with(&expected), "{said}");
         // In the background, too: the process in the foreground says so before it ends.
         assert_eq!(no_device(&[&option, "-M", "240", "-m7"]), said);
-        let line = format!("******** SKIPPED: the device of cuse: /dev/cuse: {error}\n");
-        return std::io::stderr().write_all(line.as_bytes()).unwrap();
+        return skip("the device of cuse", format_args!("/dev/cuse: {error}"));
     }
     let mut server = Command::new(program::built("cuse"))
         .args(["-f", &option])

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use mount::skip::skip;
 use mount::{Mounted, NOBODY, is_root, within};
 
 /// After so long a file system is killed.
@@ -233,8 +234,7 @@ fn what_a_user_makes_is_the_user_s() {
     fs::set_permissions(&source.0, fs::Permissions::from_mode(0o2777)).unwrap();
     let arguments = ["--foreground", "-o", "allow_other", source.str()];
     if !is_root() {
-        eprintln!("******** SKIPPED: a test that has to be root's, to act as another user");
-        return;
+        return skip("what a user makes", "only root can act as another user");
     }
     chown(&source.0, None, Some(12)).unwrap();
     let Some(mounted) = Mounted::new("passthrough_hp", &arguments, DEADLINE) else {
@@ -359,7 +359,7 @@ fn types_of_mounts() {
 fn spliced(options: &[&str]) -> Option<Vec<u64>> {
     const SIZE: usize = 128 << 10;
     if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("******** SKIPPED: a test that needs strace");
+        skip("splice", "strace is not installed");
         return None;
     }
     let source = Source::new();

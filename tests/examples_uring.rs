@@ -8,7 +8,7 @@
 mod mount;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -16,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use mount::Mounted;
+use mount::skip::skip;
 
 /// After so long a file system is killed, and its clients get an error.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -32,8 +33,7 @@ impl Drop for Allowed {
 }
 
 fn skipped(why: &str) {
-    let line = format!("******** SKIPPED: the examples over io_uring: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
+    skip("the examples over io_uring", why);
 }
 
 /// Names of the program's threads.

@@ -4,7 +4,7 @@ use std::env;
 
 fn main() {
     println!("cargo::rerun-if-changed=c");
-    let Ok(flags) = env::var("DEP_FUSE3_CFLAGS") else {
+    let Some(include) = env::var_os("DEP_FUSE3_INCLUDE") else {
         // Documentation is built, without libfuse.
         return;
     };
@@ -15,11 +15,8 @@ fn main() {
     }
     // An archive each, of which a program takes what it calls. visits.c has a main() of its own.
     for name in ["catalog", "layout", "visits"] {
-        let mut build = cc::Build::new();
-        for flag in flags.split(' ') {
-            build.flag(flag);
-        }
-        build
+        cc::Build::new()
+            .include(&include)
             .std("c11")
             .warnings(true)
             .extra_warnings(true)

@@ -3,42 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::{env, io, panic, process};
 
+mod install;
+
+use install::{COMPILER, Commands, LIBCLANG, LIBFUSE, LIBFUSE_ANEW, PKG_CONFIG};
+
 /// The oldest libfuse that will do.
 pub(crate) const OLDEST: &str = "3.10";
-
-/// What installs it on Debian and Ubuntu, Fedora, Arch, and Alpine.
-type Commands = [&'static str; 4];
-
-const PKG_CONFIG: Commands = [
-    "apt install pkg-config libfuse3-dev",
-    "dnf install pkgconf-pkg-config fuse3-devel",
-    "pacman -S pkgconf fuse3",
-    "apk add pkgconf fuse3-dev",
-];
-const LIBFUSE: Commands = [
-    "apt install libfuse3-dev",
-    "dnf install fuse3-devel",
-    "pacman -S fuse3",
-    "apk add fuse3-dev",
-];
-const LIBFUSE_ANEW: Commands = [
-    "apt install --reinstall libfuse3-dev",
-    "dnf reinstall fuse3-devel",
-    "pacman -S fuse3",
-    "apk fix fuse3-dev",
-];
-const LIBCLANG: Commands = [
-    "apt install libclang-dev",
-    "dnf install clang-devel",
-    "pacman -S clang",
-    "apk add clang-dev",
-];
-const COMPILER: Commands = [
-    "apt install gcc libc6-dev",
-    "dnf install gcc",
-    "pacman -S gcc",
-    "apk add build-base",
-];
 
 /// pkg-config has no libfuse, or is not there itself.
 pub(crate) fn libfuse(error: &pkg_config::Error) -> ! {
@@ -171,10 +141,8 @@ fn folded(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn give_up(what: &str, [debian, fedora, arch, alpine]: Commands) -> ! {
-    end(&format!(
-        "{what}. To install it: `{debian}` (Debian, Ubuntu), `{fedora}` (Fedora), `{arch}` (Arch), `{alpine}` (Alpine)"
-    ))
+fn give_up(what: &str, commands: Commands) -> ! {
+    end(&install::told(what, commands))
 }
 
 fn end(line: &str) -> ! {

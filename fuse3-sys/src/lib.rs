@@ -26,8 +26,7 @@
 //!
 //! | variable | |
 //! |---|---|
-//! | `DEP_FUSE3_INCLUDE` | the folder of the headers |
-//! | `DEP_FUSE3_CFLAGS` | what the compiler is told to use them, separated by spaces; `FUSE_USE_VERSION` is for the C code to choose |
+//! | `DEP_FUSE3_INCLUDE` | the folder of the headers, which is all that the compiler has to be told; `FUSE_USE_VERSION` is for the C code to choose |
 //! | `DEP_FUSE3_VERSION` | their version, such as `3.14.0` |
 //! | `DEP_FUSE3_CLASS` | their [`LayoutClass`], `A`, `B` or `C` |
 //! | `DEP_FUSE3_FEATURES` | what they have that others have not, separated by commas |

@@ -1,49 +1,14 @@
 //! What a person is told who lacks something: the build script of this package, run once more with a part of the system
-//! hidden from it. scripts/first-errors shows the same with cargo, in chroots that lack it.
+//! hidden from it. scripts/missing shows the same with cargo, in chroots that lack it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
-/// What it says where something may be installed: these four commands.
-macro_rules! install {
-    ($what:expr, $debian:literal, $fedora:literal, $arch:literal, $alpine:literal) => {
-        format!(
-            concat!(
-                "{}. To install it: `",
-                $debian,
-                "` (Debian, Ubuntu), `",
-                $fedora,
-                "` (Fedora), `",
-                $arch,
-                "` (Arch), `",
-                $alpine,
-                "` (Alpine)"
-            ),
-            $what
-        )
-    };
-}
+#[path = "../build/install.rs"]
+mod install;
 
-fn libfuse(what: &str) -> String {
-    install!(
-        what,
-        "apt install libfuse3-dev",
-        "dnf install fuse3-devel",
-        "pacman -S fuse3",
-        "apk add fuse3-dev"
-    )
-}
-
-fn libclang(what: &str) -> String {
-    install!(
-        what,
-        "apt install libclang-dev",
-        "dnf install clang-devel",
-        "pacman -S clang",
-        "apk add clang-dev"
-    )
-}
+use install::{COMPILER, LIBCLANG, LIBFUSE, LIBFUSE_ANEW, PKG_CONFIG, told};
 
 /// The build script, and a folder for it.
 struct Script {
@@ -156,23 +121,20 @@ fn nothing_is_said_when_all_is_there() {
 
 #[test]
 fn pkg_config() {
-    let commands = |what| {
-        install!(
-            what,
-            "apt install pkg-config libfuse3-dev",
-            "dnf install pkgconf-pkg-config fuse3-devel",
-            "pacman -S pkgconf fuse3",
-            "apk add pkgconf fuse3-dev"
-        )
-    };
     let script = Script::new("pkg-config");
     assert_eq!(
         script.says("PATH", &script.dir),
-        commands("pkg-config, which tells where libfuse 3 is, was not found")
+        told(
+            "pkg-config, which tells where libfuse 3 is, was not found",
+            PKG_CONFIG
+        )
     );
     assert_eq!(
         script.says("PKG_CONFIG", "/nonexistent/pkgconf"),
-        commands("/nonexistent/pkgconf, which tells where libfuse 3 is, was not found")
+        told(
+            "/nonexistent/pkgconf, which tells where libfuse 3 is, was not found",
+            PKG_CONFIG
+        )
     );
 }
 
@@ -181,11 +143,17 @@ fn libfuse_3() {
     let script = Script::new("libfuse-3");
     assert_eq!(
         script.says("PKG_CONFIG_LIBDIR", &script.dir),
-        libfuse("libfuse 3 was not found: pkg-config knows no fuse3.pc")
+        told(
+            "libfuse 3 was not found: pkg-config knows no fuse3.pc",
+            LIBFUSE
+        )
     );
     assert_eq!(
         script.says("PKG_CONFIG_LIBDIR", script.with_pc("fuse", "2.9.9", "")),
-        libfuse("libfuse 3 was not found, only libfuse 2.9.9, which may stay beside it")
+        told(
+            "libfuse 3 was not found, only libfuse 2.9.9, which may stay beside it",
+            LIBFUSE
+        )
     );
     assert_eq!(
         script.says("PKG_CONFIG_LIBDIR", script.with_pc("fuse3", "3.9.4", "")),
@@ -197,7 +165,10 @@ fn libfuse_3() {
             "PKG_CONFIG_LIBDIR",
             script.with_pc("fuse3", "3.14.0", "Requires: nowhere")
         ),
-        libfuse("libfuse 3 cannot be used: Package 'nowhere', required by 'fuse3', not found")
+        told(
+            "libfuse 3 cannot be used: Package 'nowhere', required by 'fuse3', not found",
+            LIBFUSE
+        )
     );
 }
 
@@ -206,12 +177,9 @@ fn headers() {
     let script = Script::new("headers");
     assert_eq!(
         script.says("PKG_CONFIG_LIBDIR", script.with_pc("fuse3", "3.14.0", "")),
-        install!(
+        told(
             "the headers of libfuse 3.14.0 are missing: there is no fuse_lowlevel.h in /nonexistent/fuse3",
-            "apt install --reinstall libfuse3-dev",
-            "dnf reinstall fuse3-devel",
-            "pacman -S fuse3",
-            "apk fix fuse3-dev"
+            LIBFUSE_ANEW
         )
     );
 }
@@ -223,7 +191,7 @@ fn libclang_and_its_headers() {
     let dir = script.dir.display();
     assert_eq!(
         script.says("LIBCLANG_PATH", &script.dir),
-        libclang(&format!("{reads} is not in LIBCLANG_PATH, {dir}"))
+        told(&format!("{reads} is not in LIBCLANG_PATH, {dir}"), LIBCLANG)
     );
     // Of another architecture, or cut off.
     let said = script.says("LIBCLANG_PATH", script.with("libclang.so", "\x7fELF\x01"));
@@ -243,7 +211,7 @@ fn libclang_and_its_headers() {
         "{said}"
     );
     assert!(
-        said.contains(": fatal error: '") && said.ends_with(&libclang(" file not found")[..]),
+        said.contains(": fatal error: '") && said.ends_with(&told(" file not found", LIBCLANG)[..]),
         "{said}"
     );
 }
@@ -265,7 +233,10 @@ fn an_old_libclang() {
     assert!(compiler.status().unwrap().success());
     assert_eq!(
         script.says("LIBCLANG_PATH", &script.dir),
-        libclang("libclang, which is of clang version 3.0, is too old for bindgen")
+        told(
+            "libclang, which is of clang version 3.0, is too old for bindgen",
+            LIBCLANG
+        )
     );
 }
 
@@ -273,13 +244,7 @@ fn an_old_libclang() {
 fn the_compiler() {
     let said = Script::new("compiler").says("CC", "/nonexistent/cc");
     let what = "the inline functions of libfuse's headers were not compiled: ";
-    let commands = install!(
-        "",
-        "apt install gcc libc6-dev",
-        "dnf install gcc",
-        "pacman -S gcc",
-        "apk add build-base"
-    );
+    let commands = told("", COMPILER);
     assert!(
         said.starts_with(what) && said.contains("/nonexistent/cc") && said.ends_with(&commands),
         "{said}"

@@ -2,6 +2,8 @@
 
 #[path = "program.rs"]
 pub(crate) mod program;
+#[path = "skip.rs"]
+pub(crate) mod skip;
 
 use std::env;
 use std::ffi::CString;
@@ -216,9 +218,7 @@ impl Drop for Mounted {
 }
 
 fn skipped(example: &str, why: &str) {
-    // Past libtest's capture, which swallows what a test prints when it passes.
-    let line = format!("******** SKIPPED: a mounted test of {example}: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
+    skip::skip(&format!("a mounted test of {example}"), why);
 }
 
 /// Kills `child` when the time is up.

@@ -7,5 +7,7 @@ mod foreground;
 mod place;
 #[path = "../common/program.rs"]
 mod program;
+#[path = "../common/skip.rs"]
+mod skip;
 mod socket;
 mod users;

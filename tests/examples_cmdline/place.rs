@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::program;
+use crate::skip::skip;
 
 /// Nothing here takes longer, unless it hangs.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -56,12 +57,6 @@ fn root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-fn skip(test: &str, why: &str) {
-    // Past libtest's capture, which swallows what a test prints when it passes.
-    let line = format!("******** SKIPPED: {test}: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
-}
-
 impl Place {
     /// For `example`, run by this process's user. `None`, loudly, where nothing can be mounted.
     pub(crate) fn new(example: &str) -> Option<Self> {
@@ -81,7 +76,7 @@ impl Place {
         }
         let place = Self::of(example, NOBODY)?;
         if let Err(error) = place.open_the_device() {
-            skip(example, &format!("no mounts of its own: {error}"));
+            skip(example, format_args!("no mounts of its own: {error}"));
             return None;
         }
         Some(place)
@@ -91,7 +86,7 @@ impl Place {
         static ALONE: Mutex<()> = Mutex::new(());
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         if let Err(error) = File::options().read(true).write(true).open("/dev/fuse") {
-            skip(example, &format!("/dev/fuse cannot be opened: {error}"));
+            skip(example, format_args!("/dev/fuse cannot be opened: {error}"));
             return None;
         }
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

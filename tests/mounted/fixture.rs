@@ -16,6 +16,8 @@ pub(crate) use fuse3::testing::{
     Mount, MountPoint as TempDir, Outcome, Watchdog, force_unmount, is_mounted,
 };
 
+pub(crate) use crate::skip::skip;
+
 /// After so long a mount is ended by force, and its test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -56,12 +58,6 @@ pub(crate) fn can_mount(test: &str) -> bool {
         skip(&format!("a mounted test of {test}"), why);
     }
     why_not.is_none()
-}
-
-/// Says that a test does nothing, past libtest's capture, which swallows what a test prints when it passes.
-pub(crate) fn skip(test: &str, why: &str) {
-    let line = format!("******** SKIPPED: {test}: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 fn try_mount() -> io::Result<()> {

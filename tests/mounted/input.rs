@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::ptr;
 use std::thread;
@@ -25,6 +25,7 @@ use crate::fixture::{
     Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, is_root, mounts_on,
     require_mount, skip,
 };
+use crate::other::Other;
 use crate::probe::Probe;
 
 /// An ordinary user.
@@ -573,49 +574,6 @@ fn a_number_that_is_out_of_range_ends_the_session() {
 }
 
 // The library.
-
-/// A libfuse of another layout.
-struct Other {
-    /// What has the loader take it, and where it is.
-    variable: &'static str,
-    place: PathBuf,
-    version: String,
-}
-
-impl Other {
-    /// The one in the folder that FUSE3_TEST_OTHER_LIBFUSE names; else a library that only says to be one, compiled in `dir`.
-    fn new(dir: &Path) -> Self {
-        if let Some(place) = std::env::var_os("FUSE3_TEST_OTHER_LIBFUSE").map(PathBuf::from) {
-            let library = place.join("libfuse3.so").canonicalize().unwrap();
-            let name = library.file_name().unwrap().to_str().unwrap();
-            let version = name.strip_prefix("libfuse3.so.").unwrap().to_owned();
-            return Self {
-                variable: "LD_LIBRARY_PATH",
-                place,
-                version,
-            };
-        }
-        let version = if fuse3::sys::header_version() <= [3, 14, 0] {
-            "3.16.2"
-        } else {
-            "3.14.0"
-        };
-        let source = dir.join("other.c");
-        let code = format!("const char *fuse_pkgversion(void) {{ return \"{version}\"; }}\n");
-        fs::write(&source, code).unwrap();
-        let library = dir.join("libother.so");
-        let mut cc = Command::new("cc");
-        cc.args(["-shared", "-fPIC", "-o"])
-            .args([&library, &source]);
-        let (success, said) = child::finish(&mut cc, Duration::from_secs(30));
-        assert!(success, "cc: {said}");
-        Self {
-            variable: "LD_PRELOAD",
-            place: library,
-            version: version.to_owned(),
-        }
-    }
-}
 
 fn header_version() -> String {
     let [major, minor, patch] = fuse3::sys::header_version();

@@ -23,6 +23,8 @@ mod lock;
 mod notify;
 mod numbers;
 mod operations;
+#[path = "../common/other.rs"]
+mod other;
 mod panics;
 mod parity;
 mod passthrough;
@@ -30,6 +32,8 @@ mod patient;
 mod probe;
 mod real;
 mod signals;
+#[path = "../common/skip.rs"]
+mod skip;
 mod splice;
 mod tasks;
 mod timeouts;

@@ -5,7 +5,7 @@
 
 use std::ffi::c_long;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -18,7 +18,7 @@ use fuse3::{Capabilities, NotifyError, Operation, Timestamp};
 use crate::child::this_test;
 use crate::client::{Client, part, say};
 use crate::deferring::Deferring;
-use crate::fixture::{Mount, TempDir, require_mount, until};
+use crate::fixture::{Mount, TempDir, require_mount, skip, until};
 use crate::tools::{BORN, HOLE, REVERSE, SIZE, Tools};
 
 fn open(mount: &Path, name: &str) -> File {
@@ -334,8 +334,7 @@ fn bmap_on_a_block_device() {
     let device = match Loop::new(&image.path().join("image")) {
         Ok(device) => device,
         Err(why) => {
-            let line = format!("******** SKIPPED: bmap: there is no loop device: {why}\n");
-            return io::stderr().write_all(line.as_bytes()).unwrap();
+            return skip("bmap", format_args!("there is no loop device: {why}"));
         }
     };
     let (builder, books) = Tools::builder(Capabilities::empty());

@@ -24,7 +24,7 @@ use fuse3::{
 
 use crate::child::this_test;
 use crate::client::{Client, part, say, wait_to_go_on};
-use crate::fixture::{DEADLINE, Gate, Mount, TempDir, require_mount, until};
+use crate::fixture::{DEADLINE, Gate, Mount, TempDir, require_mount, skip, until};
 
 const PARAMETER: &str = "/sys/module/fuse/parameters/enable_uring";
 
@@ -49,8 +49,7 @@ impl Drop for Allowed {
 }
 
 fn skipped(why: impl std::fmt::Display) {
-    let line = format!("******** SKIPPED: a mounted test of io_uring: {why}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
+    skip("a mounted test of io_uring", why);
 }
 
 /// Mounts it with io_uring; `None`, loudly, where that cannot be.

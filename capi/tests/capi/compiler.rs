@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::mount::skip::skip;
+
 /// The library's folder: that of this program.
 fn library() -> PathBuf {
     let this = env::current_exe().unwrap();
@@ -40,7 +42,10 @@ pub(crate) fn compilers(names: &[&'static str]) -> Vec<&'static str> {
     let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
     let there: Vec<_> = names.iter().copied().filter(is_there).collect();
     if there.is_empty() {
-        eprintln!("******** SKIPPED: no compiler of {names:?} is here");
+        skip(
+            "fuse3lock",
+            format_args!("no compiler of {names:?} is here"),
+        );
     }
     there
 }

@@ -1,10 +1,18 @@
-//! A program that was compiled with other headers than the library's libfuse has.
+//! A program that was compiled with other headers than the library's libfuse has, and one that is run with another libfuse.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::compiler::{include, program_with};
+use crate::compiler::{include, program, program_with};
+use crate::other::Other;
 use crate::wire::Watched;
+
+/// watched.c is told so each time.
+#[track_caller]
+fn is_refused(mut watched: Watched) {
+    assert_eq!(libc::ELIBBAD, 80);
+    assert_eq!(watched.ends(1), "ended -80\nagain -80\nother -80\n");
+}
 
 /// A copy of libfuse's headers, with one bit more in the middle of `struct fuse_file_info`: what 3.14.1 did to 3.14.0, and
 /// took back in 3.17.
@@ -36,8 +44,16 @@ fn with_a_bit_more() -> PathBuf {
 fn other_headers_are_refused() {
     let headers = with_a_bit_more();
     let program = program_with(&headers, "cc", "-std=gnu11", "tests/watched.c");
-    assert_eq!(libc::ELIBBAD, 80);
-    let mut watched = Watched::start(&program);
-    let said = watched.ends(1);
-    assert_eq!(said, "ended -80\nagain -80\nother -80\n");
+    is_refused(Watched::start(&program));
+}
+
+#[test]
+fn a_libfuse_of_another_layout_is_refused() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("another-libfuse");
+    fs::create_dir_all(&dir).unwrap();
+    let other = Other::new(&dir);
+    let program = program("cc", "-std=gnu11", "tests/watched.c");
+    is_refused(Watched::start_with(&program, |command| {
+        command.env(other.variable, &other.place);
+    }));
 }

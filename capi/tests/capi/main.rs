@@ -8,5 +8,8 @@ mod compiler;
 mod header;
 mod layout;
 mod mounted;
+#[path = "../../../tests/common/other.rs"]
+#[expect(dead_code, reason = "no error here names the version")]
+mod other;
 mod program;
 mod wire;

@@ -33,9 +33,15 @@ impl Watched {
 
     /// Has `program` serve; its file goes.
     pub(crate) fn start(program: &Path) -> Self {
+        Self::start_with(program, |_| ())
+    }
+
+    pub(crate) fn start_with(program: &Path, set_up: impl FnOnce(&mut Command)) -> Self {
         let (socket, served) = UnixDatagram::pair().unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        set_up(&mut command);
+        let mut child = command
             .arg("/dev/fd/0")
             .stdin(OwnedFd::from(served))
             .stdout(Stdio::piped())
