@@ -140,8 +140,9 @@ int fuse3lock_run_checked(struct fuse3lock *lock, struct fuse_session *se,
 
 /*
  * llfuse's main(workers), fuse_session_loop_mt(): serves requests on at most so
- * many threads of libfuse (llfuse has 30; each released section keeps one), until
- * the file system is unmounted or the session is told to end. This thread waits.
+ * many threads of libfuse (llfuse has 30; each released section keeps one; libfuse
+ * before 3.12 has no limit), until the file system is unmounted or the session is
+ * told to end. This thread waits.
  * When it returns, the workers have ended, handlers in flight have run to their
  * end, and nothing uses the session any more: unmount and destroy it.
  *

@@ -59,7 +59,7 @@ const MOST_WORKERS: u32 = 100_000;
 /// What `run` needs to know.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
-    pub(crate) workers: Option<u32>,
+    pub(crate) workers: u32,
     pub(crate) max_idle_workers: Option<u32>,
     pub(crate) clone_fd: bool,
     pub(crate) handle_signals: bool,
@@ -71,7 +71,7 @@ pub(crate) struct Settings {
 impl<F: Filesystem> Builder<F> {
     pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
         let settings = Settings {
-            workers: None,
+            workers: 30,
             max_idle_workers: None,
             clone_fd: false,
             handle_signals: false,
@@ -179,9 +179,10 @@ impl<F: Filesystem> Builder<F> {
     /// llfuse's `workers`, libfuse's `max_threads`: how many handlers may run at once; 30 unless set, at least 1.
     ///
     /// libfuse starts them as they are needed. A handler that waits for the lock, or does slow work while it has released
-    /// it, occupies one. libfuse before 3.12 has no limit, and [`run`](crate::Session::run) logs that this is without effect.
+    /// it, occupies one. libfuse before 3.12 starts as many as there are requests at once: there those over the limit wait
+    /// before their handlers, and [`SessionStats::workers`](crate::SessionStats::workers) may be more.
     pub fn workers(mut self, workers: u32) -> Self {
-        self.settings.workers = Some(workers.max(1));
+        self.settings.workers = workers.max(1);
         self
     }
 
@@ -350,7 +351,7 @@ impl<F: Filesystem> Builder<F> {
             self.lock,
             Arc::clone(&control),
             Hub::new(control, self.on_notify_error),
-            self.settings.on_panic,
+            &self.settings,
             self.stacktrace,
             options.connection.clone(),
         );

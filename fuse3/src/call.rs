@@ -96,6 +96,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.counters.request(operation);
+        let _turn = core.turn();
         let _busy = core.busy(operation, asked.ino);
         let mut request = Some(request);
         let mut answer = core.guarded(operation, || {
@@ -156,6 +157,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.counters.request(operation);
+        let _turn = core.turn();
         let caller = Caller::of(&request);
         request.none();
         core.call_unanswered(operation, caller, asked, handler);

@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::activity::{Activity, Busy};
 use crate::answer::{Asked, Undo};
+use crate::builder::Settings;
 use crate::connoptions::ConnOptions;
 use crate::context::Caller;
 use crate::control::{Control, TROUBLE};
@@ -27,6 +28,7 @@ use crate::report::Reporting;
 use crate::stats::Counters;
 #[cfg(feature = "tokio")]
 use crate::tasks::Tasks;
+use crate::turns::{Turn, Turns};
 use crate::{Connection, Context, Filesystem, Ino, Locking, OnPanic, Operation, Report, sys};
 
 /// What the handlers of one session share: libfuse's `userdata`.
@@ -36,6 +38,7 @@ pub(crate) struct Core<F: Filesystem> {
     pub(crate) control: Arc<Control>,
     pub(crate) notifications: Arc<Hub>,
     on_panic: OnPanic,
+    turns: Option<Turns>,
     trouble: Mutex<Option<Trouble>>,
     pub(crate) counters: Arc<Counters>,
     /// Which request each worker serves, where it was asked for.
@@ -85,7 +88,7 @@ impl<F: Filesystem> Core<F> {
         lock: F::Lock,
         control: Arc<Control>,
         notifications: Arc<Hub>,
-        on_panic: OnPanic,
+        settings: &Settings,
         stacktrace: bool,
         asked: ConnOptions,
     ) -> Self {
@@ -94,7 +97,8 @@ impl<F: Filesystem> Core<F> {
             lock,
             control,
             notifications,
-            on_panic,
+            on_panic: settings.on_panic,
+            turns: Turns::needed(settings.workers),
             trouble: Mutex::new(None),
             counters: Arc::new(Counters::new()),
             activity: stacktrace.then(Activity::default),
@@ -141,6 +145,12 @@ impl<F: Filesystem> Core<F> {
         return self.tasks.patience();
         #[cfg(not(feature = "tokio"))]
         None
+    }
+
+    /// Waits until a handler may run, where libfuse has not seen to that. To be kept until it is answered.
+    #[inline]
+    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
+        self.turns.as_ref().map(Turns::take)
     }
 
     /// While it lives, a [`Report`] tells that the thread serves this request.

@@ -80,7 +80,8 @@ impl DirBuf {
     /// `fuse_add_direntry()`, `fuse_add_direntry_plus()`: appends the entry `name`.
     ///
     /// `next` is where a listing goes on that has had this entry. It is larger than that of the entry before (and so
-    /// never 0, which is the start), and must mean the same place when names have come and gone meanwhile.
+    /// never 0, which is the start), and must mean the same place when names have come and gone meanwhile. The `d_off` of
+    /// another file system is no such number (tmpfs's goes down): `examples/passthrough` counts.
     ///
     /// "." and ".." are listed but never counted, whatever their attributes.
     ///

@@ -51,8 +51,8 @@ impl ForeignSession {
     /// `fuse_session_loop_mt()`: serves requests until the file system is unmounted, [`terminate`](Self::terminate) is
     /// called, or a signal comes that `fuse_set_signal_handlers()` has set a handler for.
     ///
-    /// Handlers run on at most `workers` threads (libfuse before 3.12 has no limit), and this thread waits. When it returns, the workers have ended, the file
-    /// system is still mounted, and nothing here uses the session any more.
+    /// Handlers run on at most `workers` threads (libfuse before 3.12 has no limit), and this thread waits. When it returns,
+    /// the workers have ended, the file system is still mounted, and nothing here uses the session any more.
     ///
     /// `lock` is what the handlers take: what waits for the kernel is refused to a thread that holds it.
     ///
@@ -78,7 +78,7 @@ impl ForeignSession {
         if self.used.swap(true, Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        let config = LoopConfig::new(Some(workers), clone_fd)
+        let config = LoopConfig::new(workers, clone_fd)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let wake = Wake::if_needed()?;
         let control = &self.control;

@@ -155,6 +155,7 @@ mod table;
 #[cfg(feature = "tokio")]
 mod tasks;
 pub mod testing;
+mod turns;
 mod wake;
 mod work;
 mod writedata;

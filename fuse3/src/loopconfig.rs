@@ -3,9 +3,6 @@ use std::ptr::NonNull;
 
 use crate::sys;
 
-/// llfuse's default.
-const WORKERS: c_uint = 30;
-
 /// `struct fuse_loop_config`: how many workers libfuse's loop has.
 ///
 /// # Invariants
@@ -16,16 +13,11 @@ pub(crate) struct LoopConfig(NonNull<sys::fuse_loop_config>);
 
 impl LoopConfig {
     /// `None` when there is no memory.
-    pub(crate) fn new(workers: Option<c_uint>, clone_fd: bool) -> Option<Self> {
-        if let Some(workers) = workers.filter(|_| !sys::LIMITS_THREADS) {
-            crate::log::warn!(
-                "no limit of {workers} workers is kept: libfuse before 3.12 has none"
-            );
-        }
+    pub(crate) fn new(workers: c_uint, clone_fd: bool) -> Option<Self> {
         // SAFETY: no precondition.
         let config = Self(NonNull::new(unsafe { sys::fuse_loop_cfg_create() })?);
         // SAFETY: it lives (invariant).
-        unsafe { sys::fuse_loop_cfg_set_max_threads(config.as_ptr(), workers.unwrap_or(WORKERS)) };
+        unsafe { sys::fuse_loop_cfg_set_max_threads(config.as_ptr(), workers) };
         // SAFETY: as above.
         unsafe { sys::fuse_loop_cfg_set_clone_fd(config.as_ptr(), clone_fd.into()) };
         Some(config)

@@ -27,13 +27,6 @@ macro_rules! require_mount {
         }
         let _alone = crate::fixture::alone();
     };
-    (limit of workers) => {
-        if !fuse3::sys::LIMITS_THREADS {
-            crate::fixture::skip(module_path!(), "libfuse before 3.12 has no limit of workers");
-            return;
-        }
-        require_mount!(not over io_uring: "each processor has one worker");
-    };
     // When scripts/matrix has libfuse use io_uring for all of them.
     (not over io_uring: $why:expr) => {
         if std::env::var_os("FUSE_URING_ENABLE").is_some() {

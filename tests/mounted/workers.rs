@@ -52,17 +52,9 @@ fn as_long_as_one_is_left_a_stat_is_answered() {
     }
     assert!(grown.is_sorted(), "{grown:?}");
     assert!(grown[0] < most, "{grown:?}");
-    if !fuse3::sys::LIMITS_THREADS {
-        // There is always one more.
-        mount.path().metadata().unwrap();
-        assert!(workers() > most, "{grown:?}");
-        gate.open();
-        for reader in readers {
-            assert_eq!(reader.join().unwrap().unwrap(), 7);
-        }
-        return;
-    }
-    assert_eq!(workers(), most);
+    // Before libfuse 3.12 there is always one more, which has nothing to do.
+    let limited = fuse3::sys::LIMITS_THREADS;
+    assert!(workers() == most || !limited, "{grown:?}");
     let path = mount.path().to_owned();
     let stat = thread::spawn(move || path.metadata());
     thread::sleep(Duration::from_millis(200));
@@ -73,7 +65,8 @@ fn as_long_as_one_is_left_a_stat_is_answered() {
         assert_eq!(reader.join().unwrap().unwrap(), 7);
     }
     // No more than asked for.
-    assert_eq!(mount.end().stats.workers, most);
+    let workers = mount.end().stats.workers;
+    assert!(workers == most || !limited, "{workers}");
 }
 
 /// What the process has of addresses, in bytes.

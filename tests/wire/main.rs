@@ -44,7 +44,7 @@ use fuse3::testing::proto;
 fn one_worker_can_be_had(test: &str) -> bool {
     if !fuse3::sys::LIMITS_THREADS {
         let line =
-            format!("******** SKIPPED: {test}: libfuse before 3.12 has no limit of workers\n");
+            format!("******** SKIPPED: {test}: libfuse before 3.12 has no limit of its threads\n");
         // Not by `eprint`, which the harness keeps.
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
