@@ -37,6 +37,8 @@ pub(crate) struct Control {
     without_io_uring: AtomicBool,
     /// A handler panicked, and the state may be broken.
     poisoned: AtomicBool,
+    /// The loop is over for good.
+    over: AtomicBool,
 }
 
 impl Control {
@@ -50,6 +52,7 @@ impl Control {
             conn: AtomicPtr::new(ptr::null_mut()),
             without_io_uring: AtomicBool::new(false),
             poisoned: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         }
     }
 
@@ -107,6 +110,11 @@ impl Control {
             .store(ptr::from_ref(wake).cast_mut(), Ordering::SeqCst);
     }
 
+    /// There is no loop any more, and will not be.
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
     /// From now on, nobody tells it any more.
     pub(crate) fn close(&self) {
         self.session.store(ptr::null_mut(), Ordering::SeqCst);
@@ -150,11 +158,14 @@ impl Control {
     }
 
     /// The session was told to end, or its loop ends by itself: what has no end of its own is waited for no longer.
-    #[cfg(feature = "tokio")]
+    ///
+    /// Async-signal-safe.
     pub(crate) fn is_over(&self) -> bool {
         self.users.fetch_add(1, Ordering::SeqCst);
         let session = self.session.load(Ordering::SeqCst);
         let over = self.reason() != 0
+            // After its loop, libfuse may have forgotten that it has ended.
+            || self.over.load(Ordering::SeqCst)
             || session.is_null()
             // SAFETY: the session lives while `users` counts this thread (invariant).
             || unsafe { sys::fuse_session_exited(session) } != 0;

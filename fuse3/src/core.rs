@@ -479,8 +479,10 @@ impl<F: Filesystem> Live<F> {
 impl<F: Filesystem> Drop for Live<F> {
     fn drop(&mut self) {
         let before = DISPOSING.replace(true);
-        // SAFETY: the session is ours (invariant), its loop has ended, since `Session` held this value, and there is no
-        // unanswered request, since each holds it too. Of its userdata, which may be gone, no use is made (`is_disposing`).
+        // SAFETY: the session is ours (invariant), and its loop has ended, since `Session` held this value. Nobody will answer
+        // a request: each `Reply` and `RawReply` holds this value too, and C code answers while the latter lives. One that C
+        // code has left unanswered is leaked: libfuse frees none with the session, and who has it may not use it. Of the
+        // userdata, which may be gone, no use is made (`is_disposing`).
         unsafe { sys::fuse_session_destroy(self.session()) };
         DISPOSING.set(before);
     }
@@ -551,7 +553,7 @@ impl<F: Filesystem> Outlived for Live<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Concurrent, Handle, Reply, Session};
+    use crate::{Concurrent, Handle, RawReply, Reply, Session};
 
     struct Fs;
 
@@ -572,5 +574,6 @@ mod tests {
         send::<Handle>();
         sync::<Handle>();
         send::<Reply<()>>();
+        send::<RawReply<()>>();
     }
 }

@@ -27,7 +27,7 @@ pub(crate) trait Outlived: Send + Sync {
     /// Takes back what an answer gave out that was not taken.
     fn undo(self: Arc<Self>, undo: Undo);
 
-    /// From now on the session does not end, until [`returned`](Self::returned) is called as often; false when it has.
+    /// From now on the session does not end, until [`returned`](Self::returned) is called as often; false when it is too late.
     fn lend(&self) -> bool;
 
     /// C code has answered, or does not any more.
@@ -88,10 +88,19 @@ impl<T: Payload> Reply<T> {
 
     /// Hands the duty to answer over to C code, which calls one of `fuse_reply_*()` with the request.
     ///
-    /// `None` when the session has ended, and nobody waits for an answer any more.
+    /// `None` when it is too late, since the session unmounts as soon as the last [`RawReply`] is gone, or has ended. Who waits
+    /// yet gets EIO.
     pub fn into_raw(mut self) -> Option<RawReply<T>> {
         let request = self.request.take()?;
-        RawReply::lend(request, self.asked, Arc::clone(&self.session))
+        match RawReply::lend(request, self.asked, Arc::clone(&self.session)) {
+            Ok(raw) => Some(raw),
+            Err(request) => {
+                self.request = Some(request);
+                // Whether the caller takes the EIO or is gone makes no difference.
+                let _ = self.answer_with(|request| request.err(Errno::EIO));
+                None
+            }
+        }
     }
 }
 

@@ -27,6 +27,18 @@ impl Handle {
         self.control.end(TERMINATED);
     }
 
+    /// The session was told to end, by whomever: [`terminate`](Self::terminate), a signal, a panic, an unmount, `umount -f`. Or it
+    /// has ended.
+    ///
+    /// From any thread, as often as one likes: it takes no lock and waits for nothing. So a program sees to it that what the end waits for
+    /// comes to an end itself: C code that keeps requests ([`RawReply`](crate::RawReply)), handlers that wait.
+    ///
+    /// It says the same when [`Session::serve`](crate::Session::serve) was told to return, and no longer so once it has,
+    /// where the session may serve again.
+    pub fn is_ending(&self) -> bool {
+        self.control.is_over()
+    }
+
     /// A handler has panicked under [`OnPanic::Poison`](crate::OnPanic::Poison), and every request gets EIO.
     pub fn is_poisoned(&self) -> bool {
         self.control.is_poisoned()
@@ -46,8 +58,8 @@ impl Handle {
     /// The `struct fuse_session` itself, for [`sys`](crate::sys) and for C code: `f` gets it, or it is `None` when the session
     /// is ending, and after its end.
     ///
-    /// In `f` the session is mounted, its descriptor is open, and a [`terminate`](Self::terminate) leaves the loop running
-    /// until `f` has returned. Afterwards the pointer may be anything: C code keeps no copy of it.
+    /// In `f` the session is there, and its descriptor is open; it may have been unmounted, or told to end, before. Afterwards the
+    /// pointer may be anything: C code keeps no copy of it.
     ///
     /// ```no_run
     /// # use fuse3::{Handle, sys};

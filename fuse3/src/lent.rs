@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// After so long, the log says what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,12 +45,15 @@ impl Lent {
         while state.count > 0 {
             if said {
                 self.none.wait(&mut state);
-            } else if self.none.wait_for(&mut state, PATIENCE).timed_out() {
+            } else if self.none.wait_for(&mut state, PATIENCE).timed_out() && state.count > 0 {
                 said = true;
-                crate::log::warn!(
-                    "the session ends when the last RawReply is gone; there are {} yet",
-                    state.count
-                );
+                let count = state.count;
+                // The logger is the application's, and may have to do with a RawReply.
+                MutexGuard::unlocked(&mut state, || {
+                    crate::log::warn!(
+                        "the session ends when the last RawReply is gone; there are {count} yet"
+                    );
+                });
             }
         }
     }

@@ -34,7 +34,9 @@ use crate::{Reply, sys};
 /// # The end of the session
 ///
 /// The session's descriptor stays open, and [`Session::run`](crate::Session::run) does not return, while there is one: as
-/// with handlers that have not returned. So C code that keeps requests is told of the end in time, by whoever brings it about.
+/// with handlers that have not returned. So C code that keeps requests has to be told of the end. Who brings it about may be a
+/// signal, a panic or `umount -f`, which tell nobody: a thread of the program looks at [`Handle::is_ending`](crate::Handle::is_ending)
+/// from time to time, and has C code answer what it keeps, and at once whatever comes later.
 ///
 /// Forgotten (`mem::forget`), it keeps the session from ending. Dropped while C code has not answered and never will, the client
 /// waits until the file system is unmounted; [`take_back`](Self::take_back) is for that.
@@ -47,23 +49,26 @@ pub struct RawReply<T> {
     answer: PhantomData<fn(T)>,
 }
 
-// SAFETY: libfuse allows that a request is answered from any thread; nothing here uses the pointer.
+// SAFETY: libfuse allows that a request is answered from any thread; nothing here uses the pointer. It is not `Sync`: who has
+// the pointer from `as_ptr` answers, which two threads must not.
 unsafe impl<T> Send for RawReply<T> {}
 
 impl<T: Payload> RawReply<T> {
-    /// `None` when the session has ended, or the ring of the request.
-    pub(crate) fn lend(request: Request, asked: Asked, session: Arc<dyn Outlived>) -> Option<Self> {
+    /// The request itself when the session waits for no more of them, or the ring of the request; it may yet be answered.
+    pub(crate) fn lend(
+        request: Request,
+        asked: Asked,
+        session: Arc<dyn Outlived>,
+    ) -> Result<Self, Request> {
         if !session.lend() {
-            request.outlived();
-            return None;
+            return Err(request);
         }
         if request.ring().is_some_and(|ring| !ring.lend()) {
-            request.abandon();
             session.returned();
-            return None;
+            return Err(request);
         }
         let (req, ring) = request.into_raw();
-        Some(Self {
+        Ok(Self {
             req,
             ring,
             asked,

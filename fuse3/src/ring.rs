@@ -80,7 +80,7 @@ impl Ring {
         }
     }
 
-    /// From now on its requests are there, until [`returned`](Self::returned) is called as often; false when they are gone.
+    /// From now on its requests are there, until [`returned`](Self::returned) is called as often; false when it is too late.
     pub(crate) fn lend(&self) -> bool {
         *self.there.read_recursive() && self.lent.begin()
     }

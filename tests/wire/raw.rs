@@ -2,20 +2,24 @@
 
 use std::ffi::c_int;
 use std::mem;
+use std::panic::panic_any;
 use std::ptr::NonNull;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{Attr, Entry, Errno, Ino, Operation, RawReply, Reply, sys};
+use fuse3::{
+    Attr, Concurrent, Entry, Errno, Ino, OnPanic, Operation, RawReply, Reason, Reply, sys,
+};
 
 use crate::harness::{Wire, until};
+use crate::logger::PANIC;
 use crate::probe::{Probe, await_from, enoent};
 use crate::proto::{self, Bytes};
 use crate::recorder::{Style, in_both_styles};
 
 in_both_styles! {
-    answered_in_the_handler answered_by_another_thread taken_back statistics_add_up the_end_waits too_late
+    answered_in_the_handler answered_by_another_thread taken_back statistics_add_up the_end_waits too_late too_late_for_c
     interrupts_are_unregistered asked the_session
 }
 
@@ -202,6 +206,92 @@ fn too_late<L: Style>() {
     let reply = await_from(&replies);
     wire.end();
     assert!(reply.into_raw().is_none());
+}
+
+/// While the end waits for one request, C code gets no other, and its client an answer.
+fn too_late_for_c<L: Style>() {
+    let (sender, replies) = mpsc::channel();
+    let fs = Probe::<L>::new(move |cx, _| {
+        let (reply, deferred) = cx.defer::<Entry>();
+        sender.send(reply).unwrap();
+        Err(deferred.into())
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    let kept = wire.send(&proto::lookup(1, b"kept"));
+    let raw = await_from(&replies).into_raw().unwrap();
+    let late = wire.send(&proto::lookup(1, b"late"));
+    let mut reply = Some(await_from(&replies));
+    wire.handle.terminate();
+    until("it is too late", || {
+        let raw = reply.take().and_then(Reply::into_raw);
+        // SAFETY: nothing has been done with the request.
+        reply = raw.map(|raw| unsafe { raw.take_back() });
+        reply.is_none()
+    });
+    assert_eq!(wire.receive(), proto::error(late, libc::EIO));
+    assert_eq!(reply_entry(raw.as_ptr(), 7), 0);
+    assert_eq!(
+        wire.receive(),
+        proto::reply(kept, &proto::entry_out(&entry(7)))
+    );
+    drop(raw);
+    wire.end();
+}
+
+/// A library keeps a request, and is told of the end, which waits for it.
+fn told(end: impl FnOnce(Wire<Probe<Concurrent>>, Vec<u8>)) {
+    let (sender, requests) = mpsc::channel();
+    let fs = Probe::<Concurrent>::new(move |cx, name| {
+        if name == "panic" {
+            panic_any(PANIC);
+        }
+        let (reply, deferred) = cx.defer::<Entry>();
+        sender.send(reply.into_raw().unwrap()).unwrap();
+        Err(deferred.into())
+    });
+    let mut wire = Wire::with(fs, Concurrent, |builder| {
+        builder.handle_signals(true).on_panic(OnPanic::End)
+    });
+    let unique = wire.send(&proto::lookup(1, b"kept"));
+    let raw = await_from(&requests);
+    let handle = wire.handle.clone();
+    assert!(!handle.is_ending());
+    let library = thread::spawn(move || {
+        until("the end is told", || handle.is_ending());
+        // Where the connection was aborted, nobody takes it.
+        let result = reply_entry(raw.as_ptr(), 7);
+        raw.answered(result);
+    });
+    end(wire, proto::reply(unique, &proto::entry_out(&entry(7))));
+    library.join().unwrap();
+}
+
+/// Whatever brings it about. One test, since the signal is for all sessions of the process that handle signals: there are
+/// no others.
+#[test]
+fn the_end_is_told() {
+    told(|wire, answer| {
+        // SAFETY: the process handles the signal, since it has a session that does.
+        assert_eq!(unsafe { libc::raise(libc::SIGTERM) }, 0);
+        assert_eq!(wire.receive(), answer);
+        let handle = wire.handle.clone();
+        assert_eq!(wire.wait().unwrap().reason, Reason::Signal(libc::SIGTERM));
+        assert!(handle.is_ending());
+    });
+    told(|wire, answer| {
+        wire.handle.terminate();
+        assert_eq!(wire.receive(), answer);
+        assert_eq!(wire.wait().unwrap().reason, Reason::Terminated);
+    });
+    told(|mut wire, answer| {
+        let panicked = wire.send(&proto::lookup(1, b"panic"));
+        let received = [wire.receive(), wire.receive()];
+        assert!(received.contains(&answer));
+        assert!(received.contains(&proto::error(panicked, libc::EIO)));
+        assert!(wire.wait_or_panic().is_err());
+    });
+    // The kernel's end is closed: what `run` makes of that is not the matter here.
+    told(|wire, _| drop(wire.close()));
 }
 
 /// What Rust had registered is gone, so that C code can register its own.

@@ -3,11 +3,11 @@
 use std::future::pending;
 use std::panic::panic_any;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{Answer, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino};
+use fuse3::{Answer, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Handle, Ino};
 use fuse3::{OnPanic, ReadBuf, Served, Stopped, unblock};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
@@ -710,10 +710,23 @@ fn a_notification_that_would_wait_for_its_own_request() {
     assert_eq!(wire.end().stats.panics, 0);
 }
 
+/// Runtimes with one thread for futures.
+fn single() -> [Runtime; 2] {
+    let many = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
+    let one = Builder::new_current_thread().enable_all().build();
+    [one.unwrap(), many.unwrap()]
+}
+
 /// It would block the one thread that its futures need.
 #[test]
 fn run_inside_of_its_runtime() {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    single().into_iter().for_each(run_inside_of);
+}
+
+fn run_inside_of(runtime: Runtime) {
     let handle = runtime.handle().clone();
     let fs = Probe::<Concurrent>::new(|cx, _| cx.spawn(|_| async { enoent() }));
     let (session, mut wire) = Wire::mount(fs, Concurrent, |builder| builder.runtime(handle));
@@ -738,11 +751,16 @@ fn run_inside_of_its_runtime() {
 }
 
 /// What becomes of a session with a future in flight, which only this thread runs, when it is given up on this thread.
-fn given_up(give_up: impl FnOnce(Stopped<Probe<Concurrent>>) + Send + 'static) {
+fn given_up(give_up: fn(Stopped<Probe<Concurrent>>)) {
+    single()
+        .into_iter()
+        .for_each(|runtime| given_up_on(runtime, give_up));
+}
+
+fn given_up_on(runtime: Runtime, give_up: fn(Stopped<Probe<Concurrent>>)) {
     let (tell, told) = mpsc::channel();
     // Should it wait for ever, the test does not.
     thread::spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let (begun, begins) = mpsc::channel();
         let release = Arc::new(Notify::new());
         let its = Arc::clone(&release);
@@ -756,7 +774,7 @@ fn given_up(give_up: impl FnOnce(Stopped<Probe<Concurrent>>) + Send + 'static) {
         });
         let handle = runtime.handle().clone();
         let (session, mut wire) = Wire::mount(fs, Concurrent, |builder| builder.runtime(handle));
-        runtime.block_on(async {
+        let task = runtime.spawn(async move {
             let serving = tokio::task::spawn_blocking(|| session.serve());
             let asked = tokio::task::spawn_blocking(move || {
                 wire.init(proto::InitIn::default());
@@ -778,6 +796,8 @@ fn given_up(give_up: impl FnOnce(Stopped<Probe<Concurrent>>) + Send + 'static) {
             });
             answered.await.unwrap();
         });
+        // On the thread that runs futures, whatever the runtime.
+        runtime.block_on(task).unwrap();
         tell.send(()).unwrap();
     });
     told.recv_timeout(DEADLINE).unwrap();
@@ -798,4 +818,39 @@ fn closed_inside_of_its_runtime() {
         let text = text.or(payload.downcast_ref::<String>().map(String::as_str));
         assert!(text.unwrap().contains("runtime"), "{text:?}");
     });
+}
+
+/// Nobody tells a session that is closed to end; futures that wait for it learn of it all the same.
+#[test]
+fn a_close_is_told() {
+    let (begun, begins) = mpsc::channel();
+    let (go, handle) = (Arc::new(Notify::new()), Arc::new(OnceLock::<Handle>::new()));
+    let its = (Arc::clone(&go), Arc::clone(&handle));
+    let fs = Probe::<Concurrent>::new(move |cx, _| {
+        let (begun, (go, handle)) = (begun.clone(), its.clone());
+        cx.spawn(move |_| async move {
+            begun.send(()).unwrap();
+            go.notified().await;
+            while !handle.get().unwrap().is_ending() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            enoent()
+        })
+    });
+    let (session, mut wire) = Wire::mount(fs, Concurrent, |builder| builder);
+    handle.set(session.handle()).unwrap();
+    let serving = thread::spawn(|| session.serve());
+    wire.init(proto::InitIn::default());
+    let unique = wire.send(&proto::lookup(1, b"name"));
+    await_from(&begins);
+    wire.handle.terminate();
+    assert!(wire.handle.is_ending());
+    let Served::Stopped(stopped) = serving.join().unwrap().unwrap() else {
+        panic!("it has ended");
+    };
+    assert!(!wire.handle.is_ending());
+    go.notify_one();
+    thread::spawn(|| stopped.close());
+    assert_eq!(wire.receive(), proto::error(unique, libc::ENOENT));
+    wire.assert_closed();
 }
