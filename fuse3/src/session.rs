@@ -24,7 +24,7 @@ pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 /// `struct fuse_session`: a file system that is mounted.
 ///
 /// Dropped, it is unmounted. With the feature `tokio`, where futures that were [served](Self::serve) are in flight and the
-/// `runtime` of the builder has one worker and is one that the dropping thread is in, they could not end: then the session
+/// `runtime` of the builder is a single-threaded one that the dropping thread is in, they could not end: then the session
 /// ends on a thread of its own, when they have. A process that returns from `main` before that leaves a dead mount: keep it
 /// alive, or [`close`](Self::close) the session on a thread of `spawn_blocking`.
 pub struct Session<F: Filesystem> {
@@ -142,7 +142,7 @@ impl<F: Filesystem> Session<F> {
     /// # Panics
     ///
     /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::OnPanic::Continue) was set. With the feature `tokio`, inside of an
-    /// `async fn` when the `runtime` of the builder has one worker: it might never run the futures.
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
     pub fn run(mut self) -> io::Result<End<F>> {
         let result = self.work()?;
         self.finish(result)

@@ -710,23 +710,10 @@ fn a_notification_that_would_wait_for_its_own_request() {
     assert_eq!(wire.end().stats.panics, 0);
 }
 
-/// Runtimes with one thread for futures.
-fn single() -> [Runtime; 2] {
-    let many = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    let one = Builder::new_current_thread().enable_all().build();
-    [one.unwrap(), many.unwrap()]
-}
-
 /// It would block the one thread that its futures need.
 #[test]
 fn run_inside_of_its_runtime() {
-    single().into_iter().for_each(run_inside_of);
-}
-
-fn run_inside_of(runtime: Runtime) {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let handle = runtime.handle().clone();
     let fs = Probe::<Concurrent>::new(|cx, _| cx.spawn(|_| async { enoent() }));
     let (session, mut wire) = Wire::mount(fs, Concurrent, |builder| builder.runtime(handle));
@@ -752,15 +739,10 @@ fn run_inside_of(runtime: Runtime) {
 
 /// What becomes of a session with a future in flight, which only this thread runs, when it is given up on this thread.
 fn given_up(give_up: fn(Stopped<Probe<Concurrent>>)) {
-    single()
-        .into_iter()
-        .for_each(|runtime| given_up_on(runtime, give_up));
-}
-
-fn given_up_on(runtime: Runtime, give_up: fn(Stopped<Probe<Concurrent>>)) {
     let (tell, told) = mpsc::channel();
     // Should it wait for ever, the test does not.
     thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let (begun, begins) = mpsc::channel();
         let release = Arc::new(Notify::new());
         let its = Arc::clone(&release);
@@ -796,7 +778,6 @@ fn given_up_on(runtime: Runtime, give_up: fn(Stopped<Probe<Concurrent>>)) {
             });
             answered.await.unwrap();
         });
-        // On the thread that runs futures, whatever the runtime.
         runtime.block_on(task).unwrap();
         tell.send(()).unwrap();
     });

@@ -28,10 +28,10 @@ impl<F: Filesystem> Builder<F> {
     /// # Ok(()) }
     /// ```
     ///
-    /// Nor does [`Session::close`](crate::Session::close) after `serve`, or a drop, belong there: both wait for futures. With a runtime
-    /// of one worker, which that would stop for ever, `run` panics wherever the thread is inside of a runtime, and `close` if
-    /// futures are in flight; a session that is dropped there then ends in the background, when they have. A process that returns from
-    /// `main` before that leaves a dead mount: keep it alive, or `close` on `spawn_blocking`.
+    /// Nor do [`Session::close`](crate::Session::close) after `serve`, or a drop, belong there: both wait for futures. With a
+    /// single-threaded runtime, which that would stop for ever, `run` panics there, and `close` if futures are in flight; a
+    /// session that is dropped there then ends in the background, when they have. A process that returns from `main` before that
+    /// leaves a dead mount: keep it alive, or `close` on `spawn_blocking`.
     ///
     /// A runtime that ends before the session does drops the futures, whose requests are answered with EIO.
     pub fn runtime(mut self, runtime: Handle) -> Self {

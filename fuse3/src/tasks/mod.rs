@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
 use crate::Errno;
 
@@ -108,10 +108,11 @@ impl Tasks {
         may_run_them && !self.state.lock().in_flight.is_empty()
     }
 
-    /// One thread of the user's runs the futures, whatever the flavor of the runtime.
+    /// One thread of the user's runs the futures: where it blocks, they stand still. Of several workers tokio does not say
+    /// which threads they are, so that a program is not refused by how many processors there are.
     fn is_single(&self) -> bool {
         let runtime = self.settings.runtime.as_ref();
-        runtime.is_some_and(|it| it.metrics().num_workers() == 1)
+        runtime.is_some_and(|it| it.runtime_flavor() == RuntimeFlavor::CurrentThread)
     }
 
     /// What runs futures. The session's own runtime is made here the first time.
