@@ -36,17 +36,15 @@ mod transfer;
 mod waiting;
 mod xattrs;
 
-use std::io::Write;
+#[path = "../common/skip.rs"]
+mod skip;
 
 use fuse3::testing::proto;
 
 /// Whether a session can be had of one worker alone. Where not, it says that the test is skipped.
 fn one_worker_can_be_had(test: &str) -> bool {
     if !fuse3::sys::LIMITS_THREADS {
-        let line =
-            format!("******** SKIPPED: {test}: libfuse before 3.12 has no limit of its threads\n");
-        // Not by `eprint`, which the harness keeps.
-        std::io::stderr().write_all(line.as_bytes()).unwrap();
+        skip::skip(test, "libfuse before 3.12 has no limit of its threads");
     }
     fuse3::sys::LIMITS_THREADS
 }
