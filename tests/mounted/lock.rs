@@ -95,7 +95,7 @@ fn as_many_run_as_there_are_workers() {
 
 #[test]
 fn one_worker_runs_one() {
-    require_mount!();
+    require_mount!(not over io_uring: "each processor has one worker");
     let (mount, most) = slow_reads(1, Duration::from_millis(100), released);
     assert_between(read_at_once(mount.path(), 5), 500, 2_000);
     assert_eq!(most.load(Ordering::SeqCst), 1);
