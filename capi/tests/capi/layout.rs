@@ -2,16 +2,22 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::compiler::{include, program, program_with};
 use crate::other::Other;
-use crate::wire::Watched;
+use crate::served::Served;
 
 /// watched.c is told so each time.
 #[track_caller]
-fn is_refused(mut watched: Watched) {
+fn is_refused(watched: Command) {
+    let ended = Served::start(watched).ends();
     assert_eq!(libc::ELIBBAD, 80);
-    assert_eq!(watched.ends(1), "ended -80\nagain -80\nother -80\n");
+    assert_eq!(
+        (ended.code, &*ended.stdout),
+        (Some(1), "ended -80\nagain -80\nother -80\n"),
+        "{ended:?}"
+    );
 }
 
 /// A copy of libfuse's headers, with one bit more in the middle of `struct fuse_file_info`: what 3.14.1 did to 3.14.0, and
@@ -44,7 +50,8 @@ fn with_a_bit_more() -> PathBuf {
 fn other_headers_are_refused() {
     let headers = with_a_bit_more();
     let program = program_with(&headers, "cc", "-std=gnu11", "tests/watched.c");
-    is_refused(Watched::start(&program));
+    is_refused(Command::new(&program));
+    fs::remove_file(program).unwrap();
 }
 
 #[test]
@@ -53,7 +60,8 @@ fn a_libfuse_of_another_layout_is_refused() {
     fs::create_dir_all(&dir).unwrap();
     let other = Other::new(&dir);
     let program = program("cc", "-std=gnu11", "tests/watched.c");
-    is_refused(Watched::start_with(&program, |command| {
-        command.env(other.variable, &other.place);
-    }));
+    let mut watched = Command::new(&program);
+    watched.env(other.variable, &other.place);
+    is_refused(watched);
+    fs::remove_file(program).unwrap();
 }

@@ -12,4 +12,7 @@ mod mounted;
 #[expect(dead_code, reason = "no error here names the version")]
 mod other;
 mod program;
+#[path = "../../../tests/common/served.rs"]
+#[expect(dead_code, reason = "the programs here say nothing on stderr")]
+mod served;
 mod wire;

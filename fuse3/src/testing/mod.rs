@@ -8,16 +8,20 @@
 //! | wire | [`Wire`], [`proto`] | requests and replies to the byte, through libfuse and this crate: deferred answers, `init`, limits, errors |
 //! | mounted | [`Mount`] | what programs see, through the kernel: caches, permissions, what the kernel does by itself |
 //!
+//! A [`Peer`] is the wire of a program, whatever it is written in.
+//!
 //! They are there without a feature: they need nothing that the crate does not, and a program that does not use them does not
 //! have them. What is not as a test expects it is a panic here.
 
 mod handlers;
 mod listed;
 mod mount;
+mod peer;
 pub mod proto;
 mod wire;
 
 pub use handlers::{Handlers, answered, with_write_data};
 pub use listed::{Listed, entries};
 pub use mount::{Mount, MountPoint, Outcome, Watchdog, can_mount, force_unmount, is_mounted};
+pub use peer::Peer;
 pub use wire::{Ended, Wire};

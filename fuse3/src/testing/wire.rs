@@ -1,17 +1,16 @@
 use std::any::Any;
 use std::io;
-use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+use std::ops::{Deref, DerefMut};
+use std::os::fd::IntoRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use super::proto::{self, InitIn, InitOut, Request};
-use crate::{Builder, End, Errno, Filesystem, Handle, Locking, OnPanic, Session};
-
-/// Nothing on a [`Wire`] takes longer, unless it hangs.
-const DEADLINE: Duration = Duration::from_secs(10);
+use super::peer::{DEADLINE, Peer};
+use super::proto::InitIn;
+use crate::{Builder, End, Filesystem, Handle, Locking, OnPanic, Session};
 
 /// What [`Session::run`] returned, or panicked with.
 pub type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;
@@ -50,7 +49,7 @@ pub type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;
 /// Every method does when what it is to see to is not so, or takes too long: that is how a test fails.
 #[derive(Debug)]
 pub struct Wire<F: Filesystem> {
-    peer: UnixDatagram,
+    peer: Peer,
     /// A duplicate of libfuse's descriptor, by which its socket is set up.
     served: Option<UnixDatagram>,
     /// The session's.
@@ -58,22 +57,21 @@ pub struct Wire<F: Filesystem> {
     /// The file system's.
     pub lock: F::Lock,
     ended: Receiver<Ended<F>>,
-    unique: u64,
 }
 
-/// Two connected sockets that keep messages apart, as /dev/fuse does.
-fn socket_pair() -> (UnixDatagram, UnixDatagram) {
-    let mut fds = [-1; 2];
-    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
-    // SAFETY: `fds` has room for the two descriptors.
-    let result = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()) };
-    assert_eq!(result, 0, "socketpair: {}", io::Error::last_os_error());
-    // The type of the standard library is for datagrams; it calls send(2), recv(2) and the like, which are the same.
-    let [ours, theirs] = fds.map(|fd| {
-        // SAFETY: the call above opened it, and nobody else has it.
-        UnixDatagram::from(unsafe { OwnedFd::from_raw_fd(fd) })
-    });
-    (ours, theirs)
+/// It is sent to, and received from, as the kernel that it has.
+impl<F: Filesystem> Deref for Wire<F> {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.peer
+    }
+}
+
+impl<F: Filesystem> DerefMut for Wire<F> {
+    fn deref_mut(&mut self) -> &mut Peer {
+        &mut self.peer
+    }
 }
 
 impl<F: Filesystem> Wire<F> {
@@ -113,9 +111,8 @@ impl<F: Filesystem> Wire<F> {
         lock: F::Lock,
         begin: impl FnOnce(Builder<F>, String) -> Session<F>,
     ) -> (Session<F>, Self) {
-        let (peer, served) = socket_pair();
-        peer.set_read_timeout(Some(DEADLINE)).unwrap();
-        let duplicate = served.try_clone().unwrap();
+        let (peer, served) = Peer::pair();
+        let duplicate = UnixDatagram::from(served.try_clone().unwrap());
         let builder = Session::builder(fs, lock.clone()).on_panic(OnPanic::Continue);
         let session = begin(builder, format!("/dev/fd/{}", served.into_raw_fd()));
         let wire = Self {
@@ -124,7 +121,6 @@ impl<F: Filesystem> Wire<F> {
             handle: session.handle(),
             lock,
             ended: mpsc::channel().1,
-            unique: 0,
         };
         (session, wire)
     }
@@ -138,63 +134,6 @@ impl<F: Filesystem> Wire<F> {
             // A test that failed does not wait for it.
             let _ = sender.send(result);
         });
-    }
-
-    /// INIT, which is taken.
-    pub fn init(&mut self, offer: InitIn) -> InitOut {
-        let unique = self.send(&proto::init(offer));
-        let reply = self.receive();
-        assert_eq!(reply[..16], proto::reply(unique, &[0; 64])[..16]);
-        InitOut::read(&reply[16..])
-    }
-
-    /// Sends a request, and returns its number.
-    pub fn send(&mut self, request: &Request) -> u64 {
-        // The kernel's are even.
-        self.unique += 2;
-        self.send_raw(&request.bytes(self.unique));
-        self.unique
-    }
-
-    /// Sends a message as it is.
-    pub fn send_raw(&self, bytes: &[u8]) {
-        assert_eq!(self.peer.send(bytes).unwrap(), bytes.len());
-    }
-
-    /// The next message of the server, whole.
-    pub fn receive(&self) -> Vec<u8> {
-        let mut message = vec![0; 1 << 18];
-        let length = self.receive_into(&mut message);
-        message.truncate(length);
-        message
-    }
-
-    /// The length of the next message of the server, which begins `message` afterwards.
-    pub fn receive_into(&self, message: &mut [u8]) -> usize {
-        let length = match self.peer.recv(message) {
-            Ok(length) => length,
-            Err(error) => panic!("no reply within {DEADLINE:?}: {error}"),
-        };
-        assert!(length < message.len(), "a reply of {length} bytes or more");
-        length
-    }
-
-    /// Sends a request and asserts that the reply is this one, to the byte.
-    #[track_caller]
-    pub fn expect(&mut self, request: &Request, body: &[u8]) {
-        let unique = self.send(request);
-        assert_eq!(self.receive(), proto::reply(unique, body), "{request:?}");
-    }
-
-    /// Sends a request and asserts that the reply is this error, to the byte.
-    #[track_caller]
-    pub fn expect_error(&mut self, request: &Request, errno: Errno) {
-        let unique = self.send(request);
-        assert_eq!(
-            self.receive(),
-            proto::error(unique, errno.raw()),
-            "{errno:?} for {request:?}"
-        );
     }
 
     /// Nobody holds the global lock, and nobody waits for it.
@@ -232,11 +171,6 @@ impl<F: Filesystem> Wire<F> {
         served.set_write_timeout(None).unwrap();
     }
 
-    /// Makes every reply from now on fail with EPIPE; requests still go through.
-    pub fn refuse_for_good(&self) {
-        self.peer.shutdown(std::net::Shutdown::Read).unwrap();
-    }
-
     /// Ends the session by its handle, and asserts that nothing has been sent that was not received.
     pub fn end(self) -> End<F> {
         self.handle.terminate();
@@ -257,19 +191,6 @@ impl<F: Filesystem> Wire<F> {
         let ended = ended.expect("the session ends within the deadline");
         self.assert_silent();
         ended
-    }
-
-    /// Nothing has been sent that was not received.
-    #[track_caller]
-    pub fn assert_silent(&self) {
-        self.peer.set_nonblocking(true).unwrap();
-        let mut message = [0; 1 << 12];
-        match self.peer.recv(&mut message) {
-            Ok(0) => {}
-            Ok(length) => panic!("one reply too many: {:?}", &message[..length]),
-            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}"),
-        }
-        self.peer.set_nonblocking(false).unwrap();
     }
 
     /// Waits until the server has closed its descriptor, and asserts that it has sent nothing more before.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ fn rhyme() -> Entry {
 
 #[test]
 fn the_answers_are_those_of_c() {
-    let mut served = Served::new(PROGRAM);
+    let mut served = Served::new(Command::new(PROGRAM));
     served.expect(&proto::lookup(1, b"rhyme"), &proto::entry_out(&rhyme()));
     served.expect_error(&proto::lookup(1, b"reason"), Errno::ENOENT);
     let (attr, timeout) = (rhyme().attr, rhyme().attr_timeout);
@@ -49,16 +50,16 @@ fn the_answers_are_those_of_c() {
 /// Each answer that is not taken is counted, whoever sent it, and what it gave out is not counted as given.
 #[test]
 fn statistics_add_up() {
-    let mut served = Served::new(PROGRAM);
+    let mut served = Served::new(Command::new(PROGRAM));
     served.expect(&proto::lookup(1, b"rhyme"), &proto::entry_out(&rhyme()));
-    served.refuse();
+    served.refuse_for_good();
     served.send(&proto::forget(3, 1));
     for _ in 0..3 {
         served.send(&proto::lookup(1, b"rhyme"));
     }
     served.send(&proto::read(3, File::new(0), 0, 4096));
     for _ in 0..4 {
-        assert_eq!(served.said(), "fuse: writing device: Broken pipe\n");
+        assert_eq!(served.complains(), "fuse: writing device: Broken pipe\n");
     }
     let ended = served.terminate();
     let expected = "8 requests, 4 answers not taken, 0 lookups not forgotten\n";

@@ -6,6 +6,11 @@ mod mount;
 
 mod catalog;
 mod layout;
+#[path = "../../../../tests/common/served.rs"]
+#[expect(
+    dead_code,
+    reason = "the programs here say nothing on stdout before they end"
+)]
 mod served;
 mod visits;
 

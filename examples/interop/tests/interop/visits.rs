@@ -1,6 +1,7 @@
 //! C has the session, Rust runs it.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 #[test]
 fn the_answers_are_those_of_c() {
-    let mut served = Served::new(PROGRAM);
+    let mut served = Served::new(Command::new(PROGRAM));
     let attr = Attr {
         blksize: 0,
         ..Attr::new(Ino(2), libc::S_IFREG | 0o444)
