@@ -1,7 +1,10 @@
 //! The examples as programs.
 
 use std::env;
-use std::path::PathBuf;
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
@@ -16,6 +19,7 @@ pub(crate) fn built(example: &str) -> PathBuf {
     if let Some(cargo) = env::var_os("CARGO") {
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--offline", "--example", example]);
+        build.arg("--manifest-path").arg(manifest(target));
         build.arg("--target-dir").arg(target);
         let features = [
             ("bytes", cfg!(feature = "bytes")),
@@ -30,4 +34,23 @@ pub(crate) fn built(example: &str) -> PathBuf {
         assert!(build.status().unwrap().success(), "{example} was not built");
     }
     profile.join("examples").join(example)
+}
+
+/// The crate's, or, of a crate that was published, that of a folder of links to it in `target`: cargo writes its lock file
+/// beside it, which an ordinary user may not where a distribution has installed the crate.
+fn manifest(target: &Path) -> PathBuf {
+    let crate_s = Path::new(env!("CARGO_MANIFEST_DIR"));
+    if !crate_s.join("Cargo.toml.orig").exists() {
+        return crate_s.join("Cargo.toml");
+    }
+    let links = target.join("source");
+    fs::create_dir_all(&links).unwrap();
+    for entry in fs::read_dir(crate_s).unwrap() {
+        let entry = entry.unwrap();
+        match symlink(entry.path(), links.join(entry.file_name())) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => panic!("{links:?}: {error}"),
+            _ => {}
+        }
+    }
+    links.join("Cargo.toml")
 }
