@@ -37,17 +37,16 @@ pub(crate) fn include() -> PathBuf {
     folder.expect("pkg-config says where they are").into()
 }
 
-/// Those compilers that there are here.
+/// Those compilers that there are here; each that is missing is said loudly.
 pub(crate) fn compilers(names: &[&'static str]) -> Vec<&'static str> {
-    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
-    let there: Vec<_> = names.iter().copied().filter(is_there).collect();
-    if there.is_empty() {
-        skip(
-            "fuse3lock",
-            format_args!("no compiler of {names:?} is here"),
-        );
-    }
-    there
+    let is_there = |name: &&str| {
+        let there = Command::new(name).arg("--version").output().is_ok();
+        if !there {
+            skip("fuse3lock", format_args!("{name} is not installed"));
+        }
+        there
+    };
+    names.iter().copied().filter(is_there).collect()
 }
 
 /// The strictest that a compiler may be asked to be.
