@@ -39,6 +39,11 @@
  *
  * One lock serves one session, once. Two sessions have a lock each.
  *
+ * SYMBOLS. The shared library exports what is declared here, and nothing else. The
+ * static one has other names besides: those of Rust, which are mangled, and some of
+ * the form fuse3_*__extern and shim_*__extern. A shared library that it is linked in
+ * exports none of them with -Wl,--exclude-libs,libfuse3lock.a.
+ *
  * Define FUSE_USE_VERSION before this header, as libfuse's wants it: 35 or more.
  */
 #ifndef FUSE3LOCK_H
@@ -167,7 +172,8 @@ int fuse3lock_run_checked(struct fuse3lock *lock, struct fuse_session *se,
  *	differ from 3.14.0 under the same soname): build it again. Or the program and
  *	this library use a libfuse each, or this library was built with one of another
  *	soname.
- * -ENOMEM, -EAGAIN, and what reading from /dev/fuse fails with.
+ * -ENOMEM: no memory for the loop. -EAGAIN: no worker could be started, or no timer
+ *	to wake the loop. And what reading from /dev/fuse fails with.
  */
 static inline int fuse3lock_run(struct fuse3lock *lock, struct fuse_session *se,
 				unsigned int workers, unsigned int flags)

@@ -1,6 +1,7 @@
 /*
  * What each function returns when it cannot do what it is asked, and the lock between two threads. With "debug" for its
- * argument it is run with a library that knows in which order locks are taken.
+ * argument it is run with a library that looks at the order in which locks are taken; with "soname" with a libfuse that says
+ * to be of the other soname.
  */
 #define FUSE_USE_VERSION 312
 
@@ -93,6 +94,19 @@ static int session_fd(struct fuse_session *se)
 {
 	(void)se;
 	return -1;
+}
+
+/* It is refused, although the program was compiled with headers of that libfuse. */
+static void soname(void)
+{
+	const struct {
+		unsigned int flags, writepage : 1, direct_io : 1, keep_cache : 1, flush : 1;
+	} fi = { .flush = 1 };
+	const size_t size = sizeof(struct fuse_file_info) < 56 ? 64 : 40;
+	unsigned int flush;
+
+	memcpy(&flush, (const char *)&fi + sizeof(fi.flags), sizeof(flush));
+	MUST(fuse3lock_run_checked(lock, (struct fuse_session *)&called, 1, 0, size, flush, fuse_session_fd) == -ELIBBAD);
 }
 
 static void *counting(void *data)
@@ -248,6 +262,10 @@ int main(int argc, char *argv[])
 	without_a_lock();
 	lock = fuse3lock_new();
 	MUST(lock);
+	if (argc > 1 && strcmp(argv[1], "soname") == 0) {
+		soname();
+		return 0;
+	}
 	MUST(strcmp(fuse3lock_version(), "") != 0);
 	held();
 	figures();

@@ -1,6 +1,7 @@
 //! tests/watched.c, with this test as its kernel: what is called with the lock held, and what is not.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use fuse3::Errno;
@@ -9,20 +10,15 @@ use fuse3::testing::proto::{self, Bytes, File, InitIn};
 use crate::compiler::program;
 use crate::served::Served;
 
-/// The program, before INIT.
-fn started(arguments: &[&str]) -> Served {
-    let program = program("cc", "-std=gnu11", "tests/watched.c");
-    let mut command = Command::new(&program);
-    command.args(arguments);
-    let served = Served::start(command);
-    fs::remove_file(program).unwrap();
-    served
+fn compiled() -> PathBuf {
+    program("cc", "-std=gnu11", "tests/watched.c")
 }
 
-/// The same, up to and including INIT.
+/// The program, up to and including INIT.
 fn watched() -> Served {
-    let mut served = started(&[]);
-    served.init(InitIn::default());
+    let program = compiled();
+    let served = Served::new(Command::new(&program));
+    fs::remove_file(program).unwrap();
     served
 }
 
@@ -103,6 +99,7 @@ fn what_an_older_kernel_does_not_have_is_refused() {
         proto::notification(code::PRUNE, &prune),
     ];
     assert_eq!(libc::ENOSYS, 38);
+    let program = compiled();
     for (minor, sent, said) in [
         (37, 0, "newer -38 -38 -38 -38\n"),
         (38, 1, "newer 0 -38 -38 -38\n"),
@@ -110,7 +107,7 @@ fn what_an_older_kernel_does_not_have_is_refused() {
         (44, 3, "newer 0 0 0 -38\n"),
         (45, 4, "newer 0 0 0 0\n"),
     ] {
-        let mut watched = started(&[]);
+        let mut watched = Served::start(Command::new(&program));
         watched.init(InitIn {
             minor,
             ..InitIn::default()
@@ -124,6 +121,7 @@ fn what_an_older_kernel_does_not_have_is_refused() {
         assert_eq!(messages, all[..sent], "7.{minor}");
         ends(watched);
     }
+    fs::remove_file(program).unwrap();
 }
 
 #[test]
@@ -136,7 +134,11 @@ fn it_is_not_freed_while_its_session_runs() {
 
 #[test]
 fn it_ends_when_it_was_told_to_before_it_ran() {
-    has_ended(started(&["early"]));
+    let program = compiled();
+    let mut command = Command::new(&program);
+    command.arg("early");
+    has_ended(Served::start(command));
+    fs::remove_file(program).unwrap();
 }
 
 #[test]
