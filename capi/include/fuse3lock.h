@@ -28,10 +28,11 @@
  * have neither clone_fd nor io_uring. fuse_session_custom_io() is compiled out
  * of libfuse 3.18.3, and has no hook after a request.)
  *
- * ERRORS. Functions return a negative errno, and change nothing then. Each
- * returns -EINVAL where the lock, or another pointer that may not be, is NULL.
- * -ENOTRECOVERABLE is a bug, which stderr tells of: this library's; or, in a debug
- * build of it, the caller's, who would wait for one lock with another one held.
+ * ERRORS. Functions return a negative errno, and change nothing then, unless they
+ * say otherwise. Each returns -EINVAL where the lock, or another pointer that may
+ * not be, is NULL. -ENOTRECOVERABLE is a bug, which stderr tells of: this library's;
+ * or, in a debug build of it, the caller's, who would wait for one lock with another
+ * one held.
  *
  * THREADS. Functions may be called from any thread, with the lock held or not,
  * unless they say otherwise. In a signal handler only fuse3lock_terminate() may.
@@ -144,6 +145,7 @@ int fuse3lock_released(struct fuse3lock *lock, void (*function)(void *data), voi
 /* For fuse3lock_run(): workers have a descriptor of /dev/fuse each, -o clone_fd. */
 #define FUSE3LOCK_CLONE_FD 1u
 
+/* What fuse3lock_run(), below, calls, with what tells it the program's libfuse. */
 int fuse3lock_run_checked(struct fuse3lock *lock, struct fuse_session *se,
 			  unsigned int workers, unsigned int flags,
 			  size_t file_info_size, unsigned int file_info_flush,
@@ -166,14 +168,16 @@ int fuse3lock_run_checked(struct fuse3lock *lock, struct fuse_session *se,
  *
  * -EINVAL: no session, no workers, unknown flags.
  * -EDEADLK: this thread holds the lock, which every handler would wait for.
- * -EBUSY: the lock has served a session before, or does.
+ * -EBUSY: the lock's session runs, or has run, if only until the loop failed.
  * -ELIBBAD: the program was compiled with headers in which struct fuse_file_info
  *	is laid out otherwise than in the libfuse that was loaded (3.14.1 to 3.16.2
  *	differ from 3.14.0 under the same soname): build it again. Or the program and
  *	this library use a libfuse each, or this library was built with one of another
  *	soname.
- * -ENOMEM: no memory for the loop. -EAGAIN: no worker could be started, or no timer
- *	to wake the loop. And what reading from /dev/fuse fails with.
+ * -ENOMEM: no memory for the loop.
+ * -EAGAIN: no worker could be started; no timer to wake the loop, before 3.18.
+ * -EIO: each real-time signal has a handler, before 3.18.
+ * And what reading from /dev/fuse fails with.
  */
 static inline int fuse3lock_run(struct fuse3lock *lock, struct fuse_session *se,
 				unsigned int workers, unsigned int flags)

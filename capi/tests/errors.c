@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -107,6 +108,27 @@ static void soname(void)
 
 	memcpy(&flush, (const char *)&fi + sizeof(fi.flags), sizeof(flush));
 	MUST(fuse3lock_run_checked(lock, (struct fuse_session *)&called, 1, 0, size, flush, fuse_session_fd) == -ELIBBAD);
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+/* What fails before the loop is no session that the lock has served. */
+static void no_signal_left(void)
+{
+	struct fuse_session *nowhere = (struct fuse_session *)&called;
+
+	/* Newer ones need none. */
+	if (strverscmp(fuse_pkgversion(), "3.18") >= 0)
+		return;
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, nothing);
+	MUST(fuse3lock_run(lock, nowhere, 1, 0) == -EIO);
+	MUST(fuse3lock_run(lock, nowhere, 1, 0) == -EIO);
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, SIG_DFL);
 }
 
 static void *counting(void *data)
@@ -281,6 +303,7 @@ int main(int argc, char *argv[])
 	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(fi) < 56 ? 64 : 40, flush, fuse_session_fd) == -ELIBBAD);
 	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(fi), flush, session_fd) == -ELIBBAD);
 
+	no_signal_left();
 	in_time();
 	two_locks(argc > 1 && strcmp(argv[1], "debug") == 0);
 	MUST(fuse3lock_acquire(lock, FUSE3LOCK_FOREVER) == 0);

@@ -75,12 +75,13 @@ impl ForeignSession {
         if lock.is_held() {
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        if self.used.swap(true, Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
-        }
         let config = LoopConfig::new(workers, clone_fd)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let wake = Wake::if_needed()?;
+        // What failed before has changed nothing.
+        if self.used.swap(true, Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
         let control = &self.control;
         control.open(session.as_ptr());
         if let Some(wake) = &wake {
