@@ -81,7 +81,8 @@ pub(crate) fn program_with(
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     let program = library.join(format!("fuse3lock-{stem}-{compiler}-{process}-{number}"));
-    let rpath = format!("-Wl,-rpath,{}", library.display());
+    // Before LD_LIBRARY_PATH, in which cargo has the folder that an earlier `cargo build` may have left a library in.
+    let rpath = format!("-Wl,--disable-new-dtags,-rpath,{}", library.display());
     let folder = format!("-L{}", library.display());
     let libs = libfuse("--libs");
     // Before those of pkg-config.
