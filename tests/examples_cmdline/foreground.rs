@@ -249,10 +249,9 @@ fn passthrough_hp_s_help() {
     };
     let help = place.run(place.example(["--help"]));
     help.well();
-    let program = place.program().file_name().unwrap().display();
-    let usage =
-        format!("Usage: {program} --help\n       {program} [options] <source> <mountpoint>\n\n");
-    let rest = help.stdout.strip_prefix(&usage).unwrap();
+    let usage = "Usage: passthrough_hp --help\n       \
+        passthrough_hp [options] <source> <mountpoint>\n\n";
+    let rest = help.stdout.strip_prefix(usage).unwrap();
     let (own, libfuse_s) = rest.split_once("\n\nFuse lowlevel options:\n").unwrap();
     assert!(own.starts_with("options:\n"), "{own}");
     for option in [
