@@ -210,9 +210,14 @@ impl Senders {
             println!("{name}: {taken} taken");
             assert_eq!(taken > 0, kind.since <= minor(), "{name}: {taken}");
         }
-        let woken = self.woken.load(Ordering::SeqCst);
+        let woken = self.woken();
         println!("poll: {woken} woken");
         assert!(woken > 0, "nobody was woken");
+    }
+
+    /// How often one was that waited in poll(2).
+    fn woken(&self) -> u64 {
+        self.woken.load(Ordering::SeqCst)
     }
 }
 
@@ -279,6 +284,7 @@ fn mount_again_and_again(count: u32) {
             session.run().unwrap();
             Canary::new()
         });
+        let woken = senders.woken();
         let polled = dir.path().join("f1");
         let waits = thread::spawn(move || wait_in_vain(&polled));
         let path = dir.path().to_owned();
@@ -289,6 +295,10 @@ fn mount_again_and_again(count: u32) {
                 let _: io::Result<_> = fs::read(path.join("file"));
             }
         });
+        // Some end at once; others only when the one in poll(2) was woken, and will be again.
+        if round % 4 >= 2 {
+            until(|| senders.woken() > woken);
+        }
         thread::sleep(Duration::from_micros(u64::from(round % 20) * 100));
         if round % 2 == 0 {
             handle.terminate();
