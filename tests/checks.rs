@@ -401,7 +401,7 @@ mod lines {
         static SET: Once = Once::new();
         SET.call_once(|| {
             log::set_logger(&Logger).unwrap();
-            log::set_max_level(log::LevelFilter::Trace);
+            log::set_max_level(log::LevelFilter::Info);
         });
     }
 

@@ -56,8 +56,11 @@ fn kind(mounted: &Mounted) -> (String, String) {
 
 /// Unmounts it; it has to end with success, and without a word of trouble.
 fn end(mounted: Mounted) {
-    let ended = mounted.unmount();
+    let mut ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
+    // libfuse says so of each request that fails, if it is asked to: a lookup of what is not there.
+    let fails = |line: &str| line.starts_with("   unique: ") && line.contains(", error: -");
+    ended.stderr = ended.stderr.lines().filter(|line| !fails(line)).collect();
     for word in ["error", "warning", "fault", "abort"] {
         assert!(!ended.stdout.to_lowercase().contains(word), "{ended:?}");
         assert!(!ended.stderr.to_lowercase().contains(word), "{ended:?}");
@@ -183,6 +186,8 @@ fn passthrough_hp_in_its_modes() {
     hp(&["--single"]);
     hp(&["--clone-fd", "--num-threads=3"]);
     hp(&["--num-threads", "2", "-o", "noatime,fsname=something"]);
+    hp(&["--debug"]);
+    hp(&["--debug-fuse"]);
 }
 
 #[test]
@@ -192,6 +197,7 @@ fn passthrough_ll_in_its_modes() {
     ll(",writeback");
     ll(",cache=never,no_writeback");
     ll(",cache=always,flock,xattr");
+    ll(",debug");
 }
 
 #[test]

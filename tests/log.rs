@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, Filesystem, Session, sys};
+use fuse3::testing::Wire;
+use fuse3::{Concurrent, Filesystem, Operation, Session, sys};
 
 struct Fs;
 
@@ -49,6 +50,19 @@ impl log::Log for Logger {
 fn say(level: sys::fuse_log_level, what: &std::ffi::CStr) {
     // SAFETY: the format takes one string, which lives.
     unsafe { sys::fuse_log(level, c"%s\n".as_ptr(), what.as_ptr()) };
+}
+
+/// The session has a line for each operation that it will not be asked for.
+#[test]
+fn what_is_not_delivered_is_said() {
+    let _alone = begin();
+    Wire::new(Fs, Concurrent).end();
+    let lacking = Operation::ALL.iter().map(|operation| operation.delivered());
+    let expected: Vec<_> = lacking
+        .filter_map(Result::err)
+        .map(|why| format!("DEBUG fuse3: not called in this session: {why}"))
+        .collect();
+    assert_eq!(logged(), expected);
 }
 
 /// One test at a time, since stderr and handlers are the process's, with libfuse's log sent to the logger.
@@ -128,7 +142,7 @@ fn a_signal_that_interrupts_a_logger_does_not_wait_for_it() {
     let _alone = begin();
     handle(libc::SIGUSR1);
     let stderr = stderr_of(|| say(sys::fuse_log_level_FUSE_LOG_ERR, c"interrupt"));
-    assert_eq!(stderr, "libfuse: in the handler\n");
+    assert_eq!(stderr, "in the handler\n");
     assert_eq!(logged(), ["ERROR libfuse: interrupt"]);
     say(sys::fuse_log_level_FUSE_LOG_ERR, c"after it");
     assert_eq!(logged().len(), 2);
@@ -140,7 +154,7 @@ fn the_handler_of_a_fault_calls_no_logger() {
     handle(libc::SIGFPE);
     // SAFETY: the signal has a handler.
     let stderr = stderr_of(|| assert_eq!(unsafe { libc::raise(libc::SIGFPE) }, 0));
-    assert_eq!(stderr, "libfuse: in the handler\n");
+    assert_eq!(stderr, "in the handler\n");
     assert_eq!(logged(), [""; 0]);
 }
 

@@ -102,7 +102,7 @@ impl Passthrough {
         }
         self.debug(|| match &entry {
             Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.ino),
-            Err(error) => format!("lookup of {name:?} in {parent}: {error}"),
+            Err(error) => format!("lookup of {name:?} in {parent}: {:?}", error.kind()),
         });
         entry
     }

@@ -260,11 +260,12 @@ impl Connection<'_> {
         u32::try_from(depth).ok()
     }
 
-    /// Sets [`max_backing_stack_depth`](Self::max_backing_stack_depth).
+    /// Sets [`max_backing_stack_depth`](Self::max_backing_stack_depth). The kernel is told so if
+    /// [`PASSTHROUGH`](Capabilities::PASSTHROUGH) is wanted, too.
     ///
     /// # Errors
     ///
-    /// When it is more than 1, and where passthrough is not offered.
+    /// When it is more than 1, and where libfuse, the kernel's version, or how the kernel was built, leaves out passthrough.
     pub fn set_max_backing_stack_depth(&mut self, depth: u32) -> Result<(), SettingError> {
         in_range("max_backing_stack_depth", depth, 0, 1, "")?;
         const NEEDS: &str = "libfuse 3.17 and Linux 6.9";
@@ -275,7 +276,11 @@ impl Connection<'_> {
             depth,
             "max_backing_stack_depth",
             "libfuse 3.17 and Linux 6.9"
-        )
+        )?;
+        if !self.capable().contains(Capabilities::PASSTHROUGH) {
+            return Err(SettingError::NotOffered(Capabilities::PASSTHROUGH));
+        }
+        Ok(())
     }
 
     /// `request_timeout`: after how many seconds without an answer the kernel ends the connection; 0, the default, for never

@@ -260,6 +260,12 @@ impl<F: Filesystem> Core<F> {
             crate::log::error!("init failed: {error}");
             self.trouble(Trouble::Init(error));
         }
+        let lacking = Operation::ALL
+            .iter()
+            .map(|operation| connection.delivers(*operation));
+        for lacking in lacking.filter_map(Result::err) {
+            crate::log::debug!("not called in this session: {lacking}");
+        }
         self.notifications.ready(connection.protocol().1);
         succeeded
     }

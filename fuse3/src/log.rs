@@ -4,10 +4,12 @@
 //! libfuse logs from wherever it is, and a logger may do anything. So:
 //!
 //! - a thread that may be cancelled (libfuse's workers, while they read a request) cannot be while it logs: wrapper.h;
-//! - in a signal handler that interrupted a logger, which may hold a lock, and in the handler of a fatal signal, which may
-//!   have interrupted malloc(3), libfuse's lines are written to stderr by write(2) and nothing else is called;
+//! - in a signal handler that interrupted a line on its way from here to the logger, which may hold a lock, and in the handler of
+//!   a fatal signal, which may have interrupted malloc(3), libfuse's lines are written to stderr by write(2) and nothing else is
+//!   called;
 //! - this crate's own handlers, and [`Handle::terminate`](crate::Handle::terminate), which may be called in others, log
-//!   nothing;
+//!   nothing. Another handler of the application's that calls `fuse_log()` itself calls the logger, which is no more
+//!   async-signal-safe there than it is anywhere;
 //! - a logger that panics is caught.
 
 use std::cell::{Cell, RefCell};
@@ -34,7 +36,15 @@ macro_rules! warn_ {
 macro_rules! info {
     ($($arg:tt)*) => { $crate::log::say(::log::Level::Info, format_args!($($arg)*)) };
 }
-pub(crate) use {error, info, warn_ as warn};
+/// For a logger only: a program that has none does not want it.
+macro_rules! debug {
+    ($($arg:tt)*) => {
+        if ::log::max_level() >= ::log::Level::Debug {
+            $crate::log::say(::log::Level::Debug, format_args!($($arg)*));
+        }
+    };
+}
+pub(crate) use {debug, error, info, warn_ as warn};
 
 /// Says it as this crate.
 pub(crate) fn say(level: Level, what: fmt::Arguments<'_>) {
@@ -43,7 +53,7 @@ pub(crate) fn say(level: Level, what: fmt::Arguments<'_>) {
 
 fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
     let before = LOGGING.replace(true);
-    if ::log::max_level() == ::log::LevelFilter::Off {
+    if no_logger() {
         // A closed stderr is no reason to fail a request.
         let _ = writeln!(std::io::stderr(), "{target}: {what}");
     } else {
@@ -54,6 +64,10 @@ fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
         }
     }
     LOGGING.set(before);
+}
+
+fn no_logger() -> bool {
+    ::log::max_level() == ::log::LevelFilter::Off
 }
 
 thread_local! {
@@ -124,7 +138,7 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
     {
         NO_THREAD.set(true);
     }
-    let message = message.to_string_lossy();
+    let text = message.to_string_lossy();
     let level =
         match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {
             sys::fuse_log_level_FUSE_LOG_WARNING => Level::Warn,
@@ -134,14 +148,19 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
         };
     let heard = HEARD.try_with(|heard| match &mut *heard.borrow_mut() {
         Some(heard) => {
-            heard.push_str(&message);
+            heard.push_str(&text);
             true
         }
         None => false,
     });
-    if !heard.unwrap_or(false) {
-        write("libfuse", level, format_args!("{}", message.trim_end()));
+    if heard.unwrap_or(false) {
+        return;
     }
+    if no_logger() {
+        // As libfuse would.
+        return write_at_once(message);
+    }
+    write("libfuse", level, format_args!("{}", text.trim_end()));
 }
 
 /// Whether this is the handler of a signal that a fault or abort(3) sends, as `fuse_set_fail_signal_handlers()` installs
@@ -169,8 +188,7 @@ fn in_fatal_handler() -> bool {
 
 /// Async-signal-safe.
 fn write_at_once(message: &CStr) {
-    for part in [&b"libfuse: "[..], message.to_bytes()] {
-        // SAFETY: `part` lives, and has as many bytes. If stderr takes none, there is nowhere left to say so.
-        unsafe { libc::write(libc::STDERR_FILENO, part.as_ptr().cast(), part.len()) };
-    }
+    let bytes = message.to_bytes();
+    // SAFETY: `bytes` live, and are as many. If stderr takes none, there is nowhere left to say so.
+    unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
 }

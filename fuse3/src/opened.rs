@@ -99,13 +99,19 @@ impl Opened {
 
     /// Whether the libfuse this crate was built against knows all of its flags.
     ///
-    /// Flags that it does not know are not sent, and the log says so once: they save work, and change nothing else.
+    /// Flags that it does not know are not sent, and the log says so once for each: they save work, and change nothing else.
     ///
     /// # Errors
     ///
     /// [`SettingError::Missing`] has the first that it does not know, and what does.
     pub fn supported(&self) -> Result<(), SettingError> {
-        self.fill().1
+        let mut first = Ok(());
+        self.fill(|_, missing| {
+            if first.is_ok() {
+                first = Err(missing);
+            }
+        });
+        first
     }
 
     /// What is wrong with it.
@@ -119,71 +125,59 @@ impl Opened {
         Ok(())
     }
 
-    fn fill(&self) -> (sys::fuse_file_info, Result<(), SettingError>) {
+    /// Calls `missing` with the place in [`FLAGS`] of each flag that is set and not known here.
+    fn fill(&self, mut missing: impl FnMut(usize, SettingError)) -> sys::fuse_file_info {
         let mut fi = FileInfo::new(self.handle, OpenFlags::empty()).0;
-        let mut missing = Ok(());
-        let mut set = |on: bool,
-                       set: unsafe extern "C" fn(*mut sys::fuse_file_info, i32) -> i32,
-                       setting,
-                       needs| {
-            // SAFETY: `fi` lives, and `set` is one of wrapper.h's accessors.
-            if on && unsafe { set(&raw mut fi, 1) } == 0 && missing.is_ok() {
-                missing = Err(SettingError::Missing { setting, needs });
-            }
-        };
-        set(
+        let wanted = [
             self.direct_io,
-            sys::fuse3_fi_set_direct_io,
-            "direct_io",
-            "libfuse 3.0",
-        );
-        set(
             self.keep_cache,
-            sys::fuse3_fi_set_keep_cache,
-            "keep_cache",
-            "libfuse 3.0",
-        );
-        set(
             self.nonseekable,
-            sys::fuse3_fi_set_nonseekable,
-            "nonseekable",
-            "libfuse 3.0",
-        );
-        set(
             self.cache_readdir,
-            sys::fuse3_fi_set_cache_readdir,
-            "cache_readdir",
-            "libfuse 3.5",
-        );
-        set(
             self.noflush,
-            sys::fuse3_fi_set_noflush,
-            "noflush",
-            "libfuse 3.11",
-        );
-        set(
             self.parallel_direct_writes,
-            sys::fuse3_fi_set_parallel_direct_writes,
-            "parallel_direct_writes",
-            "libfuse 3.14.1",
-        );
+        ];
+        for (flag, (set, setting, needs)) in FLAGS.into_iter().enumerate() {
+            // SAFETY: `fi` lives, and `set` is one of wrapper.h's accessors.
+            if wanted[flag] && unsafe { set(&raw mut fi, 1) } == 0 {
+                missing(flag, SettingError::Missing { setting, needs });
+            }
+        }
         if self.backing != 0 {
             // There is no `BackingId` where the header does not know it.
             // SAFETY: `fi` lives.
             unsafe { sys::fuse3_fi_set_backing_id(&raw mut fi, self.backing) };
         }
-        (fi, missing)
+        fi
     }
 
     pub(crate) fn to_file_info(self) -> sys::fuse_file_info {
-        let (fi, missing) = self.fill();
-        if let Err(missing) = missing {
-            static ONCE: Once = Once::new();
-            ONCE.call_once(|| crate::log::warn!("a file was opened without a flag: {missing}"));
-        }
-        fi
+        static TOLD: [Once; FLAGS.len()] = [const { Once::new() }; FLAGS.len()];
+        self.fill(|flag, missing| {
+            TOLD[flag]
+                .call_once(|| crate::log::warn!("a file was opened without a flag: {missing}"));
+        })
     }
 }
+
+type Set = unsafe extern "C" fn(*mut sys::fuse_file_info, i32) -> i32;
+
+/// The flags of `struct fuse_file_info`: what sets each, what it is called, and which libfuse has it.
+const FLAGS: [(Set, &str, &str); 6] = [
+    (sys::fuse3_fi_set_direct_io, "direct_io", "libfuse 3.0"),
+    (sys::fuse3_fi_set_keep_cache, "keep_cache", "libfuse 3.0"),
+    (sys::fuse3_fi_set_nonseekable, "nonseekable", "libfuse 3.0"),
+    (
+        sys::fuse3_fi_set_cache_readdir,
+        "cache_readdir",
+        "libfuse 3.5",
+    ),
+    (sys::fuse3_fi_set_noflush, "noflush", "libfuse 3.11"),
+    (
+        sys::fuse3_fi_set_parallel_direct_writes,
+        "parallel_direct_writes",
+        "libfuse 3.14.1",
+    ),
+];
 
 impl From<Fh> for Opened {
     fn from(handle: Fh) -> Self {

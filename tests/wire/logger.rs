@@ -25,7 +25,7 @@ pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_logger(&Logger).unwrap();
-        log::set_max_level(log::LevelFilter::Trace);
+        log::set_max_level(log::LevelFilter::Info);
         let report = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let payload = panic.payload();

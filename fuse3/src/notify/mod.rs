@@ -12,10 +12,11 @@
 //! | `increment_epoch` | `increment_epoch` | 7.44 | nothing |
 //! | `prune` | `prune` | 7.45 | nothing |
 //! | `resend` | (none) | 7.40 | nothing |
+//! | [`PollHandle::notify`](crate::PollHandle::notify) | `poll` | 7.11 | nothing |
 //!
-//! They are written to the session's descriptor by this crate (`raw` says why), all but `retrieve`, whose answer libfuse takes.
-//! So only the kernel decides what there is, and not which libfuse between 3.10 and 3.18 is at hand. The kernel says which
-//! protocol it has when the session begins.
+//! They are written to the session's descriptor by this crate (`raw` says why), all but `retrieve`, whose answer libfuse takes,
+//! and the wake-up of a poll, which has one form only: libfuse's. So only the kernel decides what there is, and not which libfuse
+//! between 3.10 and 3.18 is at hand. The kernel says which protocol it has when the session begins.
 //!
 //! Two forms: [`Notifier`] queues, [`Blocking`] waits for the kernel.
 
