@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use fuse3::{Blocking, Capabilities, Concurrent, Ino, Notifier, NotifyError, Operation};
+use fuse3::{Blocking, Capabilities, Concurrent, Errno, Ino, Notifier, NotifyError, Operation};
 
 use crate::harness::Wire;
-use crate::probe::await_from;
+use crate::probe::{Probe, await_from, enoent};
 use crate::proto::{self, File, InitIn, IoctlIn, LkIn, Request, SetattrIn};
 use crate::recorder::{Recorder, Style};
 
@@ -423,4 +423,24 @@ fn an_old_kernel_writes_back_copies() {
     }
     assert_eq!(wire.receive()[8..16], unique.to_ne_bytes());
     wire.end();
+}
+
+/// Once the answer was sent, or is somebody else's to send, nothing waits for the rest of the handler.
+#[test]
+fn after_the_answer() {
+    let notifier = Arc::new(OnceLock::<Notifier>::new());
+    let its = Arc::clone(&notifier);
+    let fs = Probe::<Concurrent>::new(move |cx, _| {
+        let (reply, deferred) = cx.defer();
+        reply.send(enoent());
+        let notifier = its.get().unwrap();
+        let sent = Concurrent.blocking(notifier, |now| now.inval_entry(Ino(1), "name"));
+        assert_eq!(sent, Ok(()));
+        Err(deferred.into())
+    });
+    let mut wire = Wire::new(fs, Concurrent);
+    notifier.set(wire.handle.notifier()).unwrap();
+    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+    assert_eq!(wire.receive()[8..16], [0; 8], "a notification");
+    assert_eq!(wire.end().stats.panics, 0);
 }

@@ -144,7 +144,7 @@ pub(crate) fn locks(ino: Ino) {
     note(|handled| handled.inodes[1] = Some(ino));
 }
 
-/// The rest of the handler does not answer: when the answer comes, nobody knows here.
+/// The handler has given its answer away: who sends it, and when, is not known here.
 #[inline(always)]
 pub(crate) fn deferred() {
     if cfg!(debug_assertions) {
@@ -227,7 +227,8 @@ pub(crate) fn reads_link<F: Filesystem>(cx: &Context<'_, F>) {
     });
 }
 
-/// `ioctl` that sets attributes of an inode (chattr(1)): it is locked.
+/// `ioctl` that sets attributes of an inode (chattr(1)): it is locked. So it is while the kernel asks for them first, by
+/// FS_IOC_FSGETXATTR; but a caller asks by that without a lock.
 #[inline(always)]
 pub(crate) fn controls(command: IoctlCommand) {
     /// Of a `long`.
