@@ -48,18 +48,19 @@ pub(crate) struct Current {
 impl Current {
     #[inline(always)]
     pub(crate) fn enter(session: usize, operation: Operation, ino: Ino) -> Self {
+        let handled = Handled {
+            session,
+            operation,
+            ino,
+            inodes: [locks_inode(operation).then_some(ino), None],
+            pages: NONE,
+            writeback: NONE,
+        };
         #[cfg(not(debug_assertions))]
-        let _ = (session, operation, ino);
+        let _ = handled;
         Self {
             #[cfg(debug_assertions)]
-            before: HANDLED.replace(Some(Handled {
-                session,
-                operation,
-                ino,
-                inodes: [locks_inode(operation).then_some(ino), None],
-                pages: NONE,
-                writeback: NONE,
-            })),
+            before: HANDLED.replace(Some(handled)),
         }
     }
 }
