@@ -4,6 +4,8 @@
 
 mod background;
 mod foreground;
+#[path = "../common/kernel.rs"]
+mod kernel;
 mod place;
 #[path = "../common/program.rs"]
 mod program;

@@ -15,6 +15,7 @@ mod enosys;
 mod everything;
 mod filelocks;
 mod fixture;
+mod in_flight;
 mod input;
 mod interrupted;
 mod killed;
