@@ -158,8 +158,6 @@ struct Senders {
     stop: AtomicBool,
     /// That of the last session.
     notifier: Mutex<Option<Notifier>>,
-    /// A handler of that session was called.
-    serves: AtomicBool,
     /// As `Cached` has it.
     polled: Arc<Mutex<Option<PollHandle>>>,
     /// How many of each kind the kernel has taken, of those that were waited for.
@@ -169,19 +167,13 @@ struct Senders {
 
 impl Senders {
     fn queue_all(&self, notifier: &Notifier) {
-        for kind in KINDS.iter().filter(|kind| self.may_send(kind)) {
+        for kind in &KINDS {
             (kind.queue)(notifier);
         }
         let polled = self.polled.lock().unwrap().take();
         if polled.is_some_and(|handle| handle.notify().is_ok()) {
             self.woken.fetch_add(1, Ordering::SeqCst);
         }
-    }
-
-    /// INIT is not to be sent again before libfuse has answered it: the second one libfuse refuses, and with it the kernel
-    /// the mount.
-    fn may_send(&self, kind: &Kind) -> bool {
-        kind.name != "resend" || self.serves.load(Ordering::SeqCst)
     }
 
     /// Until it is stopped; in the form that waits, kind number `first` first.
@@ -198,7 +190,7 @@ impl Senders {
                 self.queue_all(&notifier);
                 let kinds = KINDS.iter().zip(&self.taken);
                 let from_first = kinds.cycle().skip(first).take(KINDS.len());
-                for (kind, taken) in from_first.filter(|(kind, _)| self.may_send(kind)) {
+                for (kind, taken) in from_first {
                     let sent = lock.unlocked(|proof| (kind.block)(&notifier.blocking(proof)));
                     // Whether it was in time is not known.
                     let sent: Result<(), NotifyError> = sent.unwrap();
@@ -271,7 +263,6 @@ fn mount_again_and_again(count: u32) {
         let hook = {
             let (shared, senders) = (Arc::clone(&shared), Arc::clone(&senders));
             move |_: &mut Context<'_, Cached>, _, _: &OsStr| {
-                senders.serves.store(true, Ordering::SeqCst);
                 if let Some(notifier) = shared.get() {
                     for number in 0..50 {
                         notifier.inval_entry(Ino::ROOT, format!("f{number}"));
@@ -288,7 +279,6 @@ fn mount_again_and_again(count: u32) {
             .unwrap();
         let handle = session.handle();
         shared.set(handle.notifier()).unwrap();
-        senders.serves.store(false, Ordering::SeqCst);
         *senders.notifier.lock().unwrap() = Some(handle.notifier());
         let watchdog = Watchdog::new(dir.path());
         let server = thread::spawn(move || {

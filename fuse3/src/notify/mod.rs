@@ -39,4 +39,5 @@ pub use notifier::Notifier;
 pub use retrieve::{Retrieval, Retrieved};
 
 pub(crate) use hub::{Hub, OnError};
+pub(crate) use link::Asks;
 pub(crate) use retrieve::read as read_retrieved;
