@@ -3,9 +3,14 @@
 //!
 //! Unless told `--nocache`, the kernel keeps what it has learned of names, attributes and data: then the source must not be
 //! changed but through the mount.
+//!
+//! In the background libfuse and this crate log to syslog(3), as C's does since libfuse 3.17, whatever the libfuse; the help
+//! has libfuse's part, as C's since 3.18. What the file system itself says with `--debug` is for the foreground.
 
 #[path = "passthrough/mod.rs"]
 mod passthrough;
+#[path = "passthrough/syslog.rs"]
+mod syslog;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -127,8 +132,8 @@ fn main() -> ExitCode {
     let program = program.file_name().unwrap_or_default().to_string_lossy();
     let options = match parse(arguments) {
         Ok(options) if options.help => {
-            println!("{}\n{OPTIONS}", usage(&program));
-            return ExitCode::SUCCESS;
+            println!("{}\n{OPTIONS}\n\nFuse lowlevel options:", usage(&program));
+            return fuse3::print_mount_options().report();
         }
         Ok(options) if options.paths.len() == 2 => options,
         wrong => {
@@ -190,5 +195,11 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
     }
     let session = builder.mount(mount_point)?;
     let foreground = options.foreground || options.debug || options.debug_fuse;
-    Ok(session.daemonize(foreground)?.run()?.reason)
+    let session = session.daemonize(foreground)?;
+    if !foreground {
+        syslog::enable();
+    }
+    // Without a logger it does nothing.
+    let end = session.run().inspect_err(|error| log::error!("{error}"))?;
+    Ok(end.reason)
 }

@@ -1,7 +1,13 @@
-//! The examples notify_*, with the command lines of libfuse's: what the kernel's caches show, and how they end.
+//! The examples notify_*, with the command lines of libfuse's: what the kernel's caches show, how they end, and, with a kernel
+//! that the test plays, what they tell one and what they say of an old one.
 
+#[path = "common/kernel.rs"]
+mod kernel;
 #[path = "common/mount.rs"]
 mod mount;
+#[path = "common/served.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod served;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -12,8 +18,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use fuse3::testing::proto::{self, InitIn};
+use kernel::linux;
 use mount::skip::skip;
 use mount::{Ended, Mounted, NOBODY, is_root, program, within};
+use served::Served;
 
 /// After so long a file system is killed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -40,15 +49,6 @@ fn mounted(example: &str, arguments: &[&str]) -> Option<Mounted> {
 fn ended_well(ended: &Ended) {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""));
-}
-
-/// Whether the kernel is of this version or a later one.
-fn linux(major: u32, minor: u32) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap(), numbers.next().unwrap()) >= (major, minor)
 }
 
 /// The file of the clocks.
@@ -99,7 +99,7 @@ fn notify_inval_inode() {
 
 #[test]
 fn notify_inval_inode_with_one_worker() {
-    a_clock("notify_inval_inode", &["-s"]);
+    a_clock("notify_inval_inode", &["-s", "--timeout=1000"]);
 }
 
 #[test]
@@ -109,15 +109,20 @@ fn notify_store_retrieve() {
 
 #[test]
 fn notify_store_retrieve_with_clone_fd() {
-    a_clock("notify_store_retrieve", &["-o", "clone_fd"]);
+    a_clock(
+        "notify_store_retrieve",
+        &["--timeout=1000", "-o", "clone_fd"],
+    );
 }
 
 #[test]
 fn notify_prune() {
-    if linux(6, 18) {
-        a_clock("notify_prune", &[]);
-    } else {
-        not_supported("notify_prune", &[], "prune");
+    for arguments in [&[][..], &["--timeout=1000"]] {
+        if linux(6, 18) {
+            a_clock("notify_prune", arguments);
+        } else {
+            not_supported("notify_prune", arguments, "prune");
+        }
     }
 }
 
@@ -138,6 +143,127 @@ fn not_supported(example: &str, arguments: &[&str], notification: &str) {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     let said = format!("fuse_lowlevel_notify_{notification} not supported by kernel\nExiting...\n");
     assert_eq!(ended.stdout, said);
+}
+
+/// `EXAMPLE -f --update-interval=1 ARGUMENTS`, of which this test is the kernel, with protocol 7.`minor`.
+fn served(minor: u32, example: &str, arguments: &[&str]) -> Served {
+    let mut command = Command::new(program::built(example));
+    command.args(["-f", "--update-interval=1"]).args(arguments);
+    let mut served = Served::start(command);
+    // An old kernel's reply is shorter than those that `Peer::init` takes.
+    let unique = served.send(&proto::init(InitIn {
+        minor,
+        ..InitIn::default()
+    }));
+    assert_eq!(answer(&served, unique).0, 0);
+    served
+}
+
+/// The error and the body of the reply to `unique`.
+#[track_caller]
+fn answer(served: &Served, unique: u64) -> (i32, Vec<u8>) {
+    let reply = served.receive();
+    assert_eq!(reply[8..16], unique.to_ne_bytes());
+    let error = i32::from_ne_bytes(reply[4..8].try_into().unwrap());
+    (error, reply[16..].to_vec())
+}
+
+/// The body of the reply to a LOOKUP of the only file: from now on the example has whom to notify.
+#[track_caller]
+fn look_up(served: &mut Served) -> Vec<u8> {
+    for _ in 0..TRIES {
+        let unique = served.send(&proto::readdir(1, 0, 0, 4096));
+        let (error, listing) = answer(served, unique);
+        assert_eq!(error, 0);
+        let length = u32::from_ne_bytes(listing[16..20].try_into().unwrap());
+        let name = &listing[24..][..length.try_into().unwrap()];
+        let unique = served.send(&proto::lookup(1, name));
+        match answer(served, unique) {
+            (0, entry) => return entry,
+            // The clock went on between the two.
+            (error, _) => assert_eq!(error, -libc::ENOENT),
+        }
+    }
+    panic!("no name lasts");
+}
+
+/// What they say where the kernel does not have the notification, whatever this one has, and that they end as after an unmount.
+#[test]
+fn a_kernel_that_does_not_have_it() {
+    for (example, arguments, notification) in [
+        ("notify_prune", &[][..], "prune"),
+        ("notify_inval_entry", &["--inc-epoch"], "increment_epoch"),
+        ("notify_inval_entry", &["--only-expire"], "expire_entry"),
+    ] {
+        let mut served = served(37, example, arguments);
+        look_up(&mut served);
+        let said = format!("fuse_lowlevel_notify_{notification} not supported by kernel\n");
+        assert_eq!(served.says(), said);
+        assert_eq!(served.says(), "Exiting...\n");
+        let ended = served.ends();
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""));
+    }
+}
+
+/// With every notification that there is, from the protocol on that has it, none says so.
+#[test]
+fn a_kernel_that_has_it() {
+    // `Time_is_12h_34m_56s`, and a NUL byte.
+    const NAME: u32 = 20;
+    for (minor, example, arguments, code, length) in [
+        // `enum fuse_notify_code`, and the length of what comes with it.
+        (12, "notify_inval_inode", &[][..], 2, 24),
+        (12, "notify_inval_entry", &[], 3, 16 + NAME),
+        (38, "notify_inval_entry", &["--only-expire"], 3, 16 + NAME),
+        (44, "notify_inval_entry", &["--inc-epoch"], 8, 0),
+        (45, "notify_prune", &[], 9, 16 + 8),
+    ] {
+        let mut served = served(minor, example, arguments);
+        look_up(&mut served);
+        let notification = served.receive();
+        let head = [16 + length, code].map(u32::to_ne_bytes).concat();
+        assert_eq!(notification[..8], head, "{example} {arguments:?}");
+        assert_eq!(notification[8..16], [0; 8]);
+        let ended = served.terminate();
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""));
+    }
+}
+
+/// `--timeout` is how long the kernel may keep names and attributes.
+#[test]
+fn a_timeout() {
+    for example in [
+        "notify_inval_inode",
+        "notify_inval_entry",
+        "notify_store_retrieve",
+        "notify_prune",
+    ] {
+        for (argument, seconds, nanoseconds) in [
+            ("--timeout=7", 7_u64, 0_u32),
+            ("--timeout=2.5", 2, 500_000_000),
+            ("--timeout=0", 0, 0),
+        ] {
+            let mut served = served(45, example, &["--no-notify", argument]);
+            // `entry_valid`, `attr_valid`, and the nanoseconds of both.
+            let entry = look_up(&mut served);
+            let timeouts = [
+                [seconds; 2].map(u64::to_ne_bytes).concat(),
+                [nanoseconds; 2].map(u32::to_ne_bytes).concat(),
+            ];
+            assert_eq!(entry[16..40], timeouts.concat(), "{example} {argument}");
+            for ino in [1, 2] {
+                let unique = served.send(&proto::getattr(ino, None));
+                let (error, attr) = answer(&served, unique);
+                assert_eq!((error, &attr[..8]), (0, &seconds.to_ne_bytes()[..]));
+                assert_eq!(attr[8..12], nanoseconds.to_ne_bytes());
+            }
+            let ended = served.terminate();
+            assert_eq!(ended.code, Some(1), "{ended:?}");
+            assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""));
+        }
+    }
 }
 
 fn only_file(root: &Path) -> PathBuf {
@@ -275,26 +401,12 @@ fn ended_by_a_signal() {
 
 #[test]
 fn help_names_the_options() {
-    for (example, options) in [
-        (
-            "notify_inval_inode",
-            &["--update-interval=", "--no-notify"][..],
-        ),
-        (
-            "notify_store_retrieve",
-            &["--update-interval=", "--no-notify"],
-        ),
-        ("notify_prune", &["--update-interval=", "--no-notify"]),
-        (
-            "notify_inval_entry",
-            &[
-                "--timeout=",
-                "--update-interval=",
-                "--no-notify",
-                "--only-expire",
-                "--inc-epoch",
-            ],
-        ),
+    const COMMON: [&str; 3] = ["--update-interval=", "--timeout=", "--no-notify"];
+    for (example, own) in [
+        ("notify_inval_inode", &[][..]),
+        ("notify_store_retrieve", &[]),
+        ("notify_prune", &[]),
+        ("notify_inval_entry", &["--only-expire", "--inc-epoch"]),
     ] {
         let help = Command::new(program::built(example))
             .arg("-h")
@@ -304,12 +416,17 @@ fn help_names_the_options() {
         let said = String::from_utf8(help.stdout).unwrap();
         let said = said.to_lowercase();
         assert!(said.starts_with("usage: "), "{said}");
-        for option in options {
+        for option in COMMON.iter().chain(own) {
             assert!(said.contains(option), "{option} in {said}");
         }
-        let wrong = Command::new(program::built(example))
-            .args(["--update-interval=x", "/nowhere"])
-            .output();
-        assert_eq!(wrong.unwrap().status.code(), Some(1));
+        for wrong in ["--update-interval=x", "--timeout=x"] {
+            let ended = Command::new(program::built(example))
+                .args([wrong, "/nowhere"])
+                .output()
+                .unwrap();
+            assert_eq!(ended.status.code(), Some(1));
+            let said = String::from_utf8(ended.stderr).unwrap();
+            assert!(said.contains(&wrong[..wrong.len() - 2]), "{said}");
+        }
     }
 }

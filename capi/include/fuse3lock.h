@@ -28,9 +28,11 @@
  * have neither clone_fd nor io_uring. fuse_session_custom_io() is compiled out
  * of libfuse 3.18.3, and has no hook after a request.)
  *
- * ERRORS. Functions return a negative errno, and change nothing then. Each
- * returns -EINVAL where the lock, or another pointer that may not be, is NULL.
- * -ENOTRECOVERABLE is a bug of this library; what happened is on stderr.
+ * ERRORS. Functions return a negative errno, and change nothing then, unless they
+ * say otherwise. Each returns -EINVAL where the lock, or another pointer that may
+ * not be, is NULL. -ENOTRECOVERABLE is a bug, which stderr tells of: this library's;
+ * or, in a debug build of it, the caller's, who would wait for one lock with another
+ * one held.
  *
  * THREADS. Functions may be called from any thread, with the lock held or not,
  * unless they say otherwise. In a signal handler only fuse3lock_terminate() may.
@@ -38,12 +40,21 @@
  *
  * One lock serves one session, once. Two sessions have a lock each.
  *
+ * SYMBOLS. The shared library exports what is declared here, and nothing else. The
+ * static one has other names besides: those of Rust, which are mangled, and some of
+ * the form fuse3_*__extern and shim_*__extern. A shared library that it is linked in
+ * exports none of them with -Wl,--exclude-libs,libfuse3lock.a.
+ *
  * Define FUSE_USE_VERSION before this header, as libfuse's wants it: 35 or more.
  */
 #ifndef FUSE3LOCK_H
 #define FUSE3LOCK_H
 
 #include <fuse_lowlevel.h>
+
+#if FUSE_USE_VERSION < 35
+#error "fuse3lock.h wants a FUSE_USE_VERSION of 35 or more"
+#endif
 
 #include <stddef.h>
 #include <stdint.h>
@@ -134,9 +145,11 @@ int fuse3lock_released(struct fuse3lock *lock, void (*function)(void *data), voi
 /* For fuse3lock_run(): workers have a descriptor of /dev/fuse each, -o clone_fd. */
 #define FUSE3LOCK_CLONE_FD 1u
 
+/* What fuse3lock_run(), below, calls, with what tells it the program's libfuse. */
 int fuse3lock_run_checked(struct fuse3lock *lock, struct fuse_session *se,
 			  unsigned int workers, unsigned int flags,
-			  size_t file_info_size, unsigned int file_info_flush);
+			  size_t file_info_size, unsigned int file_info_flush,
+			  int (*session_fd)(struct fuse_session *se));
 
 /*
  * llfuse's main(workers), fuse_session_loop_mt(): serves requests on at most so
@@ -155,11 +168,16 @@ int fuse3lock_run_checked(struct fuse3lock *lock, struct fuse_session *se,
  *
  * -EINVAL: no session, no workers, unknown flags.
  * -EDEADLK: this thread holds the lock, which every handler would wait for.
- * -EBUSY: the lock has served a session before, or does.
+ * -EBUSY: the lock's session runs, or has run, if only until the loop failed.
  * -ELIBBAD: the program was compiled with headers in which struct fuse_file_info
  *	is laid out otherwise than in the libfuse that was loaded (3.14.1 to 3.16.2
- *	differ from 3.14.0 under the same soname): build it again.
- * -ENOMEM, -EAGAIN, and what reading from /dev/fuse fails with.
+ *	differ from 3.14.0 under the same soname): build it again. Or the program and
+ *	this library use a libfuse each, or this library was built with one of another
+ *	soname.
+ * -ENOMEM: no memory for the loop.
+ * -EAGAIN: no worker could be started; no timer to wake the loop, before 3.18.
+ * -EIO: each real-time signal has a handler, before 3.18.
+ * And what reading from /dev/fuse fails with.
  */
 static inline int fuse3lock_run(struct fuse3lock *lock, struct fuse_session *se,
 				unsigned int workers, unsigned int flags)
@@ -170,7 +188,8 @@ static inline int fuse3lock_run(struct fuse3lock *lock, struct fuse_session *se,
 	memset(&fi, 0, sizeof(fi));
 	fi.flush = 1;
 	memcpy(&flush, (const char *)&fi + sizeof(fi.flags), sizeof(flush));
-	return fuse3lock_run_checked(lock, se, workers, flags, sizeof(fi), flush);
+	return fuse3lock_run_checked(lock, se, workers, flags, sizeof(fi), flush,
+				     fuse_session_fd);
 }
 
 /*
@@ -193,25 +212,53 @@ int fuse3lock_terminate(struct fuse3lock *lock);
  * of the kernel are said on stderr, but for ENOENT: it did not know the inode.
  * What has not been sent when the session ends is dropped, as are its caches.
  *
- * -EINVAL: a name that is empty, or has a NUL byte or a slash; an offset below 0.
- * -ENOTCONN: the session has ended.
+ * All: -ENOTCONN: the session has ended.
  */
 
 /* Attributes of an inode, and bytes of it: 0 for the rest; attributes only with a negative offset. */
 int fuse3lock_notify_inval_inode(struct fuse3lock *lock, uint64_t ino,
 				 int64_t offset, int64_t length);
 
-/* A name in a directory is to be looked up again. */
+/*
+ * A name in a directory is to be looked up again.
+ *
+ * -EINVAL, also of the next two: the name is empty, or has a NUL byte or a slash.
+ */
 int fuse3lock_notify_inval_entry(struct fuse3lock *lock, uint64_t parent,
 				 const char *name, size_t namelen);
+
+/*
+ * The same when it is used next: what is mounted below stays. Linux 6.2.
+ *
+ * -ENOSYS: the kernel cannot. Before init has returned that is not known yet, and
+ * said on stderr later. So with each that names a Linux.
+ */
+int fuse3lock_notify_expire_entry(struct fuse3lock *lock, uint64_t parent,
+				  const char *name, size_t namelen);
 
 /* A name is gone, which was that of child; who watches it is told. */
 int fuse3lock_notify_delete(struct fuse3lock *lock, uint64_t parent, uint64_t child,
 			    const char *name, size_t namelen);
 
-/* Bytes for the page cache. */
+/*
+ * Bytes for the page cache.
+ *
+ * -EINVAL: the offset is below 0.
+ */
 int fuse3lock_notify_store(struct fuse3lock *lock, uint64_t ino, int64_t offset,
 			   const void *data, size_t size);
+
+/* All names are to be looked up again when they are used next. Linux 6.16; -ENOSYS. */
+int fuse3lock_notify_increment_epoch(struct fuse3lock *lock);
+
+/* The kernel may forget these inodes, so many, if nobody uses them. Linux 6.18; -ENOSYS. */
+int fuse3lock_notify_prune(struct fuse3lock *lock, const uint64_t *inos, size_t count);
+
+/*
+ * The kernel sends all requests again that have not been answered, for a server that
+ * does not know them; answers to the former ones fail then. Linux 6.9; -ENOSYS.
+ */
+int fuse3lock_notify_resend(struct fuse3lock *lock);
 
 /*
  * Waits until what was queued before has been sent; the time-out as for
@@ -260,6 +307,8 @@ int fuse3lock_op_stat(struct fuse3lock *lock, const char *op, unsigned int what,
 /*
  * All of it as text, for people: as snprintf(3), it returns the length, and writes
  * as much as there is room for, with a NUL byte.
+ *
+ * -EOVERFLOW: the length does not fit in an int; the text was written.
  */
 int fuse3lock_report(struct fuse3lock *lock, char *buffer, size_t size);
 
@@ -322,11 +371,20 @@ enum fuse3lock_op {
 /*
  * What FUSE3LOCK_OPS() calls around a handler. enter returns what leave wants, or
  * a negative errno, and then the handler is not called; leave releases the lock
- * if enter took it and the handler has not released it. In between the thread
- * cannot be cancelled: libfuse does that to its workers over io_uring.
+ * if enter took it and the handler has not released it, and takes an errno, too,
+ * which it does nothing for. In between the thread cannot be cancelled: libfuse
+ * does that to its workers over io_uring. A thread that holds the lock enters, too,
+ * and goes on holding it.
+ *
+ * enter: -EINVAL: no such handler.
  */
 int fuse3lock_enter(struct fuse3lock *lock, unsigned int op);
 void fuse3lock_leave(struct fuse3lock *lock, int entered);
+
+/*
+ * After init, without the lock: what is queued may be sent, to a kernel whose
+ * protocol is 7.proto_minor.
+ */
 void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
 
 /*
@@ -343,7 +401,7 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
  * lock_of, a function or macro, gets the userdata of the session, and returns the
  * lock. It is called without the lock held, so it reads what never changes.
  *
- * A request that the lock refuses (which is a bug of this library) gets its errno.
+ * A request for which the lock cannot be taken gets the errno of fuse3lock_enter().
  *
  * A libfuse that has more handlers than this header knows is a compile error here,
  * since they would run without the lock.
@@ -368,12 +426,6 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
 #define FUSE3LOCK_SLOT_(name, ops, slot) \
 	if ((ops).slot) \
 		table_.slot = name##_##slot
-
-#if FUSE_USE_VERSION < 35
-#define FUSE3LOCK_IOCTL_CMD_ int
-#else
-#define FUSE3LOCK_IOCTL_CMD_ unsigned int
-#endif
 
 #if FUSE_MAJOR_VERSION > 3 || FUSE_MINOR_VERSION >= 17
 #define FUSE3LOCK_TMPFILE_(name, ops, lock_of) \
@@ -462,7 +514,7 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, getlk, FUSE3LOCK_OP_GETLK, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range), (ino, fi, range)) \
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, setlk, FUSE3LOCK_OP_SETLK, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, struct fuse_file_info *fi, struct flock *range, int sleep), (ino, fi, range, sleep)) \
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, bmap, FUSE3LOCK_OP_BMAP, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, size_t blocksize, uint64_t idx), (ino, blocksize, idx)) \
-	FUSE3LOCK_HANDLER_(name, ops, lock_of, ioctl, FUSE3LOCK_OP_IOCTL, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, FUSE3LOCK_IOCTL_CMD_ cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_bufsz, size_t out_bufsz), (ino, cmd, arg, fi, flags, in_buf, in_bufsz, out_bufsz)) \
+	FUSE3LOCK_HANDLER_(name, ops, lock_of, ioctl, FUSE3LOCK_OP_IOCTL, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, unsigned int cmd, void *arg, struct fuse_file_info *fi, unsigned flags, const void *in_buf, size_t in_bufsz, size_t out_bufsz), (ino, cmd, arg, fi, flags, in_buf, in_bufsz, out_bufsz)) \
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, poll, FUSE3LOCK_OP_POLL, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, struct fuse_file_info *fi, struct fuse_pollhandle *ph), (ino, fi, ph)) \
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, write_buf, FUSE3LOCK_OP_WRITE, FUSE3LOCK_REFUSE_, (fuse_ino_t ino, struct fuse_bufvec *bufv, off_t off, struct fuse_file_info *fi), (ino, bufv, off, fi)) \
 	FUSE3LOCK_HANDLER_(name, ops, lock_of, retrieve_reply, FUSE3LOCK_OP_RETRIEVE_REPLY, FUSE3LOCK_REFUSE_NONE_, (void *cookie, fuse_ino_t ino, off_t offset, struct fuse_bufvec *bufv), (cookie, ino, offset, bufv)) \

@@ -2,6 +2,7 @@
 
 use std::ffi::{c_int, c_uint};
 use std::mem;
+use std::sync::atomic::Ordering;
 
 use fuse3::{LockError, Operation};
 
@@ -87,6 +88,7 @@ pub unsafe extern "C" fn fuse3lock_leave(object: *const Object, token: c_int) {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fuse3lock_begun(object: *const Object, proto_minor: c_uint) {
     let begun = |object: &Object| {
+        object.proto_minor.store(proto_minor, Ordering::SeqCst);
         object.session.begun(proto_minor);
         Ok(0)
     };

@@ -29,8 +29,9 @@ mod stats;
 pub use handler::{fuse3lock_begun, fuse3lock_enter, fuse3lock_leave};
 pub use lock::{fuse3lock_acquire, fuse3lock_held, fuse3lock_release, fuse3lock_yield};
 pub use notify::{
-    fuse3lock_notify_delete, fuse3lock_notify_flush, fuse3lock_notify_inval_entry,
-    fuse3lock_notify_inval_inode, fuse3lock_notify_store,
+    fuse3lock_notify_delete, fuse3lock_notify_expire_entry, fuse3lock_notify_flush,
+    fuse3lock_notify_increment_epoch, fuse3lock_notify_inval_entry, fuse3lock_notify_inval_inode,
+    fuse3lock_notify_prune, fuse3lock_notify_resend, fuse3lock_notify_store,
 };
 pub use object::{Object, fuse3lock_free, fuse3lock_new, fuse3lock_version};
 pub use released::{fuse3lock_released, fuse3lock_released_begin, fuse3lock_released_end};

@@ -11,24 +11,48 @@ use fuse3::{Ino, Notifier, NotifyError};
 use crate::Object;
 use crate::border::{self, Answer, Error};
 
-/// Queues one; ENOTCONN once the session has ended.
-fn queue(object: &Object, notify: impl FnOnce(Notifier)) -> Answer {
+/// ENOTCONN once the session has ended.
+fn connected(object: &Object) -> Result<(), Error> {
     if object.session.is_used() && !object.running.load(Ordering::SeqCst) {
         return Err(Error(libc::ENOTCONN));
     }
+    Ok(())
+}
+
+/// Queues one.
+fn queue(object: &Object, notify: impl FnOnce(Notifier)) -> Answer {
+    connected(object)?;
     notify(object.session.notifier());
     Ok(0)
+}
+
+/// Queues one that only a kernel with protocol 7.`needs` has; ENOSYS where `init` has told of an older one.
+fn queue_newer(object: &Object, needs: u32, notify: impl FnOnce(Notifier)) -> Answer {
+    connected(object)?;
+    let has = object.proto_minor.load(Ordering::SeqCst);
+    if (1..needs).contains(&has) {
+        return Err(Error(libc::ENOSYS));
+    }
+    queue(object, notify)
 }
 
 /// # Safety
 ///
 /// `data` points to `length` bytes, which stay as they are while what is returned is used; or is NULL.
 unsafe fn bytes<'b>(data: *const c_void, length: usize) -> Result<&'b [u8], Error> {
+    // SAFETY: the caller promises it.
+    unsafe { values(data.cast(), length) }
+}
+
+/// # Safety
+///
+/// `data` points to `length` values, which stay as they are while what is returned is used; or is NULL.
+unsafe fn values<'v, T>(data: *const T, length: usize) -> Result<&'v [T], Error> {
     match (data.is_null(), length) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(Error(libc::EINVAL)),
         // SAFETY: the caller promises it.
-        (false, _) => Ok(unsafe { slice::from_raw_parts(data.cast(), length) }),
+        (false, _) => Ok(unsafe { slice::from_raw_parts(data, length) }),
     }
 }
 
@@ -92,6 +116,29 @@ pub unsafe extern "C" fn fuse3lock_notify_inval_entry(
     unsafe { border::with(object, inval) }
 }
 
+/// `fuse_lowlevel_notify_expire_entry()`, queued: 0, -EINVAL, -ENOTCONN, -ENOSYS.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_entry`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_expire_entry(
+    object: *const Object,
+    parent: u64,
+    entry: *const c_char,
+    length: usize,
+) -> c_int {
+    let expire = |object: &Object| {
+        // SAFETY: the caller promises it.
+        let entry = unsafe { name(entry, length) }?;
+        queue_newer(object, 38, |notifier| {
+            notifier.expire_entry(Ino(parent), entry);
+        })
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, expire) }
+}
+
 /// `fuse_lowlevel_notify_delete()`, queued: 0, -EINVAL, -ENOTCONN.
 ///
 /// # Safety
@@ -139,6 +186,52 @@ pub unsafe extern "C" fn fuse3lock_notify_store(
     unsafe { border::with(object, store) }
 }
 
+/// `fuse_lowlevel_notify_increment_epoch()`, queued: 0, -EINVAL, -ENOTCONN, -ENOSYS.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_inode`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_increment_epoch(object: *const Object) -> c_int {
+    let increment =
+        |object: &Object| queue_newer(object, 44, |notifier| notifier.increment_epoch());
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, increment) }
+}
+
+/// `fuse_lowlevel_notify_prune()`, queued: 0, -EINVAL, -ENOTCONN, -ENOSYS.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_inode`]; `inos` points to `count` numbers, or is NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_prune(
+    object: *const Object,
+    inos: *const u64,
+    count: usize,
+) -> c_int {
+    let prune = |object: &Object| {
+        // SAFETY: the caller promises it.
+        let inos = unsafe { values(inos, count) }?;
+        let inos: Vec<Ino> = inos.iter().copied().map(Ino).collect();
+        queue_newer(object, 45, |notifier| notifier.prune(inos))
+    };
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, prune) }
+}
+
+/// `FUSE_NOTIFY_RESEND`, queued: 0, -EINVAL, -ENOTCONN, -ENOSYS.
+///
+/// # Safety
+///
+/// As for [`fuse3lock_notify_inval_inode`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fuse3lock_notify_resend(object: *const Object) -> c_int {
+    let resend = |object: &Object| queue_newer(object, 40, |notifier| notifier.resend());
+    // SAFETY: the caller promises it.
+    unsafe { border::with(object, resend) }
+}
+
 /// Waits until what was queued before has been sent: 0, -ETIMEDOUT, -EDEADLK, -ENOTCONN, -EINVAL.
 ///
 /// # Safety
@@ -150,6 +243,7 @@ pub unsafe extern "C" fn fuse3lock_notify_flush(object: *const Object, nanosecon
         if object.lock.is_held() {
             return Err(Error(libc::EDEADLK));
         }
+        connected(object)?;
         let timeout = u64::try_from(nanoseconds).map_or(Duration::MAX, Duration::from_nanos);
         match object.session.notifier().flush(timeout) {
             Ok(()) => Ok(0),

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use fuse3::{ForeignSession, GlobalLock, Locked};
 
@@ -15,6 +15,8 @@ pub struct Object {
     pub(crate) lock: Arc<GlobalLock<()>>,
     pub(crate) session: ForeignSession,
     pub(crate) running: AtomicBool,
+    /// Minor version of the kernel's protocol; 0 until `init` has returned.
+    pub(crate) proto_minor: AtomicU32,
 }
 
 impl Object {

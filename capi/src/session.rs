@@ -9,7 +9,7 @@ use fuse3::{Reason, sys};
 
 use crate::Object;
 use crate::border::{self, Error};
-use crate::layout::Layout;
+use crate::layout::{self, Layout, SessionFd};
 
 /// `FUSE3LOCK_CLONE_FD`.
 const CLONE_FD: c_uint = 1;
@@ -18,8 +18,8 @@ fn errno(error: &io::Error) -> Error {
     Error(error.raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// Serves requests: 0, the number of a signal, or a negative errno. The last two arguments tell the layout that the program
-/// was compiled with: `fuse3lock_run()` in the header.
+/// Serves requests: 0, the number of a signal, or a negative errno. The last three arguments tell the layout that the program
+/// was compiled with, and the libfuse that it calls: `fuse3lock_run()` in the header.
 ///
 /// # Safety
 ///
@@ -33,11 +33,14 @@ pub unsafe extern "C" fn fuse3lock_run_checked(
     flags: c_uint,
     size: usize,
     flush: c_uint,
+    session_fd: Option<SessionFd>,
 ) -> c_int {
     let run = |object: &Object| {
         let session = NonNull::new(session).filter(|_| workers > 0 && flags & !CLONE_FD == 0);
         let session = session.ok_or(Error(libc::EINVAL))?;
-        if Layout::of_program(size, flush) != Layout::of_library() {
+        let session_fd = session_fd.ok_or(Error(libc::EINVAL))?;
+        let layout = Layout::of_program(size, flush);
+        if !layout::is_shared(session_fd) || layout != Layout::of_library() {
             return Err(Error(libc::ELIBBAD));
         }
         if object.running.swap(true, Ordering::SeqCst) {

@@ -1,5 +1,4 @@
-/* The header, and all that its macro makes. */
-#define FUSE_USE_VERSION 312
+/* The header, and all that its macro makes. The compiler is given FUSE_USE_VERSION. */
 #define _FILE_OFFSET_BITS 64
 
 #include "fuse3lock.h"

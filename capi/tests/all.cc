@@ -1,5 +1,4 @@
-/* The headers, and all that the macro makes. */
-#define FUSE_USE_VERSION 312
+/* The headers, and all that the macro makes. The compiler is given FUSE_USE_VERSION. */
 
 #include "fuse3lock.hpp"
 

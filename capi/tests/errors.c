@@ -1,4 +1,8 @@
-/* What each function returns when it cannot do what it is asked, and the lock between two threads. */
+/*
+ * What each function returns when it cannot do what it is asked, and the lock between two threads. With "debug" for its
+ * argument it is run with a library that looks at the order in which locks are taken; with "soname" with a libfuse that says
+ * to be of the other soname.
+ */
 #define FUSE_USE_VERSION 312
 
 #define _GNU_SOURCE
@@ -6,6 +10,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -46,6 +51,86 @@ static void *other(void *data)
 	return NULL;
 }
 
+/* Waits for what another thread holds, and gets it in time. */
+static void *patient(void *data)
+{
+	(void)data;
+	MUST(fuse3lock_acquire(lock, INT64_C(30) * 1000 * 1000 * 1000) == 0);
+	MUST(fuse3lock_held(lock) == 1);
+	MUST(fuse3lock_release(lock) == 0);
+	return NULL;
+}
+
+static void in_time(void)
+{
+	pthread_t thread;
+	uint64_t waiters = 0;
+
+	MUST(fuse3lock_acquire(lock, 0) == 0);
+	MUST(pthread_create(&thread, NULL, patient, NULL) == 0);
+	while (waiters == 0)
+		MUST(fuse3lock_stat(lock, FUSE3LOCK_WAITERS, &waiters) == 0);
+	MUST(fuse3lock_release(lock) == 0);
+	MUST(pthread_join(thread, NULL) == 0);
+}
+
+/* One lock with another one held, which a debug build refuses. */
+static void two_locks(int debug)
+{
+	struct fuse3lock *second = fuse3lock_new();
+
+	MUST(fuse3lock_acquire(second, 0) == 0);
+	MUST(fuse3lock_acquire(lock, FUSE3LOCK_FOREVER) == (debug ? -ENOTRECOVERABLE : 0));
+	MUST(fuse3lock_held(lock) == !debug);
+	if (!debug)
+		MUST(fuse3lock_release(lock) == 0);
+	MUST(fuse3lock_release(second) == 0);
+	MUST(fuse3lock_acquire(lock, FUSE3LOCK_FOREVER) == 0);
+	MUST(fuse3lock_release(lock) == 0);
+	MUST(fuse3lock_free(second) == 0);
+}
+
+/* That of another libfuse. */
+static int session_fd(struct fuse_session *se)
+{
+	(void)se;
+	return -1;
+}
+
+/* It is refused, although the program was compiled with headers of that libfuse. */
+static void soname(void)
+{
+	const struct {
+		unsigned int flags, writepage : 1, direct_io : 1, keep_cache : 1, flush : 1;
+	} fi = { .flush = 1 };
+	const size_t size = sizeof(struct fuse_file_info) < 56 ? 64 : 40;
+	unsigned int flush;
+
+	memcpy(&flush, (const char *)&fi + sizeof(fi.flags), sizeof(flush));
+	MUST(fuse3lock_run_checked(lock, (struct fuse_session *)&called, 1, 0, size, flush, fuse_session_fd) == -ELIBBAD);
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+/* What fails before the loop is no session that the lock has served. */
+static void no_signal_left(void)
+{
+	struct fuse_session *nowhere = (struct fuse_session *)&called;
+
+	/* Newer ones need none. */
+	if (strverscmp(fuse_pkgversion(), "3.18") >= 0)
+		return;
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, nothing);
+	MUST(fuse3lock_run(lock, nowhere, 1, 0) == -EIO);
+	MUST(fuse3lock_run(lock, nowhere, 1, 0) == -EIO);
+	for (int number = SIGRTMIN; number <= SIGRTMAX; number++)
+		signal(number, SIG_DFL);
+}
+
 static void *counting(void *data)
 {
 	(void)data;
@@ -62,7 +147,7 @@ static void *counting(void *data)
 static void without_a_lock(void)
 {
 	char text[8];
-	uint64_t value;
+	uint64_t value = 1;
 
 	MUST(fuse3lock_acquire(NULL, 0) == -EINVAL);
 	MUST(fuse3lock_release(NULL) == -EINVAL);
@@ -77,6 +162,10 @@ static void without_a_lock(void)
 	MUST(fuse3lock_notify_inval_entry(NULL, 1, "a", 1) == -EINVAL);
 	MUST(fuse3lock_notify_delete(NULL, 1, 2, "a", 1) == -EINVAL);
 	MUST(fuse3lock_notify_store(NULL, 1, 0, "a", 1) == -EINVAL);
+	MUST(fuse3lock_notify_expire_entry(NULL, 1, "a", 1) == -EINVAL);
+	MUST(fuse3lock_notify_increment_epoch(NULL) == -EINVAL);
+	MUST(fuse3lock_notify_prune(NULL, &value, 1) == -EINVAL);
+	MUST(fuse3lock_notify_resend(NULL) == -EINVAL);
 	MUST(fuse3lock_notify_flush(NULL, 0) == -EINVAL);
 	MUST(fuse3lock_stat(NULL, 0, &value) == -EINVAL);
 	MUST(fuse3lock_op_stat(NULL, NULL, 0, &value) == -EINVAL);
@@ -175,19 +264,30 @@ static void notifications(void)
 	MUST(fuse3lock_notify_inval_entry(lock, 1, "", 0) == -EINVAL);
 	MUST(fuse3lock_notify_inval_entry(lock, 1, "a/b", 3) == -EINVAL);
 	MUST(fuse3lock_notify_inval_entry(lock, 1, padded, sizeof(padded)) == -EINVAL);
+	MUST(fuse3lock_notify_expire_entry(lock, 1, "a/b", 3) == -EINVAL);
+	MUST(fuse3lock_notify_delete(lock, 1, 2, "", 0) == -EINVAL);
 	MUST(fuse3lock_notify_delete(lock, 1, 2, "a", 1) == 0);
+	MUST(fuse3lock_notify_prune(lock, NULL, 1) == -EINVAL);
+	MUST(fuse3lock_notify_prune(lock, NULL, 0) == 0);
+	MUST(fuse3lock_notify_resend(lock) == 0);
 	MUST(fuse3lock_notify_flush(lock, 1000) == -ETIMEDOUT);
 }
 
-int main(void)
+int main(int argc, char *argv[])
 {
 	pthread_t threads[4];
 	struct fuse_session *nowhere = (struct fuse_session *)&called;
+	struct fuse_file_info fi = { .flush = 1 };
+	unsigned int flush;
 
 	alarm(60);
 	without_a_lock();
 	lock = fuse3lock_new();
 	MUST(lock);
+	if (argc > 1 && strcmp(argv[1], "soname") == 0) {
+		soname();
+		return 0;
+	}
 	MUST(strcmp(fuse3lock_version(), "") != 0);
 	held();
 	figures();
@@ -196,10 +296,16 @@ int main(void)
 	MUST(fuse3lock_run(lock, NULL, 1, 0) == -EINVAL);
 	MUST(fuse3lock_run(lock, nowhere, 0, 0) == -EINVAL);
 	MUST(fuse3lock_run(lock, nowhere, 1, 1u << 31) == -EINVAL);
+	memcpy(&flush, (const char *)&fi + sizeof(fi.flags), sizeof(flush));
+	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(fi), flush, NULL) == -EINVAL);
 	/* Other headers: the bit elsewhere, another size. */
-	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(struct fuse_file_info), 1u << 7) == -ELIBBAD);
-	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(struct fuse_file_info) < 56 ? 64 : 40, 1u << 3) == -ELIBBAD);
+	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(fi), flush << 4, fuse_session_fd) == -ELIBBAD);
+	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(fi) < 56 ? 64 : 40, flush, fuse_session_fd) == -ELIBBAD);
+	MUST(fuse3lock_run_checked(lock, nowhere, 1, 0, sizeof(fi), flush, session_fd) == -ELIBBAD);
 
+	no_signal_left();
+	in_time();
+	two_locks(argc > 1 && strcmp(argv[1], "debug") == 0);
 	MUST(fuse3lock_acquire(lock, FUSE3LOCK_FOREVER) == 0);
 	MUST(pthread_create(&threads[0], NULL, other, NULL) == 0);
 	MUST(pthread_join(threads[0], NULL) == 0);

@@ -1,21 +1,28 @@
 /*
  * A file system that says what became of its handlers:
  *
- *	watched [-o ..] MOUNTPOINT
+ *	watched [early|clone] MOUNTPOINT
+ *
+ * "early" tells the session to end before it is run, "clone" runs it with FUSE3LOCK_CLONE_FD.
  *
  * Its only file is "file" (inode 2), whose attributes may be cached for an hour. It has more of a size after each lookup of
  * "change", and of "notify", which also tells the kernel so with the lock held. A read of it goes on, with the lock held,
- * until it is interrupted. "run" runs the session once more, and fails with what that said; "end" ends it.
+ * until it is interrupted. "run" runs the session once more, and fails with what that said; "free" does the same with
+ * fuse3lock_free(), without the lock; "end" ends it, "thread" does so from a thread of its own. "newer" sends the notifications
+ * that not every kernel has.
  *
- * Lines on stdout: "reading", "interrupted, held 0|1", "forget INO N, held 0|1"; and after the session has ended what
- * fuse3lock_run() returned, and what it returns for the same session once more, and for another one.
+ * Lines on stdout: "reading", "interrupted, held 0|1", "forget INO N, held 0|1", "newer R R R R" with what the four functions
+ * returned, "descriptors N" with how many of /dev/fuse are open, when "descriptors" is looked up; and after the session has
+ * ended what fuse3lock_run() returned, and what it returns for the same session once more, and for another one.
  */
 #define FUSE_USE_VERSION 312
 
 #define _GNU_SOURCE
 #include "fuse3lock.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +44,7 @@ static struct fuse3lock *lock;
 static struct fuse_session *se;
 static atomic_int interrupted;
 static pid_t reader;
+static pthread_t ender;
 
 /* What the lock guards. */
 static off_t size = 1;
@@ -51,6 +59,42 @@ static struct stat attributes(fuse_ino_t ino)
 	st.st_mode = ino == FUSE_ROOT_ID ? S_IFDIR | 0755 : S_IFREG | 0444;
 	st.st_size = ino == FUSE_ROOT_ID ? 0 : size;
 	return st;
+}
+
+static void *end(void *data)
+{
+	(void)data;
+	MUST(fuse3lock_held(lock) == 0);
+	MUST(fuse3lock_terminate(lock) == 0);
+	return NULL;
+}
+
+static void newer(void)
+{
+	const uint64_t inos[] = { 2, 3 };
+	const int expire = fuse3lock_notify_expire_entry(lock, FUSE_ROOT_ID, "file", 4);
+	const int resend = fuse3lock_notify_resend(lock);
+	const int epoch = fuse3lock_notify_increment_epoch(lock);
+	const int prune = fuse3lock_notify_prune(lock, inos, 2);
+
+	printf("newer %d %d %d %d\n", expire, resend, epoch, prune);
+}
+
+static void descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	char target[sizeof("/dev/fuse")];
+	int count = 0;
+
+	MUST(dir);
+	while ((entry = readdir(dir))) {
+		const ssize_t length = readlinkat(dirfd(dir), entry->d_name, target, sizeof(target));
+
+		count += length == sizeof(target) - 1 && memcmp(target, "/dev/fuse", sizeof(target) - 1) == 0;
+	}
+	closedir(dir);
+	printf("descriptors %d\n", count);
 }
 
 static void watched_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -77,8 +121,18 @@ static void watched_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	}
 	if (strcmp(name, "run") == 0)
 		error = -fuse3lock_run(lock, se, 1, 0);
+	if (strcmp(name, "free") == 0) {
+		MUST(fuse3lock_release(lock) == 0);
+		error = -fuse3lock_free(lock);
+	}
+	if (strcmp(name, "newer") == 0)
+		newer();
+	if (strcmp(name, "descriptors") == 0)
+		descriptors();
 	if (strcmp(name, "end") == 0)
 		MUST(fuse3lock_terminate(lock) == 0);
+	if (strcmp(name, "thread") == 0)
+		MUST(pthread_create(&ender, NULL, end, NULL) == 0);
 	fuse_reply_err(req, error);
 }
 
@@ -147,10 +201,28 @@ static const struct fuse_lowlevel_ops watched_ops = {
 #define lock_of(userdata) ((void)(userdata), lock)
 FUSE3LOCK_OPS(locked_ops, watched_ops, lock_of);
 
+/* Nobody is told of anything any more. */
+static void after_the_end(void)
+{
+	const uint64_t ino = 2;
+
+	MUST(fuse3lock_notify_inval_inode(lock, 2, 0, 0) == -ENOTCONN);
+	MUST(fuse3lock_notify_inval_entry(lock, FUSE_ROOT_ID, "file", 4) == -ENOTCONN);
+	MUST(fuse3lock_notify_expire_entry(lock, FUSE_ROOT_ID, "file", 4) == -ENOTCONN);
+	MUST(fuse3lock_notify_delete(lock, FUSE_ROOT_ID, 2, "file", 4) == -ENOTCONN);
+	MUST(fuse3lock_notify_store(lock, 2, 0, "a", 1) == -ENOTCONN);
+	MUST(fuse3lock_notify_increment_epoch(lock) == -ENOTCONN);
+	MUST(fuse3lock_notify_prune(lock, &ino, 1) == -ENOTCONN);
+	MUST(fuse3lock_notify_resend(lock) == -ENOTCONN);
+	MUST(fuse3lock_notify_flush(lock, FUSE3LOCK_FOREVER) == -ENOTCONN);
+}
+
 int main(int argc, char *argv[])
 {
-	struct fuse_args args = FUSE_ARGS_INIT(argc - 1, argv);
+	struct fuse_args args = FUSE_ARGS_INIT(1, argv);
 	struct fuse_lowlevel_ops ops = locked_ops();
+	const char *what = argc > 2 ? argv[1] : "";
+	unsigned int flags = strcmp(what, "clone") == 0 ? FUSE3LOCK_CLONE_FD : 0;
 	struct fuse_session *other;
 	int result;
 
@@ -160,8 +232,14 @@ int main(int argc, char *argv[])
 	MUST(lock && argc > 1);
 	se = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 	MUST(se && fuse_session_mount(se, argv[argc - 1]) == 0);
-	result = fuse3lock_run(lock, se, 4, 0);
+	if (strcmp(what, "early") == 0)
+		MUST(fuse3lock_terminate(lock) == 0);
+	result = fuse3lock_run(lock, se, 4, flags);
+	if (ender)
+		MUST(pthread_join(ender, NULL) == 0);
 	printf("ended %d\n", result);
+	if (result == 0)
+		after_the_end();
 	printf("again %d\n", fuse3lock_run(lock, se, 4, 0));
 	other = fuse_session_new(&args, &ops, sizeof(ops), NULL);
 	MUST(other);

@@ -1,4 +1,4 @@
-//! A directory with one file in it, and one extended attribute for each thing that can be done to them.
+//! A directory with one file in it, and perhaps one extended attribute for each thing that can be done to them.
 
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -11,7 +11,11 @@ const NAME: &str = "hello";
 const FILE: Ino = Ino(2);
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(crate) struct Hello;
+pub(crate) struct Hello {
+    /// There are extended attributes. Without, it is as if there were no handlers of them.
+    pub(crate) xattrs: bool,
+}
+
 type Cx<'a> = Context<'a, Hello>;
 
 fn attr(ino: Ino) -> Result<Attr, Errno> {
@@ -25,6 +29,12 @@ fn attr(ino: Ino) -> Result<Attr, Errno> {
             ..Attr::new(ino, libc::S_IFREG | 0o444)
         }),
         _ => Err(Errno::ENOENT),
+    }
+}
+
+impl Hello {
+    fn has_xattrs(&self) -> Result<(), Errno> {
+        self.xattrs.then_some(()).ok_or(Errno::ENOSYS)
     }
 }
 
@@ -89,6 +99,7 @@ impl Filesystem for Hello {
         value: &[u8],
         _: XattrFlags,
     ) -> Answer<()> {
+        self.has_xattrs()?;
         if name == "hello_ll_setxattr_name" && value == b"hello_ll_setxattr_value" {
             Ok(())
         } else {
@@ -97,6 +108,7 @@ impl Filesystem for Hello {
     }
 
     fn getxattr(&self, _: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        self.has_xattrs()?;
         if name == "hello_ll_getxattr_name" {
             Ok(b"hello_ll_getxattr_value".to_vec())
         } else {
@@ -105,6 +117,7 @@ impl Filesystem for Hello {
     }
 
     fn removexattr(&self, _: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<()> {
+        self.has_xattrs()?;
         if name == "hello_ll_removexattr_name" {
             Ok(())
         } else {

@@ -13,7 +13,7 @@ use crate::fs::Hello;
 
 fn main() -> ExitCode {
     CommandLine::new(()).main(|command| {
-        let builder = command.builder(Hello, Concurrent);
+        let builder = command.builder(Hello { xattrs: true }, Concurrent);
         let session = builder.mount(&command.mount_point)?;
         let session = session.daemonize(command.foreground)?;
         Ok(session.run()?.reason)

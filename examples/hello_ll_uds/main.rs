@@ -1,7 +1,9 @@
-//! `hello_ll` served over a Unix socket instead of a mount: `hello_ll_uds [--socket=PATH]`.
+//! `hello_ll` without its extended attributes, served over a Unix socket instead of a mount:
+//! `hello_ll_uds [--socket=PATH] [MOUNTPOINT]`.
 //!
 //! As libfuse's hello_ll_uds.c, whoever connects to the socket is the kernel's side of the protocol: it sends INIT and
-//! then requests. The program ends when the connection does.
+//! then requests. The program ends when the connection does. A mount point has to be there if it is given, and is used for
+//! nothing.
 //!
 //! libfuse wants one request for each read(2), as /dev/fuse gives them, and a stream has no such bounds. C's example
 //! replaces libfuse's reads and writes (`fuse_session_custom_io()`), which newer libfuses are built without. Here two
@@ -24,26 +26,36 @@ use crate::fs::Hello;
 
 fn main() -> ExitCode {
     CommandLine::new(PathBuf::from("/tmp/libfuse-hello-ll.sock"))
-        .path("--socket=PATH", "where to listen", |socket, path| {
-            *socket = path
-        })
-        .without_mount_point()
+        .path(
+            "--socket=PATH",
+            "where to listen (default: /tmp/libfuse-hello-ll.sock)",
+            |socket, path| *socket = path,
+        )
+        .optional_mount_point()
         .main(|command| {
+            let unused = &command.mount_point;
+            if !unused.as_os_str().is_empty() {
+                std::fs::metadata(unused).map_err(|error| told(unused, error))?;
+            }
             let peer = accept(&command.options)?;
             let bridge = stream::Bridge::new(peer)?;
             let descriptor = bridge.served()?.into_raw_fd();
             // It is libfuse's from here on.
             let session = command
-                .builder(Hello, Concurrent)
+                .builder(Hello { xattrs: false }, Concurrent)
                 .mount(format!("/dev/fd/{descriptor}"))?;
             bridge.run(session.handle())?;
             Ok(session.run()?.reason)
         })
 }
 
+fn told(path: &Path, error: io::Error) -> String {
+    format!("{}: {error}", path.display())
+}
+
 /// Waits for the peer.
 fn accept(path: &Path) -> Result<UnixStream, Box<dyn Error>> {
-    let told = |error: io::Error| format!("{}: {error}", path.display());
+    let told = |error| told(path, error);
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(told(error).into()),
         _ => {}

@@ -428,7 +428,7 @@ fn most_pages() -> u32 {
         .unwrap_or(FIXED)
 }
 
-fn page_size() -> u32 {
+pub(crate) fn page_size() -> u32 {
     // SAFETY: no precondition.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u32::try_from(size).unwrap_or(4096)

@@ -9,6 +9,7 @@ use crate::answer::{Asked, Payload};
 use crate::core::{Core, discard};
 use crate::interrupt::Callback;
 use crate::lock::{Deadline, Waking};
+use crate::notify::current;
 use crate::request::Request;
 use crate::{Condvar, Deferred, Errno, Filesystem, Locking, Reply, Woken, sys};
 
@@ -384,6 +385,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
             .core
             .and_then(Core::outlived)
             .expect("a session lives while its handlers run");
+        current::deferred();
         (Reply::new(request, self.asked, session), Deferred::new())
     }
 }

@@ -22,8 +22,8 @@ use crate::control::{Control, TROUBLE};
 use crate::daemon::Waiting;
 use crate::deferred::Outlived;
 use crate::lent::Lent;
-use crate::notify::Hub;
 use crate::notify::current::Current;
+use crate::notify::{Asks, Hub};
 use crate::report::Reporting;
 use crate::stats::Counters;
 #[cfg(feature = "tokio")]
@@ -461,10 +461,14 @@ impl<F: Filesystem> Live<F> {
     /// From now on, notifications can be queued, and sent once the session runs, until [`close`](Self::close).
     pub(crate) fn open_notifications(&self, core: &Core<F>) {
         let lock = core.lock.clone();
-        let is_held = Box::new(move || lock.is_held());
+        let counters = Arc::clone(&core.counters);
+        let asks = Asks {
+            is_held: Box::new(move || lock.is_held()),
+            is_settled: Box::new(move || counters.settled()),
+        };
         // SAFETY: the session is ours (invariant). It is destroyed with this value, and its descriptor closed by
         // `Session::end`, both of which come after `close`.
-        unsafe { core.notifications.open(self.session, is_held) };
+        unsafe { core.notifications.open(self.session, asks) };
     }
 
     pub(crate) fn session(&self) -> *mut sys::fuse_session {

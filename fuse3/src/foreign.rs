@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::control::{Control, TERMINATED};
 use crate::loopconfig::LoopConfig;
-use crate::notify::Hub;
+use crate::notify::{Asks, Hub};
 use crate::session::ERROR_ABORTED;
 use crate::wake::Wake;
-use crate::{GlobalLock, Notifier, Reason, sys};
+use crate::{GlobalLock, Notifier, Operation, Reason, sys};
 
 /// A `struct fuse_session` that C code made and mounted, with a `struct fuse_lowlevel_ops` of its own: run by this crate, told
 /// to end from anywhere, and with queued notifications.
@@ -75,12 +75,13 @@ impl ForeignSession {
         if lock.is_held() {
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        if self.used.swap(true, Ordering::SeqCst) {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
-        }
         let config = LoopConfig::new(workers, clone_fd)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let wake = Wake::if_needed()?;
+        // What failed before has changed nothing.
+        if self.used.swap(true, Ordering::SeqCst) {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
         let control = &self.control;
         control.open(session.as_ptr());
         if let Some(wake) = &wake {
@@ -91,11 +92,21 @@ impl ForeignSession {
         if self.terminated.load(Ordering::SeqCst) {
             control.end(TERMINATED);
         }
-        let lock = Arc::clone(lock);
+        let [held, settled] = [(), ()].map(|()| Arc::clone(lock));
+        let asks = Asks {
+            is_held: Box::new(move || held.is_held()),
+            // What took the lock is all that is known of what came.
+            is_settled: Box::new(move || {
+                let stats = settled.stats();
+                let past = stats.operations.iter().map(|it| it.operation);
+                let now = stats.holder.map(|it| it.operation);
+                let mut operations = past.chain(now).flatten();
+                operations.any(|operation| operation != Operation::Init)
+            }),
+        };
         // SAFETY: the session is neither destroyed nor unmounted before this returns (the caller), and it is closed below.
         unsafe {
-            self.notifications
-                .open(session, Box::new(move || lock.is_held()))
+            self.notifications.open(session, asks);
         };
         self.notifications.running();
         // SAFETY: the session lives, is mounted, and is run by nobody else (the caller); `config` lives.

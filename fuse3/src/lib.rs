@@ -168,7 +168,7 @@ pub use attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
 pub use backing::{BackingId, SharedBacking};
 pub use builder::{Builder, OnPanic};
 pub use capabilities::Capabilities;
-pub use cmdline::{Command, CommandLine, CommandLineError, print_version};
+pub use cmdline::{Command, CommandLine, CommandLineError, print_mount_options, print_version};
 pub use connection::{Agreement, Connection};
 pub use context::{Caller, Context, Guard, SecurityContext};
 pub use cuse::CharDevice;

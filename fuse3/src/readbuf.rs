@@ -45,6 +45,9 @@ pub(crate) fn give_spare(buf: Vec<u8>) {
 /// file, [`pieces`](Self::pieces) for several of those, and [`later`](Self::later) for what is read only then. Each way ends in a
 /// [`Data`], which the handler returns.
 ///
+/// Over io_uring an answer is put into the request's payload, from where the kernel takes it. `later` writes there itself, and
+/// what is spliced libfuse reads from the file to there; the others are copied there once, by libfuse, from where they are.
+///
 /// Only at the end of the file there are fewer bytes than asked for: elsewhere the kernel takes the file to end there, or with
 /// the writeback cache the missing bytes for zeros. More bytes than asked for are a mistake: the caller gets EIO.
 pub struct ReadBuf {

@@ -231,14 +231,20 @@ unsafe extern "C" fn setattr<F: Filesystem>(
         u32::from_ne_bytes(to_set.to_ne_bytes()),
         file.map(FileInfo::handle),
     );
-    call.answer(Operation::Setattr, |fs, cx| fs.setattr(cx, ino, &changes));
+    call.answer(Operation::Setattr, |fs, cx| {
+        current::changes(cx, &changes);
+        fs.setattr(cx, ino, &changes)
+    });
 }
 
 unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    call.answer(Operation::Readlink, |fs, cx| fs.readlink(cx, ino));
+    call.answer(Operation::Readlink, |fs, cx| {
+        current::reads_link(cx);
+        fs.readlink(cx, ino)
+    });
 }
 
 unsafe extern "C" fn mknod<F: Filesystem>(
@@ -333,7 +339,7 @@ unsafe extern "C" fn rename<F: Filesystem>(
     let newname = unsafe { os_str(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
-        current::related(newparent);
+        current::locks(newparent);
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
@@ -350,7 +356,7 @@ unsafe extern "C" fn link<F: Filesystem>(
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
-        current::related(newparent);
+        current::locks(newparent);
         fs.link(cx, ino, newparent, newname)
     });
 }
@@ -365,7 +371,10 @@ unsafe extern "C" fn open<F: Filesystem>(
     let flags = unsafe { FileInfo::borrow(fi) }.flags();
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits())) };
-    call.answer(Operation::Open, |fs, cx| fs.open(cx, ino, flags));
+    call.answer(Operation::Open, |fs, cx| {
+        current::opens(cx, flags);
+        fs.open(cx, ino, flags)
+    });
 }
 
 unsafe extern "C" fn create<F: Filesystem>(
@@ -401,6 +410,7 @@ unsafe extern "C" fn read<F: Filesystem>(
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
     call.answer(Operation::Read, |fs, cx| {
+        current::reads(file, bits(offset), size);
         fs.read(cx, ino, file, bits(offset), ReadBuf::new(size))
     });
 }
@@ -420,6 +430,7 @@ unsafe extern "C" fn write_buf<F: Filesystem>(
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
     call.answer(Operation::Write, |fs, cx| {
+        current::writes(cx, file, bits(offset), data.len());
         fs.write_buf(cx, ino, file, bits(offset), data)
     });
 }

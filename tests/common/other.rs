@@ -24,11 +24,12 @@ impl Other {
                 version,
             };
         }
-        let version = if fuse3::sys::header_version() <= [3, 14, 0] {
-            "3.16.2"
-        } else {
-            "3.14.0"
-        };
+        let first = fuse3::sys::header_version() <= [3, 14, 0];
+        Self::saying(dir, if first { "3.16.2" } else { "3.14.0" })
+    }
+
+    /// A library that only says to be this one, compiled in `dir`.
+    pub(crate) fn saying(dir: &Path, version: &str) -> Self {
         let source = dir.join("other.c");
         let code = format!("const char *fuse_pkgversion(void) {{ return \"{version}\"; }}\n");
         fs::write(&source, code).unwrap();

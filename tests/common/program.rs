@@ -43,7 +43,7 @@ fn manifest(target: &Path) -> PathBuf {
     if !crate_s.join("Cargo.toml.orig").exists() {
         return crate_s.join("Cargo.toml");
     }
-    let links = target.join("source");
+    let links = target.join(concat!("source-", env!("CARGO_PKG_VERSION")));
     fs::create_dir_all(&links).unwrap();
     for entry in fs::read_dir(crate_s).unwrap() {
         let entry = entry.unwrap();

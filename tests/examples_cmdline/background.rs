@@ -2,14 +2,19 @@
 
 use std::ffi::CString;
 use std::fs::{self, File};
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::thread;
 
 use crate::foreground::says_hello;
-use crate::place::{Place, c_string, need, shell_status, within};
+use crate::place::{Place, c_string, need, own_devices, shell_status, within};
+use crate::skip::skip;
 
 /// From now on processes whose parent has ended are this one's children.
 fn adopt() {
@@ -246,6 +251,66 @@ fn a_descriptor_that_somebody_else_mounted() {
             place.ended(&mut child).well();
         }
     }
+}
+
+/// passthrough_hp, as C's since libfuse 3.17: there is no stderr there.
+#[test]
+fn what_is_logged_there_goes_to_syslog() {
+    adopt();
+    let Some(place) = Place::new("passthrough_hp") else {
+        return;
+    };
+    // SAFETY: no precondition.
+    if unsafe { libc::geteuid() } != 0 {
+        return skip("passthrough_hp", "a /dev/log of its own is root's to make");
+    }
+    // The mounts are those of one thread.
+    let logs = thread::scope(|scope| {
+        let logging = scope.spawn(|| {
+            let logs = catch_unwind(AssertUnwindSafe(|| logs(&place)));
+            place.release();
+            logs
+        });
+        logging.join().unwrap()
+    });
+    let lines = logs.unwrap_or_else(|panic| resume_unwind(panic));
+    let line = lines.iter().find(|line| line.contains("opcode: LOOKUP"));
+    let line = line.unwrap_or_else(|| panic!("{lines:?}"));
+    // The facility is LOG_DAEMON.
+    let priority = format!("<{}>", libc::LOG_DAEMON | libc::LOG_DEBUG);
+    assert!(line.starts_with(&priority), "{line}");
+    let (name, said) = line.split_once("]: ").unwrap();
+    assert!(name.contains(" passthrough-hp["), "{line}");
+    assert!(
+        said.starts_with("unique: ") || said.starts_with("dev unique: "),
+        "{line}"
+    );
+}
+
+/// What passthrough_hp logs, mounted in a /dev of its own.
+fn logs(place: &Place) -> Vec<String> {
+    own_devices().unwrap();
+    let log = UnixDatagram::bind("/dev/log").unwrap();
+    let reading = log.try_clone().unwrap();
+    // Not read, it would have the server wait soon.
+    let lines = thread::spawn(move || {
+        let mut lines = Vec::new();
+        let mut line = [0; 4096];
+        loop {
+            match reading.recv(&mut line).unwrap() {
+                0 => return lines,
+                length => lines.push(String::from_utf8_lossy(&line[..length]).into_owned()),
+            }
+        }
+    });
+    let ended = place.run(place.example(["-o", "debug", ".", "mnt"]));
+    assert_eq!(ended.status, 0, "{ended:?}");
+    assert!(!ended.stderr.contains("LOOKUP"), "{ended:?}");
+    assert_eq!(place.shell("ls mnt/file"), "mnt/file\n");
+    place.unmount(&place.mount_point());
+    assert_eq!(adopted_ended(), 0);
+    log.shutdown(Shutdown::Both).unwrap();
+    lines.join().unwrap()
 }
 
 /// The descriptor's number in the command: larger than what the standard library uses meanwhile.

@@ -241,6 +241,46 @@ fn help_and_version() {
     }
 }
 
+/// As C's since libfuse 3.18: its own options, and then libfuse's.
+#[test]
+fn passthrough_hp_s_help() {
+    let Some(place) = Place::new("passthrough_hp") else {
+        return;
+    };
+    let help = place.run(place.example(["--help"]));
+    help.well();
+    let usage = "Usage: passthrough_hp --help\n       \
+        passthrough_hp [options] <source> <mountpoint>\n\n";
+    let rest = help.stdout.strip_prefix(usage).unwrap();
+    let (own, libfuse_s) = rest.split_once("\n\nFuse lowlevel options:\n").unwrap();
+    assert!(own.starts_with("options:\n"), "{own}");
+    for option in [
+        "debug",
+        "debug-fuse",
+        "foreground",
+        "help",
+        "nocache",
+        "nosplice",
+        "nopassthrough",
+        "single",
+        "num-threads",
+        "clone-fd",
+        "direct-io",
+    ] {
+        assert!(
+            own.contains(&format!("\n      --{option}")),
+            "{option} in {own}"
+        );
+    }
+    assert!(own.contains("\n  -o "), "{own}");
+    let mut lines = libfuse_s.lines();
+    assert!(
+        lines.next().unwrap().starts_with("    -o allow_other "),
+        "{libfuse_s}"
+    );
+    assert!(lines.all(|line| line.starts_with("    -o ")), "{libfuse_s}");
+}
+
 #[test]
 fn null_is_mounted_over_a_file() {
     let Some(place) = Place::new("null") else {

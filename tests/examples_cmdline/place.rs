@@ -112,34 +112,15 @@ impl Place {
 
     /// Gives this thread, and whom it starts, mounts of their own, where /dev/fuse is for everybody as udev makes it.
     fn open_the_device(&self) -> io::Result<()> {
-        let done = |result| match result {
-            0 => Ok(()),
-            _ => Err(io::Error::last_os_error()),
-        };
         let number = fs::metadata("/dev/fuse")?.rdev();
         let dir = self.path("dev");
         fs::create_dir(&dir)?;
-        let (dir, node) = (c_string(&dir), c_string(&dir.join("fuse")));
-        let mount = |from: &CStr, to: &CStr, kind: &CStr, flags| {
-            // SAFETY: the strings live and are NUL-terminated; there are no data.
-            done(unsafe {
-                libc::mount(
-                    from.as_ptr(),
-                    to.as_ptr(),
-                    kind.as_ptr(),
-                    flags,
-                    std::ptr::null(),
-                )
-            })
-        };
-        // SAFETY: no memory is involved.
-        done(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
-        mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)?;
-        mount(c"tmpfs", &dir, c"tmpfs", 0)?;
-        // SAFETY: `node` is NUL-terminated.
-        done(unsafe { libc::mknod(node.as_ptr(), libc::S_IFCHR, number) })?;
-        fs::set_permissions(self.path("dev/fuse"), fs::Permissions::from_mode(0o666))?;
-        mount(&node, c"/dev/fuse", c"none", libc::MS_BIND)?;
+        let node = dir.join("fuse");
+        own_mounts()?;
+        mount(c"tmpfs", &c_string(&dir), c"tmpfs", 0)?;
+        device(&node, number)?;
+        mount(&c_string(&node), c"/dev/fuse", c"none", libc::MS_BIND)?;
+        let dir = c_string(&dir);
         // SAFETY: `dir` is NUL-terminated.
         done(unsafe { libc::umount2(dir.as_ptr(), libc::MNT_DETACH) })
     }
@@ -277,7 +258,7 @@ impl Place {
     }
 
     /// Unmounts whatever there is, so that nobody waits for it any more.
-    fn release(&self) {
+    pub(crate) fn release(&self) {
         for name in ["mnt", "file"] {
             let path = c_string(&self.dir.join(name));
             // SAFETY: `path` is NUL-terminated.
@@ -299,6 +280,54 @@ impl Drop for Place {
             removed.unwrap();
         }
     }
+}
+
+fn done(result: i32) -> io::Result<()> {
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Gives this thread, and whom it starts, mounts of their own.
+fn own_mounts() -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    done(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount(c"none", c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)
+}
+
+fn mount(from: &CStr, to: &CStr, kind: &CStr, flags: u64) -> io::Result<()> {
+    // SAFETY: the strings live and are NUL-terminated; there are no data.
+    done(unsafe {
+        libc::mount(
+            from.as_ptr(),
+            to.as_ptr(),
+            kind.as_ptr(),
+            flags,
+            std::ptr::null(),
+        )
+    })
+}
+
+/// Makes a device that everybody may use.
+fn device(path: &Path, number: u64) -> io::Result<()> {
+    let node = c_string(path);
+    // SAFETY: `node` is NUL-terminated.
+    done(unsafe { libc::mknod(node.as_ptr(), libc::S_IFCHR, number) })?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o666))
+}
+
+/// Gives this thread, and whom it starts, mounts of their own, with a /dev in which there is nothing else than /dev/fuse and
+/// /dev/null.
+pub(crate) fn own_devices() -> io::Result<()> {
+    let devices = ["/dev/fuse", "/dev/null"].map(Path::new);
+    let numbers = devices.map(|path| fs::metadata(path).map(|device| device.rdev()));
+    own_mounts()?;
+    mount(c"tmpfs", c"/dev", c"tmpfs", 0)?;
+    for (path, number) in devices.into_iter().zip(numbers) {
+        device(path, number?)?;
+    }
+    Ok(())
 }
 
 pub(crate) fn c_string(path: &Path) -> CString {

@@ -2,97 +2,130 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::process::Child;
+use std::thread;
 use std::time::Duration;
+
+use fuse3::testing::proto;
 
 use crate::place::{Place, within};
 
-const INIT: u32 = 26;
-const LOOKUP: u32 = 1;
-
-/// A request as the kernel sends it.
-fn request(opcode: u32, unique: u64, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(40 + body.len()).unwrap();
-    let mut bytes = [length, opcode].map(u32::to_ne_bytes).concat();
-    bytes.extend([unique, 1].map(u64::to_ne_bytes).concat());
-    bytes.extend([0; 16]);
-    bytes.extend(body);
-    bytes
-}
-
-/// The body of INIT: protocol 7.38, and nothing offered.
-fn init() -> Vec<u8> {
-    let mut body = [7_u32, 38, 0, 0, 0].map(u32::to_ne_bytes).concat();
-    body.resize(64, 0);
-    body
-}
-
-/// The error and the body of the reply to `unique`.
+/// `hello_ll_uds -f --socket=socket ARGUMENTS`, and a stream to it.
 #[track_caller]
-fn reply(stream: &mut UnixStream, unique: u64) -> (i32, Vec<u8>) {
+fn connected(place: &Place, arguments: &[&str]) -> (Child, UnixStream) {
+    let path = place.path("socket");
+    let arguments = [&["-f", "--socket=socket"], arguments].concat();
+    let mut server = place.example(arguments).spawn().unwrap();
+    let mut stream = None;
+    let connected = within(|| {
+        stream = UnixStream::connect(&path).ok();
+        stream.is_some() || server.try_wait().unwrap().is_some()
+    });
+    let Some(stream) = stream.filter(|_| connected) else {
+        panic!("nobody listens: {:?}", place.ended(&mut server));
+    };
+    let deadline = Some(Duration::from_secs(10));
+    stream.set_read_timeout(deadline).unwrap();
+    (server, stream)
+}
+
+/// The number, the error and the body of the next reply.
+#[track_caller]
+fn reply(stream: &mut UnixStream) -> (u64, i32, Vec<u8>) {
     let mut header = [0; 16];
     stream.read_exact(&mut header).unwrap();
-    assert_eq!(header[8..], unique.to_ne_bytes());
     let length = u32::from_ne_bytes(header[..4].try_into().unwrap());
     let mut body = vec![0; length as usize - 16];
     stream.read_exact(&mut body).unwrap();
-    (i32::from_ne_bytes(header[4..8].try_into().unwrap()), body)
+    let error = i32::from_ne_bytes(header[4..8].try_into().unwrap());
+    let unique = u64::from_ne_bytes(header[8..].try_into().unwrap());
+    (unique, error, body)
+}
+
+/// INIT, which is taken.
+#[track_caller]
+fn init(stream: &mut UnixStream) {
+    let request = proto::init(proto::InitIn::default());
+    stream.write_all(&request.bytes(10)).unwrap();
+    let (unique, error, body) = reply(stream);
+    assert_eq!((unique, error), (10, 0));
+    assert_eq!(body[..4], 7_u32.to_ne_bytes());
+}
+
+/// It has ended with the connection.
+#[track_caller]
+fn ends(place: &Place, mut server: Child, stream: UnixStream) {
+    drop(stream);
+    let ended = place.ended(&mut server);
+    ended.well();
+    let said = "Awaiting connection on socket at socket...\nAccepted connection!\n";
+    assert_eq!((&*ended.stdout, &*ended.stderr), (said, ""));
 }
 
 #[test]
 fn hello_ll_uds_serves_a_stream() {
+    for place in [Place::new as fn(&str) -> _, Place::of_nobody] {
+        let Some(place) = place("hello_ll_uds") else {
+            continue;
+        };
+        // What an earlier one left is replaced.
+        std::fs::write(place.path("socket"), "").unwrap();
+        let (server, mut stream) = connected(&place, &[]);
+        init(&mut stream);
+        // In pieces, and two at once: a stream has no bounds.
+        let [one, two] = [(12, b"hello"), (14, b"other")];
+        let [one, two] = [one, two].map(|(unique, name)| proto::lookup(1, name).bytes(unique));
+        stream.write_all(&one[..17]).unwrap();
+        thread::sleep(Duration::from_millis(20));
+        stream.write_all(&[&one[17..], &two[..]].concat()).unwrap();
+        // Two workers: in any order.
+        let mut replies = [reply(&mut stream), reply(&mut stream)];
+        replies.sort();
+        assert_eq!((replies[0].0, replies[0].1), (12, 0));
+        assert_eq!(replies[0].2[..8], 2_u64.to_ne_bytes());
+        assert_eq!((replies[1].0, replies[1].1), (14, -libc::ENOENT));
+        ends(&place, server, stream);
+    }
+}
+
+/// As C's, which has no handlers of them. hello_ll has.
+#[test]
+fn hello_ll_uds_has_no_attributes() {
     let Some(place) = Place::new("hello_ll_uds") else {
         return;
     };
-    let path = place.path("socket");
-    // What an earlier one left is replaced.
-    std::fs::write(&path, "").unwrap();
-    let mut server = place.example(["-f", "--socket=socket"]).spawn().unwrap();
-    let mut stream = None;
-    assert!(within(|| {
-        stream = UnixStream::connect(&path).ok();
-        stream.is_some()
-    }));
-    let mut stream = stream.unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
-
-    stream.write_all(&request(INIT, 10, &init())).unwrap();
-    let (error, body) = reply(&mut stream, 10);
-    assert_eq!((error, &body[..4]), (0, &7_u32.to_ne_bytes()[..]));
-    // In pieces, and two at once: a stream has no bounds.
-    let (one, two) = (
-        request(LOOKUP, 12, b"hello\0"),
-        request(LOOKUP, 14, b"other\0"),
-    );
-    stream.write_all(&one[..17]).unwrap();
-    std::thread::sleep(Duration::from_millis(20));
-    stream.write_all(&[&one[17..], &two[..]].concat()).unwrap();
-    // Two workers: in any order.
-    let mut replies = Vec::new();
-    for _ in 0..2 {
-        let mut header = [0; 16];
-        stream.read_exact(&mut header).unwrap();
-        let length = u32::from_ne_bytes(header[..4].try_into().unwrap());
-        let mut body = vec![0; length as usize - 16];
-        stream.read_exact(&mut body).unwrap();
-        replies.push((
-            header[8],
-            i32::from_ne_bytes(header[4..8].try_into().unwrap()),
-            body,
-        ));
+    let (server, mut stream) = connected(&place, &[]);
+    init(&mut stream);
+    let requests = [
+        proto::setxattr(2, b"hello_ll_setxattr_name", b"hello_ll_setxattr_value", 0),
+        proto::getxattr(2, b"hello_ll_getxattr_name", 64),
+        proto::listxattr(2, 64),
+        proto::removexattr(2, b"hello_ll_removexattr_name"),
+    ];
+    for (request, unique) in requests.iter().zip((12..).step_by(2)) {
+        stream.write_all(&request.bytes(unique)).unwrap();
+        let expected = (unique, -libc::ENOSYS, Vec::new());
+        assert_eq!(reply(&mut stream), expected, "{request:?}");
     }
-    replies.sort();
-    assert_eq!((replies[0].0, replies[0].1), (12, 0));
-    assert_eq!(replies[0].2[..8], 2_u64.to_ne_bytes());
-    assert_eq!((replies[1].0, replies[1].1), (14, -libc::ENOENT));
+    ends(&place, server, stream);
+}
 
-    drop(stream);
-    let ended = place.ended(&mut server);
-    ended.well();
-    assert!(
-        ended
-            .stdout
-            .starts_with("Awaiting connection on socket at socket...\nAccepted connection!\n")
-    );
+/// As C's, which looks whether it is there, and does nothing with it.
+#[test]
+fn hello_ll_uds_takes_a_mount_point() {
+    let Some(place) = Place::new("hello_ll_uds") else {
+        return;
+    };
+    for mount_point in ["mnt", "file"] {
+        let (server, mut stream) = connected(&place, &[mount_point]);
+        init(&mut stream);
+        assert!(place.mount(&place.path(mount_point)).is_empty());
+        ends(&place, server, stream);
+    }
+    for (arguments, part) in [(&["nowhere"][..], "nowhere"), (&["mnt", "file"], "file")] {
+        let ended = place.run(place.example(arguments));
+        assert_eq!((ended.status, &*ended.stdout), (1, ""), "{ended:?}");
+        assert!(ended.stderr.starts_with("hello_ll_uds: "), "{ended:?}");
+        assert!(ended.stderr.contains(part), "{ended:?}");
+    }
 }

@@ -1,6 +1,8 @@
 //! An ordinary user's, through fusermount3: the examples that other files here do not mount so.
 
+use crate::kernel::linux;
 use crate::place::Place;
+use crate::skip::skip;
 
 /// `script`, run in the place by its user, prints `printed` while the example is mounted.
 #[track_caller]
@@ -78,9 +80,17 @@ fn notify_store_retrieve() {
     serves("notify_store_retrieve", &CLOCK, GOES_ON, printed);
 }
 
-/// Not every kernel can be told to prune; what there is to see without is the same.
 #[test]
 fn notify_prune() {
+    if !linux(6, 18) {
+        return skip("notify_prune", "this kernel cannot be told to prune");
+    }
+    let printed = "The current time is 99:99:99\non\n";
+    serves("notify_prune", &CLOCK, GOES_ON, printed);
+}
+
+#[test]
+fn notify_prune_without_notifications() {
     let arguments = [&CLOCK[..], &["--no-notify"]].concat();
     let script = "cat mnt/current_time | tr 0-9 9";
     serves(

@@ -21,6 +21,9 @@ pub(crate) use crate::skip::skip;
 /// After so long a mount is ended by force, and its test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
+/// In which a client that was killed is to be gone.
+const SOON: Duration = Duration::from_millis(100);
+
 /// Returns from the test, loudly, where mounting is not possible; and keeps it from running beside another.
 macro_rules! require_mount {
     () => {
@@ -193,6 +196,23 @@ pub(crate) fn timed<R>(what: impl FnOnce() -> R) -> (Duration, R) {
     let start = Instant::now();
     let result = what();
     (start.elapsed(), result)
+}
+
+/// What the first of three tries returned that had the client gone [`SOON`]: `kill` says after how long it was.
+///
+/// On a busy machine it may have to wait for a processor; but who is not told is never gone.
+#[track_caller]
+pub(crate) fn gone_soon<R>(mut kill: impl FnMut() -> (Duration, R)) -> (Duration, R) {
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let (took, result) = kill();
+        assert!(took < 10 * SOON, "the client waited {took:?}");
+        if took < SOON {
+            return (took, result);
+        }
+        times.push(took);
+    }
+    panic!("the clients waited {times:?}");
 }
 
 /// Waits until `what` holds.

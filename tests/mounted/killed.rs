@@ -13,14 +13,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, GlobalLock, Ino, Locking, Operation, Session};
+use fuse3::{Concurrent, GlobalLock, Ino, Locking, Notifier, Operation, Session};
 
 use crate::child::finish_within;
-use crate::fixture::{DEADLINE, Mount, c_string, require_mount, until};
+use crate::fixture::{DEADLINE, Mount, c_string, gone_soon, require_mount, until};
 use crate::patient::{ALL, Books, How, Patient};
 
-/// In which the client is to be gone.
-const SOON: Duration = Duration::from_millis(100);
+/// Where root has the kernel drop what nobody uses, of all there is.
+const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
+const NAMES_AND_INODES: &str = "2";
 
 /// Set in a client, to what it is to do, and where.
 const CLIENT: &str = "FUSE3_TEST_CLIENT";
@@ -87,48 +88,90 @@ fn start(operation: Operation, dir: &Path) -> Child {
         .unwrap()
 }
 
-/// Kills clients that wait in `operation`.
+/// Kills clients that wait in `operation`: each is gone soon, and what they were given comes back.
 fn killed_in(operation: Operation) {
+    let mut left = Vec::new();
     let mut times = Vec::new();
     for how in ALL {
-        times.extend(killed_while::<Concurrent>(how, operation));
+        times.extend(killed_while::<Concurrent>(how, operation, &mut left));
     }
     // What is told of the interrupt is the same with a lock, but for who has to be without it.
     for how in [How::Waits, How::DefersAndAnswersAnyway] {
-        times.extend(killed_while::<Arc<GlobalLock<()>>>(how, operation));
+        times.extend(killed_while::<Arc<GlobalLock<()>>>(
+            how, operation, &mut left,
+        ));
     }
     times.sort();
     let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
     println!("{operation}: gone after {median:.2?} (median), {longest:.2?} (longest)");
-    assert!(median < SOON, "{operation}: {times:?}");
-    // On a busy machine a process may have to wait for a processor; who is not told is never gone.
-    assert!(longest < 10 * SOON, "{operation}: {times:?}");
+    // What it was given the kernel has, and gives back.
+    let by_name = fs::write(DROP_CACHES, NAMES_AND_INODES).err();
+    if let Some(error) = &by_name {
+        println!("{operation}: given back by name, since {DROP_CACHES}: {error}");
+    }
+    until(|| {
+        if left.iter().all(Left::gave_all_back) {
+            return true;
+        }
+        if by_name.is_none() {
+            // Once more: what was in use just now was only seen not to be any more.
+            fs::write(DROP_CACHES, NAMES_AND_INODES).unwrap();
+        }
+        for left in left.iter().filter(|_| by_name.is_some()) {
+            left.drop_names();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+        false
+    });
+    for left in left {
+        (left.end)();
+    }
 }
 
-/// How long clients that wait in `operation` lived after SIGINT, and SIGKILL.
-fn killed_while<L: Locking + Default>(how: How, operation: Operation) -> [Duration; 2] {
+/// A file system whose client was killed.
+struct Left {
+    books: Arc<Mutex<Books>>,
+    notifier: Notifier,
+    end: Box<dyn FnOnce()>,
+}
+
+impl Left {
+    fn gave_all_back(&self) -> bool {
+        let books = self.books.lock().unwrap();
+        books.open == 0 && books.lookups.is_empty()
+    }
+
+    fn drop_names(&self) {
+        for name in ["file", "new"] {
+            self.notifier.inval_entry(Ino::ROOT, name);
+        }
+    }
+}
+
+/// How long clients that wait in `operation` lived after SIGINT, and SIGKILL. The file systems go to `left`.
+fn killed_while<L: Locking + Default>(
+    how: How,
+    operation: Operation,
+    left: &mut Vec<Left>,
+) -> [Duration; 2] {
     [libc::SIGINT, libc::SIGKILL].map(|signal| {
-        let books = Arc::new(Mutex::new(Books::default()));
-        let came = Arc::new(AtomicUsize::new(0));
-        let patient = Patient::new(how, operation, Arc::clone(&came), Arc::clone(&books));
-        let mount = Mount::new(Session::builder(patient, L::default()));
-        let took = killed_by(signal, operation, mount.path(), &came);
-        // What it was given the kernel has, and gives back.
-        until(|| {
-            let books = books.lock().unwrap();
-            if books.open == 0 && books.lookups.is_empty() {
-                return true;
-            }
-            drop(books);
-            for name in ["file", "new"] {
-                mount.handle().notifier().inval_entry(Ino::ROOT, name);
-            }
-            std::thread::sleep(Duration::from_millis(10));
-            false
+        let (took, ()) = gone_soon(|| {
+            let books = Arc::new(Mutex::new(Books::default()));
+            let came = Arc::new(AtomicUsize::new(0));
+            let patient = Patient::new(how, operation, Arc::clone(&came), Arc::clone(&books));
+            let mount = Mount::new(Session::builder(patient, L::default()));
+            let took = killed_by(signal, operation, mount.path(), &came);
+            left.push(Left {
+                books,
+                notifier: mount.handle().notifier(),
+                end: Box::new(move || {
+                    let end = mount.end();
+                    assert_eq!(end.stats.panics, 0, "{how:?}");
+                    assert_eq!(came.load(Ordering::SeqCst), 1, "{how:?}");
+                }),
+            });
+            (took, ())
         });
-        let end = mount.end();
-        assert_eq!(end.stats.panics, 0, "{how:?}");
-        assert_eq!(came.load(Ordering::SeqCst), 1, "{how:?}");
         took
     })
 }

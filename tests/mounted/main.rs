@@ -17,6 +17,7 @@ mod filelocks;
 mod fixture;
 #[path = "../common/fusermount3.rs"]
 mod fusermount3;
+mod in_flight;
 mod input;
 mod interrupted;
 mod killed;

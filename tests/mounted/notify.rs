@@ -1,23 +1,23 @@
 //! Notifications through the kernel: what its caches do, and that nobody waits for himself.
 
-use std::ffi::{OsStr, c_int};
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fuse3::{
-    Answer, Attr, Builder, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
-    Notifier, NotifyError, OpenFlags, Opened, Operation, ReadBuf, Session,
+    Answer, Attr, Blocking, Builder, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock,
+    Ino, Notifier, NotifyError, OpenFlags, Opened, Operation, PollEvents, PollHandle, ReadBuf,
+    Session,
 };
 
 use crate::child;
 use crate::deferring::Deferring;
-use crate::fixture::{DEADLINE, Mount, TempDir, require_mount, timed, until};
+use crate::fixture::{DEADLINE, Mount, TempDir, require_mount, skip, timed, until};
 
 const PAGE: usize = 4096;
 /// Of each file: three pages of the letter a.
@@ -28,10 +28,12 @@ const FOR_EVER: Duration = Duration::from_secs(100_000);
 type Hook = Box<dyn Fn(&mut Context<'_, Cached>, Operation, &OsStr) + Send + Sync>;
 
 /// A directory of files, as many as are asked for, that the kernel caches for ever.
-struct Cached {
+pub(crate) struct Cached {
     hook: Hook,
     /// How long the files are said to be.
     size: Arc<AtomicU64>,
+    /// Of whoever waits in poll(2), for what never is.
+    pub(crate) polled: Arc<Mutex<Option<PollHandle>>>,
 }
 
 impl Cached {
@@ -41,12 +43,13 @@ impl Cached {
         Session::builder(Self::new(hook), Arc::new(GlobalLock::new(())))
     }
 
-    fn new(
+    pub(crate) fn new(
         hook: impl Fn(&mut Context<'_, Self>, Operation, &OsStr) + Send + Sync + 'static,
     ) -> Self {
         Self {
             hook: Box::new(hook),
             size: Arc::new(AtomicU64::new(A.len() as u64)),
+            polled: Arc::default(),
         }
     }
 
@@ -107,6 +110,20 @@ impl Filesystem for Cached {
         (self.hook)(cx, Operation::Read, OsStr::new(""));
         Ok(out.lend_from(&A, offset))
     }
+
+    fn poll(
+        &self,
+        _: &mut Context<'_, Self>,
+        _: Ino,
+        _: &FileInfo,
+        _: PollEvents,
+        handle: Option<PollHandle>,
+    ) -> Answer<PollEvents> {
+        if handle.is_some() {
+            *self.polled.lock().unwrap() = handle;
+        }
+        Ok(PollEvents::empty())
+    }
 }
 
 /// What the tests ask of their mount.
@@ -117,7 +134,7 @@ trait Asked {
         &self,
         before: impl Fn(),
         queue: impl Fn(&Notifier),
-        block: impl Fn(&fuse3::Blocking<'_>) -> Result<(), NotifyError>,
+        block: impl Fn(&Blocking<'_>) -> Result<(), NotifyError>,
         shows: impl Fn(),
     );
 }
@@ -142,7 +159,7 @@ impl Asked for Mount<Cached> {
         &self,
         before: impl Fn(),
         queue: impl Fn(&Notifier),
-        block: impl Fn(&fuse3::Blocking<'_>) -> Result<(), NotifyError>,
+        block: impl Fn(&Blocking<'_>) -> Result<(), NotifyError>,
         shows: impl Fn(),
     ) {
         let notifier = self.handle().notifier();
@@ -209,51 +226,80 @@ fn inval_inode_drops_data() {
     mount.end();
 }
 
-#[test]
-fn names_are_looked_up_anew() {
-    require_mount!();
-    let mount = Cached::mount();
-    let path = mount.join("f7");
-    let lookups = || mount.causes(Operation::Lookup, || fs::metadata(&path).unwrap());
+/// After either form, the name `f7`, which was cached, is looked up anew.
+fn is_looked_up_anew(
+    mount: &Mount<Cached>,
+    queue: impl Fn(&Notifier),
+    block: impl Fn(&Blocking<'_>) -> Result<(), NotifyError>,
+) {
+    let lookups = || look_up_f7(mount);
     let cached = || {
         lookups();
         assert_eq!(lookups(), 0);
     };
-    let anew = || assert_eq!(lookups(), 1);
-    mount.in_both_forms(
-        cached,
+    mount.in_both_forms(cached, queue, block, || assert_eq!(lookups(), 1));
+}
+
+/// How many lookups it takes.
+fn look_up_f7(mount: &Mount<Cached>) -> u64 {
+    let path = mount.join("f7");
+    mount.causes(Operation::Lookup, || fs::metadata(&path).unwrap())
+}
+
+#[test]
+fn names_are_looked_up_anew() {
+    require_mount!();
+    let mount = Cached::mount();
+    is_looked_up_anew(
+        &mount,
         |notifier| notifier.inval_entry(Ino::ROOT, "f7"),
         |now| now.inval_entry(Ino::ROOT, "f7"),
-        anew,
     );
-    mount.in_both_forms(
-        cached,
+    is_looked_up_anew(
+        &mount,
         |notifier| notifier.delete(Ino::ROOT, Ino(17), "f7"),
         |now| now.delete(Ino::ROOT, Ino(17), "f7"),
-        anew,
     );
-    if let Some(minor) = minor() {
-        if minor >= 38 {
-            mount.in_both_forms(
-                cached,
-                |notifier| notifier.expire_entry(Ino::ROOT, "f7"),
-                |now| now.expire_entry(Ino::ROOT, "f7"),
-                anew,
-            );
-        }
-        if minor >= 44 {
-            mount.in_both_forms(
-                cached,
-                Notifier::increment_epoch,
-                |now| now.increment_epoch(),
-                anew,
-            );
-        }
+    mount.end();
+}
+
+#[test]
+fn names_that_expired_are_looked_up_anew() {
+    require_mount!();
+    if !kernel_has("expire_entry", 38) {
+        return;
     }
+    let mount = Cached::mount();
+    is_looked_up_anew(
+        &mount,
+        |notifier| notifier.expire_entry(Ino::ROOT, "f7"),
+        |now| now.expire_entry(Ino::ROOT, "f7"),
+    );
+    mount.end();
+}
+
+#[test]
+fn names_of_an_earlier_epoch_are_looked_up_anew() {
+    require_mount!();
+    if !kernel_has("increment_epoch", 44) {
+        return;
+    }
+    let mount = Cached::mount();
+    is_looked_up_anew(&mount, Notifier::increment_epoch, |now| {
+        now.increment_epoch()
+    });
+    mount.end();
+}
+
+#[test]
+fn what_the_kernel_does_not_know() {
+    require_mount!();
+    let mount = Cached::mount();
     // Another inode has the name, and the kernel has no such name or directory.
     let notifier = mount.handle().notifier();
     let enoent = Err(NotifyError::Errno(Errno::ENOENT));
-    cached();
+    look_up_f7(&mount);
+    assert_eq!(look_up_f7(&mount), 0);
     let lock = GlobalLock::new(());
     lock.unlocked(|proof| {
         let now = notifier.blocking(proof);
@@ -267,26 +313,30 @@ fn names_are_looked_up_anew() {
     })
     .unwrap();
     // The name is looked up anew, whose ever it is.
-    assert_eq!(lookups(), 1);
+    assert_eq!(look_up_f7(&mount), 1);
     mount.end();
 }
 
-/// Minor version of the kernel's protocol, where a mounted session tells.
-fn minor() -> Option<u32> {
-    static MINOR: OnceLock<Option<u32>> = OnceLock::new();
+/// Minor version of the kernel's protocol.
+pub(crate) fn minor() -> u32 {
+    static MINOR: OnceLock<u32> = OnceLock::new();
     *MINOR.get_or_init(|| {
         let mount = Cached::mount();
         fs::metadata(mount.path()).unwrap();
-        let notifier = mount.handle().notifier();
-        // Nothing is unknown to no kernel but one that does not have it at all.
-        let lock = GlobalLock::new(());
-        let told = lock.unlocked(|proof| notifier.blocking(proof).prune([Ino(12345)]));
+        let agreement = mount.handle().connection().unwrap();
         mount.end();
-        match told.unwrap() {
-            Err(NotifyError::Unsupported { has, .. }) => Some(has.1),
-            _ => Some(45),
-        }
+        agreement.protocol.1
     })
+}
+
+/// Whether the kernel's protocol is 7.`since` or later. Where not, says loudly that `what` is not tested.
+fn kernel_has(what: &str, since: u32) -> bool {
+    let has = minor() >= since;
+    if !has {
+        let why = format!("this kernel has protocol 7.{}, not 7.{since}", minor());
+        skip(&format!("a mounted test of {what}"), why);
+    }
+    has
 }
 
 #[test]
@@ -347,7 +397,7 @@ fn until_answered(retrieval: &mut fuse3::Retrieval, check: impl FnOnce(fuse3::Re
 #[test]
 fn prune_makes_the_kernel_forget() {
     require_mount!();
-    if minor() < Some(45) {
+    if !kernel_has("prune", 45) {
         return;
     }
     let mount = Cached::mount();
@@ -382,7 +432,7 @@ fn prune_makes_the_kernel_forget() {
 #[test]
 fn resend_asks_again() {
     require_mount!(not over io_uring: "the kernel sends nothing again");
-    if minor() < Some(40) {
+    if !kernel_has("resend", 40) {
         return;
     }
     let kept = Arc::new(Mutex::new(Vec::new()));
@@ -501,7 +551,7 @@ fn a_store_of_a_page_that_is_being_read() {
 #[test]
 fn the_end_does_not_wait_for_what_waits_for_ever() {
     require_mount!(not over io_uring: "the kernel sends nothing again");
-    if minor() < Some(40) {
+    if !kernel_has("resend", 40) {
         return;
     }
     let kept = Arc::new(Mutex::new(Vec::new()));
@@ -569,173 +619,8 @@ fn is_writing(tid: i32) -> bool {
     call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_writev)))
 }
 
-fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
-}
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Has the numbers of descriptors that were closed just before, so that whoever uses one of them is caught.
-struct Canary([UnixStream; 4]);
-
-impl Canary {
-    fn new() -> Self {
-        let (one, two) = UnixStream::pair().unwrap();
-        let (three, four) = UnixStream::pair().unwrap();
-        let streams = [one, two, three, four];
-        for stream in &streams {
-            stream.set_nonblocking(true).unwrap();
-        }
-        Self(streams)
-    }
-
-    /// Nobody has written to any of them, read from it or closed it.
-    fn check(&self) {
-        for mut stream in &self.0 {
-            let read = stream.read(&mut [0; 100]);
-            let nothing = matches!(&read, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-            assert!(nothing, "a closed descriptor was used: {read:?}");
-        }
-        // What is sent arrives.
-        for (from, to) in [(0, 1), (1, 0), (2, 3), (3, 2)] {
-            (&self.0[from]).write_all(b"canary").unwrap();
-            let mut received = [0; 7];
-            assert_eq!((&self.0[to]).read(&mut received).unwrap(), 6);
-            assert_eq!(&received, b"canary\0");
-        }
-    }
-}
-
-/// Keeps stdio from locking stderr.
-///
-/// libfuse (3.18 too) prints what a worker cannot read by perror(3), and cancels its workers when the session ends. One that is
-/// cancelled in its perror(3), here after an unmount by force, keeps the lock for ever, and the next one in the process, of
-/// another session, waits for it for ever.
-fn let_stderr_be_unlocked() {
-    const FSETLOCKING_BYCALLER: c_int = 2;
-    unsafe extern "C" {
-        static stderr: *mut libc::FILE;
-        fn __fsetlocking(file: *mut libc::FILE, kind: c_int) -> c_int;
-    }
-    // SAFETY: it is set before `main`, and nobody here changes it.
-    let file = unsafe { stderr };
-    // SAFETY: the stream is open. What is printed at once may be mixed up: it is without a buffer.
-    unsafe { __fsetlocking(file, FSETLOCKING_BYCALLER) };
-}
-
-/// Mounts and unmounts `count` times, each time with notifications of all kinds on their way in both forms, from threads and
-/// handlers that do not stop for the end.
-fn mount_again_and_again(count: u32) {
-    let_stderr_be_unlocked();
-    let stop = Arc::new(AtomicBool::new(false));
-    let current = Arc::new(Mutex::new(None::<Notifier>));
-    let senders: Vec<_> = (0..2)
-        .map(|number| {
-            let (stop, current) = (Arc::clone(&stop), Arc::clone(&current));
-            thread::spawn(move || {
-                let lock = GlobalLock::new(());
-                while !stop.load(Ordering::SeqCst) {
-                    // One that outlives its session.
-                    let Some(notifier) = current.lock().unwrap().clone() else {
-                        thread::yield_now();
-                        continue;
-                    };
-                    for round in 0..20 {
-                        notifier.inval_entry(Ino::ROOT, format!("f{round}"));
-                        notifier.inval_inode(Ino(2), ..);
-                        notifier.store(Ino(2), 0, *b"b");
-                        drop(notifier.retrieve(Ino(2), 0, 100));
-                        let sent = lock.unlocked(|proof| {
-                            let now = notifier.blocking(proof);
-                            match number {
-                                0 => now.inval_entry(Ino::ROOT, "file"),
-                                _ => now.retrieve(Ino(2), 0, 9, DEADLINE).map(|_| ()),
-                            }
-                        });
-                        // Whether it was in time is not known.
-                        let _: Result<(), NotifyError> = sent.unwrap();
-                        // The others want to run, too.
-                        thread::sleep(Duration::from_micros(100));
-                    }
-                }
-            })
-        })
-        .collect();
-    let dir = TempDir::new();
-    let before = (threads(), descriptors());
-    let mut canary = Canary::new();
-    for round in 0..count {
-        let shared = Arc::new(OnceLock::<Notifier>::new());
-        let builder = Cached::builder({
-            let shared = Arc::clone(&shared);
-            move |_, _, _| {
-                if let Some(notifier) = shared.get() {
-                    for number in 0..50 {
-                        notifier.inval_entry(Ino::ROOT, format!("f{number}"));
-                    }
-                }
-            }
-        });
-        let session = builder
-            .on_notify_error(|_, _| ())
-            .mount(dir.path())
-            .unwrap();
-        let handle = session.handle();
-        shared.set(handle.notifier()).unwrap();
-        *current.lock().unwrap() = Some(handle.notifier());
-        let watchdog = crate::fixture::Watchdog::new(dir.path());
-        let server = thread::spawn(move || {
-            session.run().unwrap();
-            Canary::new()
-        });
-        let path = dir.path().to_owned();
-        let client = thread::spawn(move || {
-            for number in 0..10 {
-                // The session may have ended.
-                let _: io::Result<_> = fs::read(path.join(format!("f{number}")));
-                let _: io::Result<_> = fs::read(path.join("file"));
-            }
-        });
-        thread::sleep(Duration::from_micros(u64::from(round % 20) * 100));
-        if round % 2 == 0 {
-            handle.terminate();
-        } else {
-            crate::fixture::force_unmount(dir.path());
-        }
-        let next = server.join().unwrap();
-        client.join().unwrap();
-        canary.check();
-        canary = next;
-        drop(watchdog);
-    }
-    stop.store(true, Ordering::SeqCst);
-    for sender in senders {
-        sender.join().unwrap();
-    }
-    *current.lock().unwrap() = None;
-    canary.check();
-    drop(canary);
-    // The senders were there before, and the watchdogs take a moment.
-    until(|| threads() <= before.0 - 2);
-    assert!(descriptors() <= before.1, "descriptors are left");
-}
-
-#[test]
-fn many_sessions_end_with_notifications_on_their_way() {
-    require_mount!(not over io_uring: "libfuse takes its time to end the ring");
-    child::run(child::this_test!(), || mount_again_and_again(40));
-}
-
-/// `make notifications`, which says how many.
-#[test]
-#[ignore = "takes a minute: make notifications"]
-fn a_thousand_sessions_end_with_notifications_on_their_way() {
-    require_mount!();
-    let count = std::env::var("SESSIONS").map_or(1000, |count| count.parse().unwrap());
-    let (took, ()) = timed(|| mount_again_and_again(count));
-    println!("{count} sessions in {took:.1?}: no thread and no descriptor is left");
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod session;
 mod tasks;
 mod transfer;
 mod waiting;
+mod waits;
 mod xattrs;
 
 #[path = "../common/skip.rs"]

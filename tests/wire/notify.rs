@@ -87,7 +87,7 @@ fn bare(code: i32) -> Vec<u8> {
 }
 
 fn queued<L: Style>() {
-    let wire = Wire::new(Bare::<L>::new(), L::lock());
+    let mut wire = Wire::new(Bare::<L>::new(), L::lock());
     let notifier = wire.handle.notifier();
     let sent = |bytes: Vec<u8>| assert_eq!(wire.receive(), bytes);
     notifier.inval_inode(Ino(INO), ..);
@@ -115,13 +115,18 @@ fn queued<L: Style>() {
     notifier.prune([Ino(2), Ino(INO)]);
     sent(prune(&[2, INO]));
     notifier.prune([]);
+    // INIT was all that came so far.
     notifier.resend();
-    sent(bare(code::RESEND));
+    wire.handle.notifier().flush(DEADLINE).unwrap();
+    wire.assert_silent();
+    wire.expect_error(&proto::lookup(1, b"any"), Errno::ENOSYS);
+    notifier.resend();
+    assert_eq!(wire.receive(), bare(code::RESEND));
     wire.end();
 }
 
 fn blocking<L: Style>() {
-    let wire = Wire::new(Bare::<L>::new(), L::lock());
+    let mut wire = Wire::new(Bare::<L>::new(), L::lock());
     let notifier = wire.handle.notifier();
     let sent = |send: &dyn Fn(&Blocking<'_>) -> Result<(), NotifyError>, bytes: Vec<u8>| {
         assert_eq!(wire.lock.blocking(&notifier, |now| send(now)), Ok(()));
@@ -152,9 +157,13 @@ fn blocking<L: Style>() {
     sent(&|now| now.store(Ino(INO), 7, b""), store(INO, 7, b""));
     sent(&|now| now.increment_epoch(), bare(code::INC_EPOCH));
     sent(&|now| now.prune([Ino(INO)]), prune(&[INO]));
-    sent(&|now| now.resend(), bare(code::RESEND));
     let nothing = wire.lock.blocking(&notifier, |now| now.prune([]));
     assert_eq!(nothing, Ok(()));
+    let nothing = wire.lock.blocking(&notifier, |now| now.resend());
+    assert_eq!(nothing, Ok(()));
+    wire.expect_error(&proto::lookup(1, b"any"), Errno::ENOSYS);
+    let resent = wire.lock.blocking(&notifier, |now| now.resend());
+    assert_eq!((resent, wire.receive()), (Ok(()), bare(code::RESEND)));
     // Offsets are signed for the kernel.
     let far = wire
         .lock

@@ -271,6 +271,8 @@ pub(crate) struct Shared<L> {
     pub(crate) init: Mutex<Result<(), i32>>,
     /// What `init` saw: what is wanted before it asks.
     pub(crate) wanted: Mutex<Option<fuse3::Capabilities>>,
+    /// What every handler does besides.
+    pub(crate) during: Mutex<Option<Box<dyn Fn() + Send>>>,
 }
 
 impl<L> Clone for Recorder<L> {
@@ -300,6 +302,7 @@ impl<L: Style> Recorder<L> {
             wants: Mutex::new(fuse3::Capabilities::empty()),
             init: Mutex::new(Ok(())),
             wanted: Mutex::new(None),
+            during: Mutex::new(None),
         }))
     }
 
@@ -369,6 +372,9 @@ impl<L: Style> Recorder<L> {
 
     fn push(&self, line: String) {
         self.here();
+        if let Some(during) = &*self.during.lock() {
+            during();
+        }
         self.calls.lock().push(line);
         self.called.notify_all();
     }

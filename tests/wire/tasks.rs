@@ -710,6 +710,28 @@ fn a_notification_that_would_wait_for_its_own_request() {
     assert_eq!(wire.end().stats.panics, 0);
 }
 
+/// The kernel does not wait for what goes on behind a handler.
+#[test]
+fn a_notification_from_behind_its_request() {
+    let notifier = Arc::new(Mutex::new(None::<fuse3::Notifier>));
+    let its = Arc::clone(&notifier);
+    let fs = Probe::<Concurrent>::new(move |cx, _| {
+        let notifier = its.lock().clone().unwrap();
+        cx.background(move |_| async move {
+            let sent = Concurrent.unlocked(|it| notifier.blocking(it).inval_entry(Ino(1), "name"));
+            assert_eq!(sent, Ok(()));
+        });
+        enoent()
+    });
+    let mut wire = Wire::new(fs, Concurrent);
+    *notifier.lock() = Some(wire.handle.notifier());
+    wire.send(&proto::lookup(1, b"name"));
+    // In whatever order.
+    wire.receive();
+    wire.receive();
+    assert_eq!(wire.end().stats.panics, 0);
+}
+
 /// It would block the one thread that its futures need.
 #[test]
 fn run_inside_of_its_runtime() {

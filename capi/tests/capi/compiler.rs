@@ -37,17 +37,16 @@ pub(crate) fn include() -> PathBuf {
     folder.expect("pkg-config says where they are").into()
 }
 
-/// Those compilers that there are here.
+/// Those compilers that there are here; each that is missing is said loudly.
 pub(crate) fn compilers(names: &[&'static str]) -> Vec<&'static str> {
-    let is_there = |name: &&str| Command::new(name).arg("--version").output().is_ok();
-    let there: Vec<_> = names.iter().copied().filter(is_there).collect();
-    if there.is_empty() {
-        skip(
-            "fuse3lock",
-            format_args!("no compiler of {names:?} is here"),
-        );
-    }
-    there
+    let is_there = |name: &&str| {
+        let there = Command::new(name).arg("--version").output().is_ok();
+        if !there {
+            skip("fuse3lock", format_args!("{name} is not installed"));
+        }
+        there
+    };
+    names.iter().copied().filter(is_there).collect()
 }
 
 /// The strictest that a compiler may be asked to be.
@@ -82,7 +81,8 @@ pub(crate) fn program_with(
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let process = std::process::id();
     let program = library.join(format!("fuse3lock-{stem}-{compiler}-{process}-{number}"));
-    let rpath = format!("-Wl,-rpath,{}", library.display());
+    // Before LD_LIBRARY_PATH, in which cargo has the folder that an earlier `cargo build` may have left a library in.
+    let rpath = format!("-Wl,--disable-new-dtags,-rpath,{}", library.display());
     let folder = format!("-L{}", library.display());
     let libs = libfuse("--libs");
     // Before those of pkg-config.

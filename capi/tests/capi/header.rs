@@ -19,11 +19,28 @@ fn it_compiles_without_a_warning_in_c_and_in_cpp() {
     ] {
         for compiler in compilers(&names) {
             let source = capi().join(source);
-            let arguments = ["-fsyntax-only", source.to_str().unwrap()];
-            let output = compile(compiler, standard, &arguments);
-            assert!(output.status.success(), "{compiler} {standard}: {output:?}");
+            for api in ["35", "312", "317", "318"] {
+                let define = format!("-DFUSE_USE_VERSION={api}");
+                let arguments = ["-fsyntax-only", &*define, source.to_str().unwrap()];
+                let output = compile(compiler, standard, &arguments);
+                let what = format!("{compiler} {standard} {define}");
+                assert!(output.status.success(), "{what}: {output:?}");
+            }
         }
     }
+}
+
+#[test]
+fn an_older_interface_of_libfuse_is_refused() {
+    let source = capi().join("tests/all.c");
+    let arguments = [
+        "-fsyntax-only",
+        "-DFUSE_USE_VERSION=34",
+        source.to_str().unwrap(),
+    ];
+    let output = compile("cc", "-std=c11", &arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("35 or more"), "{output:?}");
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use fuse3::sys::LayoutClass;
+
 use crate::compiler::{include, program, program_with};
 use crate::other::Other;
 use crate::served::Served;
@@ -54,10 +56,29 @@ fn other_headers_are_refused() {
     fs::remove_file(program).unwrap();
 }
 
+fn folder(name: &str) -> PathBuf {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// A program has brought it, beside that of the library.
+#[test]
+fn a_libfuse_of_another_soname_is_refused() {
+    let third = LayoutClass::of(fuse3::sys::header_version()) == LayoutClass::C;
+    let version = if third { "3.14.0" } else { "3.17.2" };
+    let other = Other::saying(&folder("another-soname"), version);
+    let program = program("cc", "-std=gnu11", "tests/errors.c");
+    let mut errors = Command::new(&program);
+    errors.arg("soname").env(other.variable, &other.place);
+    let output = errors.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    fs::remove_file(program).unwrap();
+}
+
 #[test]
 fn a_libfuse_of_another_layout_is_refused() {
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("another-libfuse");
-    fs::create_dir_all(&dir).unwrap();
+    let dir = folder("another-libfuse");
     let other = Other::new(&dir);
     let program = program("cc", "-std=gnu11", "tests/watched.c");
     let mut watched = Command::new(&program);

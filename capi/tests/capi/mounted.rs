@@ -131,3 +131,19 @@ fn a_notification_with_the_lock_held_is_seen_by_the_client() {
     assert!(ended.status.success(), "{ended:?}");
     assert!(!ended.stdout.contains("held 0"), "{ended:?}");
 }
+
+/// One of /dev/fuse for each worker besides the session's.
+#[test]
+fn workers_have_descriptors_of_their_own_when_asked_for() {
+    for (arguments, many) in [(&[][..], false), (&["clone"], true)] {
+        let Some(mounted) = mount("watched", "tests/watched.c", arguments) else {
+            return;
+        };
+        assert!(!mounted.path().join("descriptors").exists());
+        let ended = mounted.unmount();
+        let mut lines = ended.stdout.lines();
+        let count = lines.find_map(|line| line.strip_prefix("descriptors "));
+        let count: u32 = count.and_then(|count| count.parse().ok()).unwrap();
+        assert!(if many { count > 1 } else { count == 1 }, "{ended:?}");
+    }
+}

@@ -7,7 +7,12 @@ use crate::compiler::{compilers, program};
 
 /// It says what fails, and ends with a status that is not 0, by an alarm(2) if it hangs.
 fn succeeds(program: &Path) {
-    let output = Command::new(program).output().unwrap();
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    let output = Command::new(program).arg(profile).output().unwrap();
     fs::remove_file(program).unwrap();
     assert!(output.status.success(), "{output:?}");
 }

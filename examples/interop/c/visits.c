@@ -1,6 +1,6 @@
 /*
- * A file system in C, whose session is run by Rust, with a lock of Rust's around its
- * handlers: visits [-o ..] MOUNTPOINT, then "cat MOUNTPOINT/visits", which shows
+ * A file system in C, whose session is run by Rust, with a lock of Rust's around each
+ * of its handlers: visits [-o ..] MOUNTPOINT, then "cat MOUNTPOINT/visits", which shows
  * how often it has been read.
  *
  * This half is the program: it has main(), makes and mounts the session, sets the
@@ -37,35 +37,54 @@ static int attributes(fuse_ino_t ino, struct stat *st)
 	return 0;
 }
 
+/* Each handler begins with it, and ends with visits_leave(): 0 when it was answered here. */
+static int entered(fuse_req_t req)
+{
+	int error = visits_enter();
+
+	if (error)
+		fuse_reply_err(req, -error);
+	return !error;
+}
+
 static void visits_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param entry;
 
+	if (!entered(req))
+		return;
 	if (parent != FUSE_ROOT_ID || strcmp(name, "visits") != 0) {
 		fuse_reply_err(req, ENOENT);
-		return;
+	} else {
+		memset(&entry, 0, sizeof(entry));
+		entry.ino = 2;
+		entry.entry_timeout = entry.attr_timeout = 300;
+		attributes(entry.ino, &entry.attr);
+		fuse_reply_entry(req, &entry);
 	}
-	memset(&entry, 0, sizeof(entry));
-	entry.ino = 2;
-	entry.entry_timeout = entry.attr_timeout = 300;
-	attributes(entry.ino, &entry.attr);
-	fuse_reply_entry(req, &entry);
+	visits_leave();
 }
 
 static void visits_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stat st;
-	int error = attributes(ino, &st);
+	int error;
 
 	(void)fi;
+	if (!entered(req))
+		return;
+	error = attributes(ino, &st);
 	if (error)
 		fuse_reply_err(req, error);
 	else
 		fuse_reply_attr(req, &st, 300);
+	visits_leave();
 }
 
 static void visits_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	if (!entered(req))
+		return;
 	if (ino != 2) {
 		fuse_reply_err(req, EISDIR);
 	} else if ((fi->flags & O_ACCMODE) != O_RDONLY) {
@@ -74,39 +93,34 @@ static void visits_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 		fi->direct_io = 1;
 		fuse_reply_open(req, fi);
 	}
+	visits_leave();
 }
 
 static void visits_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			struct fuse_file_info *fi)
 {
-	char text[32];
+	char text[32] = "";
 	uint64_t visits = 0;
-	int error;
+	int error = 0;
 
 	(void)ino, (void)fi;
-	if (offset != 0) {
-		fuse_reply_buf(req, NULL, 0);
+	if (!entered(req))
 		return;
+	if (offset == 0) {
+		/* Without the lock, two threads would see the same number. */
+		error = visits_get(&visits);
+		visits++;
+		sched_yield();
+		if (!error)
+			error = visits_set(visits);
+		snprintf(text, sizeof(text), "%" PRIu64 "\n", visits);
 	}
-	error = visits_enter();
-	if (error) {
-		fuse_reply_err(req, -error);
-		return;
-	}
-	/* Without the lock, two threads would see the same number. */
-	error = visits_get(&visits);
-	visits++;
-	sched_yield();
-	if (!error)
-		error = visits_set(visits);
+	/* The answer is a copy, and its system call keeps nobody waiting. */
 	visits_leave();
-	/* The reply's system call keeps nobody waiting. */
-	if (error) {
+	if (error)
 		fuse_reply_err(req, -error);
-		return;
-	}
-	snprintf(text, sizeof(text), "%" PRIu64 "\n", visits);
-	fuse_reply_buf(req, text, size < strlen(text) ? size : strlen(text));
+	else
+		fuse_reply_buf(req, text, size < strlen(text) ? size : strlen(text));
 }
 
 static void visits_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
@@ -117,10 +131,13 @@ static void visits_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	size_t length = 0;
 
 	(void)ino, (void)fi;
+	if (!entered(req))
+		return;
 	attributes(2, &st);
 	if (offset == 0)
 		length = fuse_add_direntry(req, buffer, sizeof(buffer), "visits", &st, 1);
 	fuse_reply_buf(req, buffer, length <= size ? length : 0);
+	visits_leave();
 }
 
 static const struct fuse_lowlevel_ops ops = {

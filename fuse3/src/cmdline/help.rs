@@ -16,9 +16,11 @@ impl<T> CommandLine<T> {
         if let Some(source) = &self.source {
             let _ = write!(line, " [{}]", source.name);
         }
-        if self.mount_point {
-            line.push_str(" <mountpoint>");
-        }
+        line.push_str(match (self.mount_points.start(), self.mount_points.end()) {
+            (_, 0) => "",
+            (0, _) => " [<mountpoint>]",
+            _ => " <mountpoint>",
+        });
         format!("{line}\n       {name} --help\n")
     }
 
@@ -49,10 +51,22 @@ impl<T> CommandLine<T> {
         print_c(|| {
             // SAFETY: it prints to C's stdout, and has no precondition.
             unsafe { sys::fuse_cmdline_help() };
-            // SAFETY: as above.
-            unsafe { sys::fuse_lowlevel_help() };
-        })
+        })?;
+        print_mount_options()
     }
+}
+
+/// `fuse_lowlevel_help()`: prints libfuse's help on the options of a mount to stdout, for a program that has a command line of
+/// its own.
+///
+/// # Errors
+///
+/// Of writing to stdout.
+pub fn print_mount_options() -> io::Result<()> {
+    print_c(|| {
+        // SAFETY: it prints to C's stdout, and has no precondition.
+        unsafe { sys::fuse_lowlevel_help() };
+    })
 }
 
 /// `fuse_pkgversion()` and `fuse_lowlevel_version()`: prints the versions of libfuse, of the protocol and of fusermount3 to

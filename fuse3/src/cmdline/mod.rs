@@ -9,13 +9,14 @@ mod parse;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 use std::str::FromStr;
 
 pub use command::Command;
 pub use error::CommandLineError;
-pub use help::print_version;
+pub use help::{print_mount_options, print_version};
 
 use own::Own;
 use parse::Parser;
@@ -72,7 +73,8 @@ pub struct CommandLine<T> {
     options: T,
     own: Vec<Own<T>>,
     source: Option<Source<T>>,
-    mount_point: bool,
+    /// How many there may be.
+    mount_points: RangeInclusive<usize>,
 }
 
 /// What stands before the mount point.
@@ -90,7 +92,7 @@ impl<T> CommandLine<T> {
             options,
             own: Vec::new(),
             source: None,
-            mount_point: true,
+            mount_points: 1..=1,
         }
     }
 
@@ -161,7 +163,14 @@ impl<T> CommandLine<T> {
 
     /// The program mounts nothing: there is no mount point, and [`Command::mount_point`] is empty.
     pub fn without_mount_point(mut self) -> Self {
-        self.mount_point = false;
+        self.mount_points = 0..=0;
+        self
+    }
+
+    /// As `fuse_parse_cmdline()` has it, for a program that need not mount: without a mount point [`Command::mount_point`] is
+    /// empty, C's `NULL`.
+    pub fn optional_mount_point(mut self) -> Self {
+        self.mount_points = 0..=1;
         self
     }
 
@@ -193,13 +202,12 @@ impl<T> CommandLine<T> {
         if let (Some(source), 2) = (&mut self.source, names.len()) {
             (source.set)(&mut self.options, names.remove(0).into());
         }
-        let allowed = usize::from(self.mount_point);
-        if let Some(extra) = names.get(allowed) {
+        if let Some(extra) = names.get(*self.mount_points.end()) {
             return Err(CommandLineError::Extra(extra.clone()));
         }
         match names.pop() {
             Some(path) => command.mount_point = path.into(),
-            None if self.mount_point => return Err(CommandLineError::NoMountPoint),
+            None if *self.mount_points.start() > 0 => return Err(CommandLineError::NoMountPoint),
             None => {}
         }
         Ok(command)

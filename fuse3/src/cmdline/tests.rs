@@ -137,6 +137,19 @@ fn a_source_is_what_comes_before_the_mount_point() {
 }
 
 #[test]
+fn a_mount_point_that_may_be_left_out() {
+    let parse = |arguments: &[&str]| {
+        let command_line = CommandLine::new(()).optional_mount_point();
+        command_line.parse(arguments)
+    };
+    assert_eq!(parse(&["prog", "-f"]).unwrap().mount_point, PathBuf::new());
+    let given = parse(&["prog", "/mnt", "-f"]).unwrap();
+    assert_eq!(given.mount_point, PathBuf::from("/mnt"));
+    let error = parse(&["prog", "/mnt", "/b"]).unwrap_err();
+    assert_eq!(error, CommandLineError::Extra("/b".into()));
+}
+
+#[test]
 fn a_program_without_a_mount_point() {
     let parse = |arguments: &[&str]| {
         let command_line = CommandLine::new(()).without_mount_point();

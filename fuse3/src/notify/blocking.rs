@@ -23,8 +23,22 @@ use crate::{Ino, NotHolding};
 ///
 /// # Panics
 ///
-/// In debug builds, all methods: inside a handler that the kernel has locked the same directory or the same file's pages for.
-/// It would wait for that handler, which waits for it.
+/// In debug builds: inside a handler that has the answer yet to give, when the kernel would wait for that answer.
+///
+/// | the kernel waits | while these are handled |
+/// |---|---|
+/// | with `inval_entry`, `expire_entry` and `delete` in a directory | there: `lookup`, `readdir`, `fsyncdir`, `create`, `mknod`, `mkdir`, `symlink`, `link`, `unlink`, `rmdir`, `rename` from and to it; of it: `setattr`, `setxattr`, `removexattr`, chattr(1) |
+/// | with `delete` of an inode | of it: the same; `link`, `write`, `fsync`, `fallocate`, `lseek`, `copy_file_range` to it, `open` that truncates with the writeback cache |
+/// | with `inval_inode` of data, and with `store` | `read` of the same pages; `write` of a part of the page; `readlink` with `CACHE_SYMLINKS` |
+/// | with `inval_inode` of data | with the writeback cache: `setattr` or `open` that truncates; `write` from the cache, since Linux 6.16 |
+/// | with `inval_attr`, `retrieve`, `increment_epoch`, `prune`, `resend` | |
+///
+/// `write` from the writeback cache and direct `read` lock nothing. Others are waited for in none of these ways, and may
+/// send what they like: `inval_inode` of the inode in its own `getattr` just returns.
+///
+/// It is not noticed, and waits all the same, for what a request does not tell: `unlink`, `rmdir` and `rename` lock the inode
+/// that has the name, too; a `read` has its caller wait for other pages than its own, perhaps with locks. Nor is it after
+/// [`Context::defer`](crate::Context::defer). Two handlers that wait for each other's requests are nobody's to notice.
 pub struct Blocking<'n> {
     hub: &'n Arc<Hub>,
     /// The proof is lent as long, and is of this thread.
@@ -124,13 +138,14 @@ impl<'n> Blocking<'n> {
     /// See [`Blocking`].
     #[track_caller]
     pub fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
-        // The data makes no difference there.
-        let without_data = Notification::Store {
+        // Looked at in debug builds alone.
+        let looked_at = if cfg!(debug_assertions) { data } else { &[] };
+        let data_of = Arc::from(looked_at);
+        self.allowed(&Notification::Store {
             ino,
             offset,
-            data: Arc::new([]),
-        };
-        self.allowed(&without_data)?;
+            data: data_of,
+        })?;
         let _hold = self.hub.link.hold().ok_or(NotifyError::Ended)?;
         self.hub.link.store(ino, offset, data)
     }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::link::Link;
+use super::link::{Asks, Link};
 use super::queue::Queue;
 use super::retrieve::{Answer, Retrievals, Retrieved, Taker};
 use super::{Notification, NotifyError};
@@ -52,13 +52,9 @@ impl Hub {
     /// # Safety
     ///
     /// `session` is not destroyed, nor its descriptor closed, until [`close`](Self::close) has returned.
-    pub(crate) unsafe fn open(
-        &self,
-        session: NonNull<sys::fuse_session>,
-        is_held: Box<dyn Fn() -> bool + Send + Sync>,
-    ) {
+    pub(crate) unsafe fn open(&self, session: NonNull<sys::fuse_session>, asks: Asks) {
         // SAFETY: the caller promises it.
-        unsafe { self.link.open(session, is_held) };
+        unsafe { self.link.open(session, asks) };
     }
 
     /// `Session::run` was called: the process forks no more.

@@ -43,7 +43,15 @@ pub(super) struct Link {
 
 struct Open {
     session: NonNull<sys::fuse_session>,
-    is_held: Box<dyn Fn() -> bool + Send + Sync>,
+    asks: Asks,
+}
+
+/// What a session is asked.
+pub(crate) struct Asks {
+    /// The calling thread holds its global lock.
+    pub(crate) is_held: Box<dyn Fn() -> bool + Send + Sync>,
+    /// A request has come that is not INIT: the kernel has got the answer to that.
+    pub(crate) is_settled: Box<dyn Fn() -> bool + Send + Sync>,
 }
 
 // SAFETY: the pointer is used under the lock of `Link` alone, and libfuse allows notifications from any thread.
@@ -65,12 +73,8 @@ impl Link {
     /// # Safety
     ///
     /// `session` is not destroyed, nor its descriptor closed, until [`close`](Self::close) has returned.
-    pub(super) unsafe fn open(
-        &self,
-        session: NonNull<sys::fuse_session>,
-        is_held: Box<dyn Fn() -> bool + Send + Sync>,
-    ) {
-        *self.open.write() = Some(Open { session, is_held });
+    pub(super) unsafe fn open(&self, session: NonNull<sys::fuse_session>, asks: Asks) {
+        *self.open.write() = Some(Open { session, asks });
     }
 
     /// `init` has returned, and the kernel's protocol is 7.`minor`.
@@ -84,7 +88,7 @@ impl Link {
         self.open
             .read_recursive()
             .as_ref()
-            .is_some_and(|open| (open.is_held)())
+            .is_some_and(|open| (open.asks.is_held)())
     }
 
     /// The session does not end while this lives; `None` when it is ending already.
@@ -146,21 +150,20 @@ impl Link {
         if notification.has_nul() {
             return Err(NotifyError::Errno(Errno::EINVAL));
         }
-        self.with(notification.needs(), |session| {
-            deliver(session, notification, ticket)
+        self.with(notification.needs(), |open| match notification {
+            // Then nothing but INIT waits for an answer, and libfuse refuses a second one, after which no client of the mount
+            // gets another answer than ECONNREFUSED.
+            Notification::Resend if !(open.asks.is_settled)() => 0,
+            _ => deliver(open.session, notification, ticket),
         })
     }
 
     /// [`Notification::Store`] of borrowed data.
     pub(super) fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
-        self.with(STORE_NEEDS, |session| store(session, ino, offset, data))
+        self.with(STORE_NEEDS, |open| store(open.session, ino, offset, data))
     }
 
-    fn with(
-        &self,
-        needs: u32,
-        deliver: impl Fn(NonNull<sys::fuse_session>) -> c_int,
-    ) -> Result<(), NotifyError> {
+    fn with(&self, needs: u32, deliver: impl Fn(&Open) -> c_int) -> Result<(), NotifyError> {
         let open = self.open.read_recursive();
         let Some(open) = open
             .as_ref()
@@ -180,7 +183,7 @@ impl Link {
         };
         let mut tries = 0;
         loop {
-            let result = deliver(open.session);
+            let result = deliver(open);
             match -result {
                 0 => {}
                 // libfuse answers INIT after `init` has returned, and the kernel takes notifications after that.

@@ -2,7 +2,7 @@
 //!
 //! | here | `fuse_lowlevel_notify_*` | kernel: protocol | the kernel waits for |
 //! |---|---|---|---|
-//! | `inval_inode` | `inval_inode` | 7.12 | pages that are being read or written |
+//! | `inval_inode` | `inval_inode` | 7.12 | pages that are being read, written or written back |
 //! | `inval_attr` | `inval_inode`, offset -1 | 7.12 | nothing |
 //! | `inval_entry` | `inval_entry` | 7.12 | what goes on in the directory |
 //! | `delete` | `delete` | 7.18 | the same, and in the child |
@@ -39,4 +39,5 @@ pub use notifier::Notifier;
 pub use retrieve::{Retrieval, Retrieved};
 
 pub(crate) use hub::{Hub, OnError};
+pub(crate) use link::Asks;
 pub(crate) use retrieve::read as read_retrieved;

@@ -155,7 +155,8 @@ impl Notifier {
     /// `FUSE_NOTIFY_RESEND`: the kernel sends all requests again that have not been answered. Linux 6.9.
     ///
     /// For a server that took over a connection, and does not know what was asked before. What this process answers to
-    /// the request from before is not taken then, and taken back (`forget`, `release`).
+    /// the request from before is not taken then, and taken back (`forget`, `release`). Before the first request but INIT there is
+    /// nothing to send again, and nothing is done.
     pub fn resend(&self) {
         self.hub.push(Notification::Resend);
     }

@@ -7,6 +7,7 @@ use std::slice;
 use crate::answer::Asked;
 use crate::call::Call;
 use crate::ioctl::{Ioctl, IoctlCommand, IoctlFlags};
+use crate::notify::current;
 use crate::poll::{PollEvents, PollHandle};
 use crate::sys::{fuse_file_info, fuse_ino_t, fuse_pollhandle, fuse_req_t};
 use crate::{FileInfo, Filesystem, Ino, Operation};
@@ -38,7 +39,10 @@ pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
     let ioctl = Ioctl::new(IoctlCommand(command), input, output_size)
         .argument(argument.addr() as u64)
         .flags(IoctlFlags::from_bits_retain(flags));
-    call.answer(Operation::Ioctl, |fs, cx| fs.ioctl(cx, ino, file, &ioctl));
+    call.answer(Operation::Ioctl, |fs, cx| {
+        current::controls(ioctl.command);
+        fs.ioctl(cx, ino, file, &ioctl)
+    });
 }
 
 pub(super) unsafe extern "C" fn poll<F: Filesystem>(

@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use super::bits;
 use crate::answer::Asked;
 use crate::call::Call;
+use crate::notify::current;
 use crate::range::{Block, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Place, Whence};
 use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
 use crate::{FileInfo, Filesystem, Ino, Operation};
@@ -56,6 +57,7 @@ pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
     let to = Place::new(Ino(ino_out), file_out, bits(off_out));
     let copy = CopyFileRange::new(from, to, length).flags(CopyFlags::from_bits_retain(flags));
     call.answer(Operation::CopyFileRange, |fs, cx| {
+        current::locks(Ino(ino_out));
         fs.copy_file_range(cx, &copy)
     });
 }

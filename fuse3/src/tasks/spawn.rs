@@ -77,9 +77,9 @@ impl<'a, F: Filesystem> Context<'a, F> {
         let future = f(Arc::clone(&core.fs));
         let place = self.place()?;
         let runtime = core.tasks.runtime().inspect_err(no_runtime)?;
+        let captured = Captured::here();
         let (reply, deferred) = self.defer_for(&place);
         let session = core.outlived().expect(LIVES);
-        let captured = Captured::here();
         runtime.spawn(Task::new(future, Some(reply), session, captured, place));
         Err(deferred.into())
     }
@@ -108,7 +108,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
                     future.await;
                     Ok(())
                 };
-                let captured = Captured::here();
+                // The request does not wait for it.
+                let captured = Captured::default();
                 runtime.spawn(Task::<(), _>::new(future, None, session, captured, place));
                 Ok(())
             });
@@ -170,9 +171,9 @@ impl<F: Filesystem<Lock = Local<S>>, S: 'static> Context<'_, F> {
     {
         let core = self.session_core();
         let place = self.place()?;
+        let captured = Captured::here();
         let (reply, deferred) = self.defer_for(&place);
         let session = core.outlived().expect(LIVES);
-        let captured = Captured::here();
         let fs = Arc::clone(&core.fs);
         core.lock.post(Box::new(move |state| {
             let state = state.clone();

@@ -89,8 +89,10 @@ unsafe extern "C" fn visits_run(session: *mut sys::fuse_session, workers: c_uint
         // SAFETY: the caller promises it.
         let ended = unsafe { ForeignSession::new().run(session, &LOCK, workers, false) };
         let reason = ended.map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))?;
+        // Once by each handler.
+        let taken = LOCK.stats().acquisitions;
         let visits = LOCK.lock().map_err(|_| libc::EIO)?.visits;
-        println!("{visits} visits");
+        println!("{visits} visits, the lock taken {taken} times");
         Ok(match reason {
             Reason::Signal(signal) => signal,
             _ => 0,
