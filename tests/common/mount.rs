@@ -1,5 +1,7 @@
 //! An example, run as a program and mounted, which ends whatever happens.
 
+#[path = "fusermount3.rs"]
+mod fusermount3;
 #[path = "program.rs"]
 pub(crate) mod program;
 #[path = "skip.rs"]
@@ -60,6 +62,10 @@ impl Mounted {
         let mode = fs::metadata("/dev/fuse").map_or(0, |device| device.permissions().mode());
         if mode & 0o6 != 0o6 {
             skipped(example, "not every user may open /dev/fuse");
+            return None;
+        }
+        if is_root() && !fusermount3::is_setuid() {
+            skipped(example, "fusermount3 is not there, or is not setuid root");
             return None;
         }
         Self::start(example, arguments, deadline, |command, dir| {

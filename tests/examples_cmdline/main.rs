@@ -4,6 +4,8 @@
 
 mod background;
 mod foreground;
+#[path = "../common/fusermount3.rs"]
+mod fusermount3;
 #[path = "../common/kernel.rs"]
 mod kernel;
 mod place;

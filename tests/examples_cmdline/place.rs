@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::fusermount3;
 use crate::program;
 use crate::skip::skip;
 
@@ -69,8 +70,7 @@ impl Place {
         if !root() {
             return Self::new(example);
         }
-        let helper = find("fusermount3").and_then(|path| fs::metadata(path).ok());
-        if !helper.is_some_and(|file| file.uid() == 0 && file.mode() & libc::S_ISUID != 0) {
+        if !fusermount3::is_setuid() {
             skip(example, "fusermount3 is not there, or is not setuid root");
             return None;
         }

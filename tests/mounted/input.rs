@@ -25,6 +25,7 @@ use crate::fixture::{
     Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, is_root, mounts_on,
     require_mount, skip,
 };
+use crate::fusermount3;
 use crate::other::Other;
 use crate::probe::Probe;
 
@@ -342,13 +343,7 @@ fn a_user_mounts_only_on_directories_of_its_own() {
     if !may_have_own_mounts(this_test!()) {
         return;
     }
-    let helper = std::env::var_os("PATH")
-        .and_then(|path| {
-            let mut places = std::env::split_paths(&path).map(|dir| dir.join("fusermount3"));
-            places.find_map(|place| fs::metadata(place).ok())
-        })
-        .is_some_and(|file| file.uid() == 0 && file.permissions().mode() & libc::S_ISUID != 0);
-    if !helper {
+    if !fusermount3::is_setuid() {
         skip(
             this_test!(),
             "fusermount3 is not there, or is not setuid root",

@@ -15,6 +15,8 @@ mod enosys;
 mod everything;
 mod filelocks;
 mod fixture;
+#[path = "../common/fusermount3.rs"]
+mod fusermount3;
 mod in_flight;
 mod input;
 mod interrupted;
