@@ -256,7 +256,9 @@ int fuse3lock_notify_prune(struct fuse3lock *lock, const uint64_t *inos, size_t 
 
 /*
  * The kernel sends all requests again that have not been answered, for a server that
- * does not know them; answers to the former ones fail then. Linux 6.9; -ENOSYS.
+ * does not know them; answers to the former ones fail then. Until a handler but
+ * init has taken the lock there is nothing to send, and nothing is done: libfuse
+ * would refuse a second INIT. Linux 6.9; -ENOSYS.
  */
 int fuse3lock_notify_resend(struct fuse3lock *lock);
 
