@@ -17,8 +17,8 @@ pub type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;
 
 /// A session without a kernel: libfuse is given one end of a socket pair in place of /dev/fuse, and the test has the other.
 ///
-/// libfuse's own loop reads the requests that the test [sends](Self::send), and writes its replies for the test to
-/// [receive](Self::receive), to the byte; no mount, no privileges and no /dev/fuse are needed, and many can run at once.
+/// libfuse's own loop reads the requests that the test [sends](Peer::send), and writes its replies for the test to
+/// [receive](Peer::receive), to the byte; no mount, no privileges and no /dev/fuse are needed, and many can run at once.
 /// The session runs on a thread of its own. Whatever is waited for, it is for 10 seconds at most.
 ///
 /// ```
