@@ -16,6 +16,7 @@ use fuse3::{
 use crate::child::{self, this_test};
 use crate::deferring::Deferring;
 use crate::fixture::{TempDir, Watchdog, force_unmount, is_mounted, require_mount, skip, until};
+use crate::kernel::linux;
 use crate::probe::Probe;
 use crate::signals;
 
@@ -71,17 +72,10 @@ fn errno(result: io::Result<impl Sized>) -> Option<i32> {
     result.err().and_then(|error| error.raw_os_error())
 }
 
-/// The first two numbers of its release.
-fn linux() -> [u32; 2] {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    [0, 1].map(|_| numbers.next().unwrap().parse().unwrap())
-}
-
 #[test]
 fn a_hundred_times_while_clients_ask() {
     require_mount!(not over io_uring: "a session serves once");
-    if linux() < [6, 9] {
+    if !linux(6, 9) {
         // A request that a stopped worker has read may be lost then, INIT too.
         return skip(this_test!(), "this Linux has no FUSE_NOTIFY_RESEND");
     }

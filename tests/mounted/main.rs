@@ -20,6 +20,8 @@ mod fusermount3;
 mod in_flight;
 mod input;
 mod interrupted;
+#[path = "../common/kernel.rs"]
+mod kernel;
 mod killed;
 mod life;
 mod lock;
