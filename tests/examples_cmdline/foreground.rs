@@ -3,6 +3,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::process::Child;
 
+use crate::ignored::heed_signals;
 use crate::place::{Place, c_string};
 
 /// What any hello_ll has.
@@ -115,6 +116,7 @@ fn a_signal_ends_it_and_its_status_says_so() {
     let Some(place) = Place::new("hello_ll") else {
         return;
     };
+    heed_signals();
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
         let mut server = place.serve(place.example(["-f", "mnt"]), &place.mount_point());
         says_hello(&place);

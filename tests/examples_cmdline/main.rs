@@ -6,6 +6,8 @@ mod background;
 mod foreground;
 #[path = "../common/fusermount3.rs"]
 mod fusermount3;
+#[path = "../common/ignored.rs"]
+mod ignored;
 #[path = "../common/kernel.rs"]
 mod kernel;
 mod place;

@@ -16,6 +16,7 @@ use fuse3::{
 use crate::child::{self, this_test};
 use crate::deferring::Deferring;
 use crate::fixture::{TempDir, Watchdog, force_unmount, is_mounted, require_mount, skip, until};
+use crate::ignored::heed_signals;
 use crate::kernel::linux;
 use crate::probe::Probe;
 use crate::signals;
@@ -132,6 +133,7 @@ fn a_hundred_times_while_clients_ask() {
 fn after_a_signal() {
     require_mount!(not over io_uring: "a session serves once");
     child::run(this_test!(), || {
+        heed_signals();
         let dir = TempDir::new();
         let builder = Probe::new().builder().handle_signals(true);
         let mut session = builder.mount(dir.path()).unwrap();

@@ -17,6 +17,8 @@ mod filelocks;
 mod fixture;
 #[path = "../common/fusermount3.rs"]
 mod fusermount3;
+#[path = "../common/ignored.rs"]
+mod ignored;
 mod in_flight;
 mod input;
 mod interrupted;

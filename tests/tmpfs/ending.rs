@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::process::Command;
 
 use crate::DEADLINE;
+use crate::ignored::heed_signals;
 use crate::mount::Mounted;
 
 /// With an unmount the kernel drops what it was about to send, and may do so while a worker is just reading it.
@@ -31,6 +32,7 @@ fn an_unmount_in_the_midst_of_things() {
 
 #[test]
 fn signals_end_it() {
+    heed_signals();
     for signal in ["INT", "TERM", "HUP"] {
         let Some(mounted) = Mounted::new("tmpfs", &["-f"], DEADLINE) else {
             return;

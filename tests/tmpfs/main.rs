@@ -5,6 +5,8 @@
 mod calls;
 mod ending;
 mod features;
+#[path = "../common/ignored.rs"]
+mod ignored;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
