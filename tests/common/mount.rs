@@ -74,7 +74,7 @@ impl Mounted {
             }
             // The program may be where only root can read it.
             let copy = dir.join(example);
-            fs::copy(command.get_program(), &copy).unwrap();
+            program::copy(Path::new(command.get_program()), &copy);
             chown(dir.join("mnt"), Some(NOBODY), Some(NOBODY)).unwrap();
             let mut nobody_s = Command::new(copy);
             nobody_s.args(command.get_args()).uid(NOBODY).gid(NOBODY);

@@ -7,6 +7,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// A copy that can be run at once: a process that another thread starts meanwhile has what this one has open, and a program that
+/// somebody has open to write is busy. So cp(1) writes it.
+pub(crate) fn copy(program: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-p").args([program, to]).status();
+    assert!(copied.unwrap().success(), "{}", to.display());
+}
+
 /// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
 /// example that has tests of its own as a program, too.
 pub(crate) fn built(example: &str) -> PathBuf {

@@ -97,7 +97,7 @@ impl Place {
         fs::write(dir.join("file"), "below").unwrap();
         // The build's folder may not be for everybody.
         let program = dir.join(example);
-        fs::copy(program::built(example), &program).unwrap();
+        program::copy(&program::built(example), &program);
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         for path in [&dir, &dir.join("mnt"), &dir.join("file")] {
             chown(path, Some(user), Some(user)).unwrap();

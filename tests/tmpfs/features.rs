@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::calls::{
     errno, getxattr, list, listxattr, removexattr, rename, setxattr, statvfs, xattr_len,
 };
-use crate::mount::{is_root, within};
+use crate::mount::{is_root, program, within};
 use crate::on_tmpfs;
 
 #[test]
@@ -272,7 +272,7 @@ fn set_user_id_bits() {
 fn running_programs() {
     on_tmpfs(&[], |root| {
         let path = root.join("sleep");
-        fs::copy("/bin/sleep", &path).unwrap();
+        program::copy(Path::new("/bin/sleep"), &path);
         let size = path.metadata().unwrap().len();
         let mut program = Command::new(&path).arg("100").spawn().unwrap();
         let open = |writes, flags| {
