@@ -87,9 +87,13 @@ impl Peer {
 
     /// The length of the next message of the server, which begins `message` afterwards.
     pub fn receive_into(&self, message: &mut [u8]) -> usize {
-        let length = match self.socket.recv(message) {
-            Ok(length) => length,
-            Err(error) => panic!("no reply within {DEADLINE:?}: {error}"),
+        let length = loop {
+            match self.socket.recv(message) {
+                Ok(length) => break length,
+                // With a time-out, also by SIGCONT, which needs no handler: signal(7).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => panic!("no reply within {DEADLINE:?}: {error}"),
+            }
         };
         assert!(length < message.len(), "a reply of {length} bytes or more");
         length
