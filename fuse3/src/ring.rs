@@ -168,7 +168,6 @@ impl Helper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::thread::JoinHandleExt;
     use std::time::Duration;
 
     #[test]
@@ -232,13 +231,14 @@ mod tests {
             let uncancelled = Uncancelled::new();
             sender.send(Ring::here()).unwrap();
             let _ = ended.recv();
+            // SAFETY: no precondition.
+            let this = unsafe { libc::pthread_self() };
+            // SAFETY: the thread is there.
+            assert_eq!(unsafe { libc::pthread_cancel(this) }, 0);
             drop(uncancelled);
         });
         let ring = rings.recv().unwrap();
         assert_eq!(ring.while_there(|| 7), Some(7));
-        // SAFETY: the thread has not been joined.
-        let cancelled = unsafe { libc::pthread_cancel(thread.as_pthread_t()) };
-        assert_eq!(cancelled, 0);
         drop(end);
         thread.join().unwrap();
         assert_eq!(ring.while_there(|| 7), None);
