@@ -92,7 +92,7 @@ impl ForeignSession {
         if self.terminated.load(Ordering::SeqCst) {
             control.end(TERMINATED);
         }
-        let [held, settled] = [(), ()].map(|()| Arc::clone(lock));
+        let (held, settled) = (Arc::clone(lock), Arc::clone(lock));
         let asks = Asks {
             is_held: Box::new(move || held.is_held()),
             // What took the lock is all that is known of what came.
