@@ -17,7 +17,9 @@ use crate::{GlobalLock, Notifier, Operation, Reason, sys};
 /// to end from anywhere, and with queued notifications.
 ///
 /// The C code calls `fuse_session_new()`, `fuse_session_mount()`, and afterwards `fuse_session_unmount()` and
-/// `fuse_session_destroy()`. Its handlers are called as they are, without any lock; that is for them to take.
+/// `fuse_session_destroy()`. Its handlers are called as they are, without any lock; that is for them to take. libfuse cancels its
+/// threads over io_uring at the end, in handlers, too (`fuse_uring_stop()`, 3.18): the lock stays held for ever by one that goes
+/// with it, so that pthread_setcancelstate(3) disables that before the lock is taken, and restores it after the release.
 ///
 /// It is there before the session is, so that a signal handler has something to end. It serves one session, once.
 #[derive(Debug)]

@@ -15,11 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <sched.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 enum { WORKERS = 8 };
 
@@ -37,21 +38,36 @@ static int attributes(fuse_ino_t ino, struct stat *st)
 	return 0;
 }
 
-/* Each handler begins with it, and ends with visits_leave(): 0 when it was answered here. */
-static int entered(fuse_req_t req)
+/*
+ * Each handler begins with it, and ends with leave(): 0 when it was answered here. Over
+ * io_uring libfuse cancels its threads in handlers, too. The lock would be held for ever
+ * by one that goes with it, so none goes in between; *cancel is what is restored.
+ */
+static int entered(fuse_req_t req, int *cancel)
 {
-	int error = visits_enter();
+	int error;
 
-	if (error)
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel);
+	error = visits_enter();
+	if (error) {
 		fuse_reply_err(req, -error);
+		pthread_setcancelstate(*cancel, NULL);
+	}
 	return !error;
+}
+
+static void leave(int cancel)
+{
+	visits_leave();
+	pthread_setcancelstate(cancel, NULL);
 }
 
 static void visits_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct fuse_entry_param entry;
+	int cancel;
 
-	if (!entered(req))
+	if (!entered(req, &cancel))
 		return;
 	if (parent != FUSE_ROOT_ID || strcmp(name, "visits") != 0) {
 		fuse_reply_err(req, ENOENT);
@@ -62,28 +78,30 @@ static void visits_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		attributes(entry.ino, &entry.attr);
 		fuse_reply_entry(req, &entry);
 	}
-	visits_leave();
+	leave(cancel);
 }
 
 static void visits_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct stat st;
-	int error;
+	int cancel, error;
 
 	(void)fi;
-	if (!entered(req))
+	if (!entered(req, &cancel))
 		return;
 	error = attributes(ino, &st);
 	if (error)
 		fuse_reply_err(req, error);
 	else
 		fuse_reply_attr(req, &st, 300);
-	visits_leave();
+	leave(cancel);
 }
 
 static void visits_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	if (!entered(req))
+	int cancel;
+
+	if (!entered(req, &cancel))
 		return;
 	if (ino != 2) {
 		fuse_reply_err(req, EISDIR);
@@ -93,30 +111,31 @@ static void visits_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *f
 		fi->direct_io = 1;
 		fuse_reply_open(req, fi);
 	}
-	visits_leave();
+	leave(cancel);
 }
 
 static void visits_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 			struct fuse_file_info *fi)
 {
+	const struct timespec moment = { 0, 10000 };
 	char text[32] = "";
 	uint64_t visits = 0;
-	int error = 0;
+	int cancel, error = 0;
 
 	(void)ino, (void)fi;
-	if (!entered(req))
+	if (!entered(req, &cancel))
 		return;
 	if (offset == 0) {
 		/* Without the lock, two threads would see the same number. */
 		error = visits_get(&visits);
 		visits++;
-		sched_yield();
+		nanosleep(&moment, NULL);
 		if (!error)
 			error = visits_set(visits);
 		snprintf(text, sizeof(text), "%" PRIu64 "\n", visits);
 	}
 	/* The answer is a copy, and its system call keeps nobody waiting. */
-	visits_leave();
+	leave(cancel);
 	if (error)
 		fuse_reply_err(req, -error);
 	else
@@ -129,15 +148,16 @@ static void visits_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 	char buffer[256];
 	struct stat st;
 	size_t length = 0;
+	int cancel;
 
 	(void)ino, (void)fi;
-	if (!entered(req))
+	if (!entered(req, &cancel))
 		return;
 	attributes(2, &st);
 	if (offset == 0)
 		length = fuse_add_direntry(req, buffer, sizeof(buffer), "visits", &st, 1);
 	fuse_reply_buf(req, buffer, length <= size ? length : 0);
-	visits_leave();
+	leave(cancel);
 }
 
 static const struct fuse_lowlevel_ops ops = {

@@ -1,6 +1,7 @@
 //! C has the session, Rust runs it.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -68,4 +69,34 @@ fn many_clients_at_once() {
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stdout.starts_with("1600 visits, "), "{ended:?}");
     assert_eq!(ended.stderr, "");
+}
+
+/// No handler takes the lock with it, over io_uring neither, where libfuse cancels its threads: Rust waits for the lock at the
+/// end.
+#[test]
+fn it_ends_while_handlers_hold_the_lock() {
+    for _ in 0..10 {
+        let program = || PROGRAM.into();
+        let mounted = Mounted::start_program("visits", &[], DEADLINE, |_, _| {}, program);
+        let Some(mounted) = mounted else {
+            return;
+        };
+        let visits = mounted.path().join("visits");
+        let file = fs::File::open(&visits).unwrap();
+        let read = || file.read_at(&mut [0; 32], 0);
+        let ended = thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| while read().is_ok() {});
+            }
+            // Until they are in handlers.
+            thread::sleep(Duration::from_millis(20));
+            mounted.signal("TERM")
+        });
+        // C's program says that a signal has ended it.
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert!(
+            ended.stdout.contains(" visits, the lock taken "),
+            "{ended:?}"
+        );
+    }
 }
