@@ -36,7 +36,9 @@
  *
  * THREADS. Functions may be called from any thread, with the lock held or not,
  * unless they say otherwise. In a signal handler only fuse3lock_terminate() may.
- * The lock belongs to the thread that took it, and stays held if that ends.
+ * The lock belongs to the thread that took it, and stays held if that ends. A thread
+ * neither calls pthread_exit(3) nor is cancelled in fuse3lock_run() or in what
+ * fuse3lock_released() calls: that would be an unwind through Rust, which aborts.
  *
  * One lock serves one session, once. Two sessions have a lock each.
  *
@@ -395,10 +397,15 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
  * At file scope: defines the function "static struct fuse_lowlevel_ops name(void)".
  * It returns the table ops (a struct fuse_lowlevel_ops, not a pointer) with each
  * of its handlers in a function that takes the lock before and releases it after;
- * init, destroy, forget and retrieve_reply, too. INTERRUPT, for which libfuse has
- * no handler, is not held up by the lock; what fuse_req_interrupt_func() has
- * called is called without it. Slots that are NULL stay so, but for init, which
- * begins the notifications.
+ * init, destroy, forget and retrieve_reply, too. Slots that are NULL stay so, but
+ * for init, which begins the notifications.
+ *
+ * INTERRUPT, for which libfuse has no handler, is not held up by the lock. What was
+ * given to fuse_req_interrupt_func() is called by that, so with the lock held as it
+ * is there, if the interrupt had come; else by another thread, without the lock, but
+ * with libfuse's own of the request, which fuse_req_interrupt_func() waits for. So it
+ * does not take the lock. Before the reply, fuse_req_interrupt_func(req, NULL, NULL)
+ * sees to it that it is not called any more, after its data are gone.
  *
  * lock_of, a function or macro, gets the userdata of the session, and returns the
  * lock. It is called without the lock held, so it reads what never changes.

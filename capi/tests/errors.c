@@ -27,6 +27,16 @@ static struct fuse3lock *lock;
 static unsigned long count;
 static int called;
 
+/* Of this thread. */
+static int cancel_state(void)
+{
+	int state;
+
+	MUST(pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state) == 0);
+	MUST(pthread_setcancelstate(state, NULL) == 0);
+	return state;
+}
+
 static void take_it(void *data)
 {
 	(void)data;
@@ -213,11 +223,11 @@ static void held(void)
 	/* What the trampolines do. A released section stays the handler's. */
 	MUST(fuse3lock_enter(lock, FUSE3LOCK_OP_END_) == -EINVAL && fuse3lock_held(lock) == 0);
 	entered = fuse3lock_enter(lock, FUSE3LOCK_OP_LOOKUP);
-	MUST(entered >= 0 && fuse3lock_held(lock) == 1);
+	MUST(entered >= 0 && fuse3lock_held(lock) == 1 && cancel_state() == PTHREAD_CANCEL_DISABLE);
 	section = fuse3lock_released_begin(lock);
 	MUST(fuse3lock_released_end(lock, section) == 0);
 	fuse3lock_leave(lock, entered);
-	MUST(fuse3lock_held(lock) == 0);
+	MUST(fuse3lock_held(lock) == 0 && cancel_state() == PTHREAD_CANCEL_ENABLE);
 	MUST(fuse3lock_op_stat(lock, "lookup", FUSE3LOCK_USE_COUNT, &value) == 0 && value == 2);
 	entered = fuse3lock_enter(lock, FUSE3LOCK_OP_READ);
 	MUST(fuse3lock_release(lock) == 0);

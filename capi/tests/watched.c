@@ -7,12 +7,12 @@
  *
  * Its only file is "file" (inode 2), whose attributes may be cached for an hour. It has more of a size after each lookup of
  * "change", and of "notify", which also tells the kernel so with the lock held. A read of it goes on, with the lock held,
- * until it is interrupted. "run" runs the session once more, and fails with what that said; "free" does the same with
- * fuse3lock_free(), without the lock; "end" ends it, "thread" does so from a thread of its own. "newer" sends the notifications
- * that not every kernel has.
+ * until it is interrupted; one that is not from its beginning asks to be told only when it has been. "run" runs the session once more, and fails with what that said; "free" does the same with
+ * fuse3lock_free(), without the lock; "end" ends it, "thread" does so from a thread of its own. "older" sends the notifications
+ * that every kernel has, with the lock held, and "newer" those that not every one has; "flush" waits for them in a thread.
  *
- * Lines on stdout: "reading", "interrupted, held 0|1", "forget INO N, held 0|1", "newer R R R R" with what the four functions
- * returned, "descriptors N" with how many of /dev/fuse are open, when "descriptors" is looked up; and after the session has
+ * Lines on stdout: "reading", "interrupted, held 0|1", "forget INO N, held 0|1", "older R R R R" and "newer R R R R" with what the
+ * four functions returned, "flushed R", "descriptors N" with how many of /dev/fuse are open, when "descriptors" is looked up; and after the session has
  * ended what fuse3lock_run() returned, and what it returns for the same session once more, and for another one.
  */
 #define FUSE_USE_VERSION 312
@@ -44,7 +44,7 @@ static struct fuse3lock *lock;
 static struct fuse_session *se;
 static atomic_int interrupted;
 static pid_t reader;
-static pthread_t ender;
+static pthread_t helper;
 
 /* What the lock guards. */
 static off_t size = 1;
@@ -67,6 +67,29 @@ static void *end(void *data)
 	MUST(fuse3lock_held(lock) == 0);
 	MUST(fuse3lock_terminate(lock) == 0);
 	return NULL;
+}
+
+static void *flush(void *data)
+{
+	(void)data;
+	printf("flushed %d\n", fuse3lock_notify_flush(lock, FUSE3LOCK_FOREVER));
+	return NULL;
+}
+
+static void help(void *(*function)(void *data))
+{
+	MUST(!helper && pthread_create(&helper, NULL, function, NULL) == 0);
+}
+
+static void older(void)
+{
+	const int inode = fuse3lock_notify_inval_inode(lock, 2, 4096, 512);
+	const int entry = fuse3lock_notify_inval_entry(lock, FUSE_ROOT_ID, "file and more", 4);
+	const int delete = fuse3lock_notify_delete(lock, FUSE_ROOT_ID, 2, "file", 4);
+	const int store = fuse3lock_notify_store(lock, 2, 7, "bytes", 5);
+
+	MUST(fuse3lock_held(lock) == 1);
+	printf("older %d %d %d %d\n", inode, entry, delete, store);
 }
 
 static void newer(void)
@@ -125,14 +148,18 @@ static void watched_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		MUST(fuse3lock_release(lock) == 0);
 		error = -fuse3lock_free(lock);
 	}
+	if (strcmp(name, "older") == 0)
+		older();
 	if (strcmp(name, "newer") == 0)
 		newer();
+	if (strcmp(name, "flush") == 0)
+		help(flush);
 	if (strcmp(name, "descriptors") == 0)
 		descriptors();
 	if (strcmp(name, "end") == 0)
 		MUST(fuse3lock_terminate(lock) == 0);
 	if (strcmp(name, "thread") == 0)
-		MUST(pthread_create(&ender, NULL, end, NULL) == 0);
+		help(end);
 	fuse_reply_err(req, error);
 }
 
@@ -169,8 +196,8 @@ static void interrupt(fuse_req_t req, void *data)
 	uint64_t holder = 0;
 
 	(void)req;
-	/* It came while the handler had the lock. */
-	MUST(data == &reader && gettid() != reader);
+	/* It came while the handler had the lock, or before. */
+	MUST(data == &reader && fuse3lock_held(lock) == (gettid() == reader));
 	MUST(fuse3lock_stat(lock, FUSE3LOCK_HOLDER, &holder) == 0 && holder == (uint64_t)reader);
 	printf("interrupted, held %d\n", fuse3lock_held(lock));
 	interrupted = 1;
@@ -180,13 +207,20 @@ static void watched_read(fuse_req_t req, fuse_ino_t ino, size_t length, off_t of
 {
 	const struct timespec pause = { 0, 1000000 };
 
-	(void)ino, (void)length, (void)offset, (void)fi;
+	(void)ino, (void)length, (void)fi;
 	MUST(fuse3lock_held(lock) == 1);
 	reader = gettid();
-	fuse_req_interrupt_func(req, interrupt, &reader);
+	if (offset == 0)
+		fuse_req_interrupt_func(req, interrupt, &reader);
 	printf("reading\n");
+	while (!fuse_req_interrupted(req))
+		nanosleep(&pause, NULL);
+	if (offset != 0)
+		fuse_req_interrupt_func(req, interrupt, &reader);
+	/* It is told after the request has been marked. */
 	while (!interrupted)
 		nanosleep(&pause, NULL);
+	fuse_req_interrupt_func(req, NULL, NULL);
 	MUST(fuse3lock_held(lock) == 1);
 	fuse_reply_err(req, EINTR);
 }
@@ -235,8 +269,8 @@ int main(int argc, char *argv[])
 	if (strcmp(what, "early") == 0)
 		MUST(fuse3lock_terminate(lock) == 0);
 	result = fuse3lock_run(lock, se, 4, flags);
-	if (ender)
-		MUST(pthread_join(ender, NULL) == 0);
+	if (helper)
+		MUST(pthread_join(helper, NULL) == 0);
 	printf("ended %d\n", result);
 	if (result == 0)
 		after_the_end();

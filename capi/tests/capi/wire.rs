@@ -51,15 +51,25 @@ fn forget_comes_with_the_lock_held() {
 }
 
 /// While the handler of the request has the lock, and goes on having it.
-#[test]
-fn interrupt_does_not_wait_for_the_lock() {
+#[track_caller]
+fn interrupted(offset: u64, said: &str) {
     let mut watched = watched();
-    let unique = watched.send(&proto::read(2, File::new(0), 0, 4096));
+    let unique = watched.send(&proto::read(2, File::new(0), offset, 4096));
     assert_eq!(watched.says(), "reading\n");
     watched.send(&proto::interrupt(unique));
-    assert_eq!(watched.says(), "interrupted, held 0\n");
+    assert_eq!(watched.says(), said);
     assert_eq!(watched.receive(), proto::error(unique, libc::EINTR));
     ends(watched);
+}
+
+#[test]
+fn interrupt_does_not_wait_for_the_lock() {
+    interrupted(0, "interrupted, held 0\n");
+}
+
+#[test]
+fn an_interrupt_that_has_come_is_told_in_the_handler() {
+    interrupted(1, "interrupted, held 1\n");
 }
 
 #[test]
@@ -71,7 +81,7 @@ fn a_notification_is_sent_that_was_queued_with_the_lock_held() {
     let body = Bytes::new().u64(2).i64(-1).i64(0);
     let mut expected = [
         proto::error(unique, libc::ENOENT),
-        proto::notification(2, &body),
+        proto::notification(code::INVAL_INODE, &body),
     ];
     messages.sort();
     expected.sort();
@@ -79,9 +89,38 @@ fn a_notification_is_sent_that_was_queued_with_the_lock_held() {
     ends(watched);
 }
 
+/// With the lock held. A thread waits until they are sent.
+#[test]
+fn notifications_say_what_c_gave() {
+    let mut watched = watched();
+    let unique = watched.send(&proto::lookup(1, b"older"));
+    assert_eq!(watched.says(), "older 0 0 0 0\n");
+    let mut messages: Vec<_> = (0..5).map(|_| watched.receive()).collect();
+    let answer = proto::error(unique, libc::ENOENT);
+    let at = messages.iter().position(|message| *message == answer);
+    messages.remove(at.expect("an answer"));
+    let inode = Bytes::new().u64(2).i64(4096).i64(512);
+    let entry = Bytes::new().u64(1).u32(4).u32(0).name(b"file");
+    let delete = Bytes::new().u64(1).u64(2).u32(4).u32(0).name(b"file");
+    let store = Bytes::new().u64(2).u64(7).u32(5).u32(0).raw(b"bytes");
+    let expected = [
+        proto::notification(code::INVAL_INODE, &inode),
+        proto::notification(code::INVAL_ENTRY, &entry),
+        proto::notification(code::DELETE, &delete),
+        proto::notification(code::STORE, &store),
+    ];
+    assert_eq!(messages, expected);
+    watched.expect_error(&proto::lookup(1, b"flush"), Errno::ENOENT);
+    assert_eq!(watched.says(), "flushed 0\n");
+    ends(watched);
+}
+
 /// `enum fuse_notify_code`.
 mod code {
+    pub(super) const INVAL_INODE: i32 = 2;
     pub(super) const INVAL_ENTRY: i32 = 3;
+    pub(super) const STORE: i32 = 4;
+    pub(super) const DELETE: i32 = 6;
     pub(super) const RESEND: i32 = 7;
     pub(super) const INC_EPOCH: i32 = 8;
     pub(super) const PRUNE: i32 = 9;
