@@ -30,7 +30,7 @@ cachefs: setup ## the cachefs example for ten minutes: its figures, and whether 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
 
-cross: ## aarch64 under qemu, and musl, in a Debian 13 chroot: units, headers, wire tests (as root)
+cross: setup ## aarch64 under qemu, and musl, in a Debian 13 chroot: units, headers, wire tests (as root)
 	@scripts/cross
 
 capi: setup ## the C library, installed by cargo-c, and its C examples under valgrind and with ASan (as root)
