@@ -400,12 +400,13 @@ void fuse3lock_begun(struct fuse3lock *lock, unsigned int proto_minor);
  * init, destroy, forget and retrieve_reply, too. Slots that are NULL stay so, but
  * for init, which begins the notifications.
  *
- * INTERRUPT, for which libfuse has no handler, is not held up by the lock. What was
- * given to fuse_req_interrupt_func() is called by that, so with the lock held as it
- * is there, if the interrupt had come; else by another thread, without the lock, but
- * with libfuse's own of the request, which fuse_req_interrupt_func() waits for. So it
- * does not take the lock. Before the reply, fuse_req_interrupt_func(req, NULL, NULL)
- * sees to it that it is not called any more, after its data are gone.
+ * INTERRUPT, for which libfuse has no handler, is not held up by the lock. A function
+ * given to fuse_req_interrupt_func() is called inside that, with the lock as it is
+ * there, if the interrupt has come before; else on another thread, without the lock.
+ * It must not wait for the lock: libfuse's own lock of the request is held around it,
+ * and fuse_req_interrupt_func() waits for that one. Before it replies, a handler takes
+ * the function back, by fuse_req_interrupt_func(req, NULL, NULL): it might still be
+ * called, with data that are gone.
  *
  * lock_of, a function or macro, gets the userdata of the session, and returns the
  * lock. It is called without the lock held, so it reads what never changes.
