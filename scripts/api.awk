@@ -112,8 +112,9 @@ function end(    line) {
 }
 
 # What a line of an `impl` says: all of a type's own; of a trait only its types and constants; and of the traits that the
-# compiler implements, those that every version of it has.
+# compiler implements, those that every version of it has, and shows alike (what comes with PartialEq it does not).
 function implemented(line) {
+    if (line ~ /StructuralPartialEq/) return ""
     if (reading == "/h3") {
         implementation = line
         if (section == "implementations") return ""

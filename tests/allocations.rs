@@ -2,6 +2,9 @@
 //!
 //! Counted is what Rust allocates on the one worker. libfuse allocates one `fuse_req` for each request, with malloc(3).
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ffi::OsStr;
@@ -144,7 +147,11 @@ fn allocations<L: Locking>(wire: &mut Wire<Fs<L>>) -> u64 {
 
 const REQUESTS: u32 = 10_000;
 
-fn no_request_allocates<L: Locking>(lock: L) {
+fn no_request_allocates<L: Locking>(test: &str, lock: L) {
+    if !fuse3::sys::LIMITS_THREADS {
+        skip::skip(test, "libfuse before 3.12 has no limit of its threads");
+        return;
+    }
     let fs = Fs {
         bytes: Arc::new(vec![0x5a; 1 << 17]),
         lock: std::marker::PhantomData,
@@ -188,12 +195,12 @@ fn no_request_allocates<L: Locking>(lock: L) {
 
 #[test]
 fn locked() {
-    no_request_allocates(Arc::new(GlobalLock::new(())));
+    no_request_allocates("locked", Arc::new(GlobalLock::new(())));
 }
 
 #[test]
 fn concurrent() {
-    no_request_allocates(Concurrent);
+    no_request_allocates("concurrent", Concurrent);
 }
 
 /// The count is of what is allocated.

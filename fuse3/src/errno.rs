@@ -30,7 +30,7 @@ impl Errno {
         })
     }
 
-    /// What [`io::Error::last_os_error`] says.
+    /// `errno` of this thread, as `io::Error::last_os_error()` has it.
     pub fn last() -> Self {
         io::Error::last_os_error().into()
     }

@@ -53,7 +53,8 @@ impl Ended {
     }
 }
 
-fn root() -> bool {
+/// Whether this process may do everything.
+pub(crate) fn root() -> bool {
     // SAFETY: no precondition.
     unsafe { libc::geteuid() == 0 }
 }

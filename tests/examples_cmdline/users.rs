@@ -57,8 +57,8 @@ fn poll() {
 
 #[test]
 fn ioctl_ll() {
-    let script = "ls mnt; stat -c %u mnt/fioc; echo foobar >mnt/fioc; cat mnt/fioc";
-    serves("ioctl_ll", &["-f"], script, "fioc\n65534\nfoobar\n");
+    let script = "ls mnt; test $(stat -c %u mnt/fioc) = $(id -u) && echo mine; echo foobar >mnt/fioc; cat mnt/fioc";
+    serves("ioctl_ll", &["-f"], script, "fioc\nmine\nfoobar\n");
 }
 
 const CLOCK: [&str; 2] = ["-f", "--update-interval=1"];
