@@ -321,7 +321,8 @@ fn times_of_access() {
     });
 }
 
-/// Who is stopped and goes on, or is frozen for a while, is interrupted in what takes long, and starts it again.
+/// A thread may be interrupted in what takes long, and starts it again. SIGCHLD does it, ignored or not: when one comes for a
+/// thread that starts a process, where posix_spawn(3) blocks all signals, the kernel wakes another thread for it.
 fn computed(path: &Path, name: &str) -> io::Result<Vec<u8>> {
     loop {
         match getxattr(path, name) {

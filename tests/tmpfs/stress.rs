@@ -121,8 +121,8 @@ fn together(common: &Path, random: &mut Random) {
     });
 }
 
-/// Others may have made or removed the name, or change the file all the time, and who is frozen for a while is interrupted;
-/// nothing else may have happened.
+/// Others may have made or removed the name, or change the file all the time; a thread may be interrupted, by SIGCHLD, say.
+/// Nothing else may have happened.
 fn allowed(result: io::Result<()>) {
     const ALLOWED: [i32; 4] = [libc::ENOENT, libc::EEXIST, libc::EAGAIN, libc::EINTR];
     if let Err(error) = result {
