@@ -193,6 +193,10 @@ fn a_commit_thread_and_unlink_agree() {
                 }
                 commit(&mut fs, &keys);
             });
+            // Or they may be done before it has begun.
+            while lock.lock().unwrap().commits == 0 {
+                thread::yield_now();
+            }
             let clients = [0, 1].map(|client| {
                 let (lock, keys) = (&lock, &keys);
                 threads.spawn(move || {
