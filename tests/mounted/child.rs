@@ -12,8 +12,8 @@ use crate::fixture::{TempDir, abort_below, is_root, mounts_below, skip, unmount_
 
 /// Set in the child, to the test that it is to run.
 const CHILD: &str = "FUSE3_TEST_CHILD";
-/// After so long the child is killed. It has hundreds of mounts, some, on machines that are busy; each has a deadline of its own.
-const DEADLINE: Duration = Duration::from_secs(180);
+/// After so long the child is killed.
+const DEADLINE: Duration = Duration::from_secs(60);
 /// What the child says when it has run its test.
 const DONE: &str = "the test has run";
 
