@@ -13,9 +13,16 @@ use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use fuse3::{Answer, CallerMemory, CharDevice, Command, CommandLine, CommandLineError, Connection};
-use fuse3::{Context, Data, Errno, FileInfo, Filesystem, GlobalLock, Guard, Ino, Ioctl};
-use fuse3::{IoctlCommand, IoctlFlags, IoctlReply, ReadBuf, SettingError};
+use fuse3::ReadBuf;
+use fuse3::cmdline::{Command, CommandLineError};
+use fuse3::connection::SettingError;
+use fuse3::context::Guard;
+use fuse3::ioctl::CallerMemory;
+use fuse3::ioctl::Ioctl;
+use fuse3::ioctl::{IoctlCommand, IoctlFlags, IoctlReply};
+use fuse3::session::CharDevice;
+use fuse3::{Answer, CommandLine, Connection};
+use fuse3::{Context, Data, Errno, FileInfo, Filesystem, GlobalLock, Ino};
 
 /// `_IOR('E', 0, size_t)`.
 const GET_SIZE: IoctlCommand = IoctlCommand::read::<usize>(b'E', 0);

@@ -13,8 +13,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
-use fuse3::{GlobalLock, Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, Listing, OpenFlags};
+use fuse3::ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+use fuse3::reply::Added;
+use fuse3::{Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
+use fuse3::{GlobalLock, Ino, Listing, OpenFlags};
 use fuse3::{Opened, ReadBuf, SetAttr, Timestamp};
 
 use fuse_main::Options;

@@ -8,10 +8,14 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{env, error::Error, fs, io, thread};
 
+use fuse3::context::Guard;
+use fuse3::guide::parity;
+use fuse3::kit::InodeTable;
+use fuse3::lock::LockError;
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh,
-    FileInfo, Filesystem, GlobalLock, Guard, Ino, InodeTable, Listing, LockError, Locked,
-    OpenFlags, Opened, ReadBuf, Session, SetAttr, parity,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Filesystem, GlobalLock, Ino, Listing, Locked, OpenFlags, Opened, ReadBuf, Session, SetAttr,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);

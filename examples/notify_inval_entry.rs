@@ -26,8 +26,11 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Blocking, Context, DirBuf, Entry, Errno, FileInfo, Filesystem};
-use fuse3::{GlobalLock, Ino, Listing, NotifyError};
+use fuse3::notify::Blocking;
+use fuse3::notify::NotifyError;
+use fuse3::reply::Added;
+use fuse3::{Answer, Attr, Context, DirBuf, Entry, Errno, FileInfo, Filesystem};
+use fuse3::{GlobalLock, Ino, Listing};
 
 use crate::gone::unless_gone;
 use crate::options::{Options, command_line};

@@ -27,7 +27,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{GlobalLock, NotifyError};
+use fuse3::GlobalLock;
+use fuse3::notify::NotifyError;
 
 use crate::clock::{Clock, FILE, NO_TIMEOUT, State};
 use crate::gone::unless_gone;

@@ -133,7 +133,7 @@ fn main() -> ExitCode {
     let options = match parse(arguments) {
         Ok(options) if options.help => {
             println!("{}\n{OPTIONS}\n\nFuse lowlevel options:", usage(&program));
-            return fuse3::print_mount_options().report();
+            return fuse3::cmdline::print_mount_options().report();
         }
         Ok(options) if options.paths.len() == 2 => options,
         wrong => {

@@ -16,9 +16,13 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo};
-use fuse3::{Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, PollEvents};
-use fuse3::{PollHandle, ReadBuf};
+use fuse3::ReadBuf;
+use fuse3::context::Guard;
+use fuse3::poll::PollEvents;
+use fuse3::poll::PollHandle;
+use fuse3::reply::Added;
+use fuse3::{Answer, Attr, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo};
+use fuse3::{Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened};
 
 use fuse_main::Options;
 

@@ -9,8 +9,10 @@ use std::process::{ExitCode, Termination};
 use std::sync::OnceLock;
 use std::{env, fs, io, process};
 
-use fuse3::{Builder, Capabilities, Concurrent, Connection, Filesystem, Guard, Handle};
-use fuse3::{Reason, Session, print_version};
+use fuse3::cmdline::print_version;
+use fuse3::context::Guard;
+use fuse3::{Builder, Capabilities, Concurrent, Connection, Filesystem, Handle};
+use fuse3::{Reason, Session};
 
 /// The order of libfuse's printcap.
 const ORDER: [Capabilities; 28] = [

@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo, Filesystem,
+    Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo, Filesystem,
     Handle, Ino, Listing, OpenFlags, Opened, ReadBuf, Session, sys,
 };
 

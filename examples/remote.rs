@@ -7,9 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::{env, error::Error, fs, io};
 
+use fuse3::context::Guard;
+use fuse3::reply::Added;
+use fuse3::tasks::{Local, unblock};
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, Fh,
-    FileInfo, Filesystem, Guard, Ino, Listing, Local, OpenFlags, Opened, ReadBuf, Session, unblock,
+    Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, Session,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -11,11 +11,12 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::lock::Locking;
 use fuse3::testing::Wire;
 use fuse3::testing::proto::{self, File, Request};
 use fuse3::{
     Answer, Attr, Concurrent, Context, Data, Entry, Fh, FileInfo, Filesystem, GlobalLock, Ino,
-    Locking, OpenFlags, Opened, ReadBuf,
+    OpenFlags, Opened, ReadBuf,
 };
 
 thread_local! {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{Concurrent, Condvar, GlobalLock, KeyedLocks, LockError, sync, work_queue};
+use fuse3::kit::{KeyedLocks, work_queue};
+use fuse3::lock::{Condvar, LockError, sync};
+use fuse3::{Concurrent, GlobalLock};
 
 use deadline::{message, within_a_minute};
 
@@ -406,7 +408,7 @@ mod lines {
     }
 
     /// What was said of the end of a thread.
-    pub(crate) fn of_end(thread: fuse3::Tid) -> Vec<String> {
+    pub(crate) fn of_end(thread: fuse3::lock::Tid) -> Vec<String> {
         let start = format!("thread {thread} ended ");
         let mut lines = LINES.lock().unwrap().clone();
         lines.retain(|line| line.starts_with(&start));

@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use fuse3::{Attr, Errno, Ino, InodeTable};
+use fuse3::kit::InodeTable;
+use fuse3::{Attr, Errno, Ino};
 
 fn attr() -> Attr {
     Attr::new(Ino(0), libc::S_IFREG | 0o644)

@@ -10,7 +10,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, GlobalLock, KeyWait, KeyedLocks, OwnedKeyGuard};
+use fuse3::kit::{KeyWait, KeyedLocks, OwnedKeyGuard};
+use fuse3::{Concurrent, GlobalLock};
 
 use deadline::{message, until, within_a_minute};
 

@@ -9,7 +9,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Condvar, GlobalLock, LockError, Locked, Operation, SubLock, Unlocked, Woken, sync};
+use fuse3::lock::{Condvar, LockError, SubLock, Unlocked, Woken, sync};
+use fuse3::{GlobalLock, Locked, Operation};
 
 use deadline::{message, until, within, within_a_minute};
 

@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use fuse3::{InodeTable, KeyedLocks};
+use fuse3::kit::{InodeTable, KeyedLocks};
 
 thread_local! {
     /// Bytes that this thread has allocated and not freed.

@@ -5,10 +5,10 @@ mod sources;
 
 use std::collections::BTreeSet;
 
-use sources::define;
+use sources::{define, item};
 
-/// What the module `fuse3::parity` shows.
-const TABLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/parity.md"));
+/// What the module `fuse3::guide::parity` shows.
+const TABLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/guide/parity.md"));
 
 /// Of llfuse 1.5: what the module has, then the data that go with it, then the methods of `Operations`.
 const LLFUSE: &str = "
@@ -104,8 +104,8 @@ fn the_places_are_there() {
             if place.starts_with("sys::") {
                 continue;
             }
-            let (kind, member) = place.split_once("::").unwrap_or((place, ""));
-            let is_type = ["struct", "enum", "trait", "type"]
+            let (kind, member) = item(place);
+            let is_type = ["struct", "enum", "trait", "type", "fn", "const"]
                 .iter()
                 .any(|what| define(&sources, what, kind));
             assert!(is_type, "{row:?}: there is no {kind}");

@@ -9,10 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{
-    Condvar, Errno, GlobalLock, Ino, InodeTable, KeyedLocks, Locked, OwnedKeyGuard, Woken,
-    work_queue,
-};
+use fuse3::kit::{InodeTable, KeyedLocks, OwnedKeyGuard, work_queue};
+use fuse3::lock::{Condvar, Woken};
+use fuse3::{Errno, GlobalLock, Ino, Locked};
 
 use deadline::within_a_minute;
 

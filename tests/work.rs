@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, GlobalLock, KeyedLocks, NoMoreWork, UnsentReason, WorkSender, work_queue};
+use fuse3::kit::{KeyedLocks, NoMoreWork, UnsentReason, WorkSender, work_queue};
+use fuse3::{Concurrent, GlobalLock};
 
 use deadline::{message, until, within_a_minute};
 

@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use fuse3::LockError;
+use fuse3::lock::LockError;
 
 use crate::Object;
 

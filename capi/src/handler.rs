@@ -4,7 +4,8 @@ use std::ffi::{c_int, c_uint};
 use std::mem;
 use std::sync::atomic::Ordering;
 
-use fuse3::{LockError, Operation};
+use fuse3::Operation;
+use fuse3::lock::LockError;
 
 use crate::Object;
 use crate::border::{self, Error};

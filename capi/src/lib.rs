@@ -1,4 +1,4 @@
-//! The C library `fuse3lock`: [`fuse3::GlobalLock`] and [`fuse3::ForeignSession`] for C programs.
+//! The C library `fuse3lock`: [`fuse3::GlobalLock`] and [`fuse3::session::ForeignSession`] for C programs.
 //!
 //! `include/fuse3lock.h` is its documentation. What is here is the other side of that border: each function takes an opaque
 //! [`Object`], returns a negative errno where it fails, and lets no panic out (`border`). No structure of libfuse is looked

@@ -6,7 +6,8 @@ use std::slice;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use fuse3::{Ino, Notifier, NotifyError};
+use fuse3::notify::NotifyError;
+use fuse3::{Ino, Notifier};
 
 use crate::Object;
 use crate::border::{self, Answer, Error};

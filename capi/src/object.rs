@@ -5,7 +5,8 @@ use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use fuse3::{ForeignSession, GlobalLock, Locked};
+use fuse3::session::ForeignSession;
+use fuse3::{GlobalLock, Locked};
 
 use crate::border::{self, Error};
 

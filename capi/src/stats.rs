@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::time::Duration;
 
-use fuse3::LockStats;
+use fuse3::lock::LockStats;
 
 use crate::Object;
 use crate::border::{self, Error};
@@ -27,7 +27,7 @@ fn figure(stats: &LockStats, what: c_uint) -> Option<u64> {
 fn operation_figure(stats: &LockStats, operation: Option<&str>, what: c_uint) -> Option<u64> {
     let mut all = stats.operations.iter();
     let used = all.find(|used| used.operation.map(|operation| operation.name()) == operation);
-    let figure: fn(&fuse3::LockUse) -> u64 = match what {
+    let figure: fn(&fuse3::lock::LockUse) -> u64 = match what {
         0 => |used| used.count,
         1 => |used| nanoseconds(used.waited),
         2 => |used| nanoseconds(used.waited_max),

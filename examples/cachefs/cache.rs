@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Condvar, GlobalLock, KeyedLocks, Locked};
+use fuse3::kit::KeyedLocks;
+use fuse3::lock::Condvar;
+use fuse3::{GlobalLock, Locked};
 
 use crate::backend::Backend;
 use crate::blocks::BlockId;

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry,
-    Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf,
-    RenameFlags, SetAttr, XattrFlags,
+    Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, XattrFlags,
 };
 
 use crate::cache::Cache;

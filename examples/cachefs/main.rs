@@ -41,7 +41,9 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Condvar, GlobalLock, KeyedLocks};
+use fuse3::GlobalLock;
+use fuse3::kit::KeyedLocks;
+use fuse3::lock::Condvar;
 
 use crate::backend::Backend;
 use crate::blocks::BLOCK;

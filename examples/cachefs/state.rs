@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuse3::{Attr, Entry, Errno, Ino, RenameFlags, Timestamp, WorkSender};
+use fuse3::kit::WorkSender;
+use fuse3::{Attr, Entry, Errno, Ino, RenameFlags, Timestamp};
 
 use crate::blocks::{BlockMap, Blocks};
 use crate::inode::Inode;

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{Errno, OwnedKeyGuard, WorkReceiver, work_queue};
+use fuse3::Errno;
+use fuse3::kit::{OwnedKeyGuard, WorkReceiver, work_queue};
 
 use crate::blocks::BlockId;
 use crate::cache::{Cache, Held, Key};

@@ -10,7 +10,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 
-use fuse3::{Command, CommandLine, CommandLineError, MountError, Reason, print_version};
+use fuse3::cmdline::{Command, CommandLineError, print_version};
+use fuse3::{CommandLine, MountError, Reason};
 
 pub(crate) use options::Options;
 

@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo};
+use fuse3::reply::Added;
+use fuse3::{Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo};
 use fuse3::{Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, XattrFlags};
 
 const TEXT: &[u8] = b"Hello World!\n";

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::range::Fallocate;
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data,
-    DirBuf, Entry, Errno, Fallocate, Fh, FileInfo, Filesystem, Guard, Ino, Listing, OpenFlags,
-    Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
+    Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data, DirBuf,
+    Entry, Errno, Fh, FileInfo, Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs,
 };
 use parking_lot::RwLock;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 
-use fuse3::{Attr, Errno, Fallocate, FallocateMode, ReadBuf, SetAttr, Timestamp};
+use fuse3::range::{Fallocate, FallocateMode};
+use fuse3::{Attr, Errno, ReadBuf, SetAttr, Timestamp};
 use parking_lot::RwLock;
 
 const BLOCK: u64 = 4096;

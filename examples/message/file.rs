@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use fuse3::{Added, Attr, DirBuf, Entry, Errno, Fh, Ino, Listing, OpenFlags, Opened, Timestamp};
+use fuse3::reply::Added;
+use fuse3::{Attr, DirBuf, Entry, Errno, Fh, Ino, Listing, OpenFlags, Opened, Timestamp};
 
 pub(crate) const TEXT: &[u8] = b"hello world\n";
 pub(crate) const FILE: Ino = Ino(2);

@@ -1,6 +1,7 @@
 //! The command line that lltest and hello_async share: `[--debug] [--debug-fuse] MOUNTPOINT`, and what libfuse knows.
 
-use fuse3::{Builder, Command, CommandLine, Filesystem};
+use fuse3::cmdline::Command;
+use fuse3::{Builder, CommandLine, Filesystem};
 
 #[derive(Debug, Default)]
 pub(crate) struct Options {

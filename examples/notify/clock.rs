@@ -4,7 +4,8 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Added, Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
+use fuse3::reply::Added;
+use fuse3::{Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
 use fuse3::{GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf};
 
 use crate::time;

@@ -1,6 +1,6 @@
 //! Notifications of what the kernel does not know any more.
 
-use fuse3::NotifyError;
+use fuse3::notify::NotifyError;
 
 /// What a blocking notification returned, without what is normal: the kernel did not know the inode or name any more, or
 /// the file system is being unmounted.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
-use fuse3::BackingId;
+use fuse3::passthrough::BackingId;
 use rustix::fd::{AsFd, BorrowedFd};
 
 /// A file of the source that is open.

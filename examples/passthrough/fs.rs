@@ -11,11 +11,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::filelock::{Flock, LockKind};
+use fuse3::passthrough::BackingId;
+use fuse3::range::{Copied, CopyFileRange, Fallocate, Offset, Whence};
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, BackingId, Capabilities, Concurrent, Connection, Context, Copied,
-    CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, FileInfo, Filesystem,
-    Flock, Guard, Ino, Listing, LockKind, Offset, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
-    StatVfs, Whence, WriteData, XattrFlags, XattrNames,
+    Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data, DirBuf,
+    Entry, Errno, FileInfo, Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs, WriteData, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
 use rustix::fs::{self, FallocateFlags, FlockOperation, OFlags, SeekFrom};

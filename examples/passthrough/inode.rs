@@ -8,9 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use fuse3::{
-    Attr, Ino, RenameFlags, SetAttr, SetTime, SharedBacking, StatVfs, Timestamp, XattrFlags,
-};
+use fuse3::passthrough::SharedBacking;
+use fuse3::{Attr, Ino, RenameFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
 use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 
 /// An inode of the source, of any type, held open.

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::range::Fallocate;
 use fuse3::{
-    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh,
-    FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
-    SetAttr, StatVfs, XattrFlags, XattrNames,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
+    StatVfs, XattrFlags, XattrNames,
 };
 use rustix::fs::{self, AtFlags, FileType, Mode};
 

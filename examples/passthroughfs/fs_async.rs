@@ -10,10 +10,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::range::Fallocate;
+use fuse3::tasks::{Local, unblock};
 use fuse3::{
-    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh,
-    FileInfo, Filesystem, Guard, Ino, Listing, Local, OpenFlags, Opened, ReadBuf, RenameFlags,
-    SetAttr, StatVfs, XattrFlags, XattrNames, unblock,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
+    XattrFlags, XattrNames,
 };
 use rustix::fs::{self, AtFlags, FileType, Mode};
 
@@ -28,7 +31,7 @@ type Cx<'a> = Context<'a, PassthroughAsync>;
 
 impl PassthroughAsync {
     /// Answers by what `of` does to the mirror at once, without an await.
-    fn at_once<T: fuse3::Payload + 'static>(
+    fn at_once<T: fuse3::reply::Payload + 'static>(
         cx: &mut Cx<'_>,
         of: impl FnOnce(&Settings, &mut Mirror) -> io::Result<T> + Send + 'static,
     ) -> Answer<T> {
@@ -36,7 +39,7 @@ impl PassthroughAsync {
     }
 
     /// Answers by what `of` does to the descriptor of `ino`, on another thread.
-    fn blocking<T: fuse3::Payload + Send + 'static>(
+    fn blocking<T: fuse3::reply::Payload + Send + 'static>(
         cx: &mut Cx<'_>,
         ino: Ino,
         of: impl FnOnce(&File) -> io::Result<T> + Send + 'static,

@@ -52,7 +52,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{Command, CommandLine, Filesystem, GlobalLock, Local, Reason};
+use fuse3::cmdline::Command;
+use fuse3::tasks::Local;
+use fuse3::{CommandLine, Filesystem, GlobalLock, Reason};
 use rustix::fs::Mode;
 use rustix::process::{Resource, getrlimit, setrlimit, umask};
 

@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::{
-    Added, Attr, Caller, Create, DirBuf, Entry, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr,
-};
+use fuse3::reply::Added;
+use fuse3::{Attr, Caller, Create, DirBuf, Entry, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
 use crate::caller::ActingAs;

@@ -8,9 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use fuse3::{
-    Attr, Fallocate, Ino, OpenFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags, XattrNames,
-};
+use fuse3::range::Fallocate;
+use fuse3::{Attr, Ino, OpenFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags, XattrNames};
 use rustix::fs::{
     self, AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
 };

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::lock::{LockError, sync};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, LockError, OpenFlags, Opened,
-    ReadBuf, RenameFlags, SetAttr, StatVfs, XattrFlags, XattrNames, sync,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs, XattrFlags, XattrNames,
 };
 
 use crate::inodes::{Inodes, TIMEOUT};

@@ -1,6 +1,7 @@
 //! `readdir`.
 
-use fuse3::{Added, DirBuf, Entry, Errno, Ino, Listing};
+use fuse3::reply::Added;
+use fuse3::{DirBuf, Entry, Errno, Ino, Listing};
 
 use crate::directory::{DOT, DOT_DOT};
 use crate::inodes::{Inodes, TIMEOUT};

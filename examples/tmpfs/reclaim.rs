@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use fuse3::{Condvar, GlobalLock, LockError};
+use fuse3::GlobalLock;
+use fuse3::lock::{Condvar, LockError};
 
 use crate::data::{Block, Blocks};
 use crate::inodes::Inodes;

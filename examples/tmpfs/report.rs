@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use fuse3::{End, LockStats, LockUse, Operation, Reason, SessionStats};
+use fuse3::lock::{LockStats, LockUse};
+use fuse3::session::SessionStats;
+use fuse3::{End, Operation, Reason};
 
 use crate::fs::Tmpfs;
 use crate::inodes::Inodes;

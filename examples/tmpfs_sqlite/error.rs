@@ -1,6 +1,7 @@
 //! Why something was not done.
 
-use fuse3::{Errno, Unanswered};
+use fuse3::Errno;
+use fuse3::reply::Unanswered;
 use rusqlite::ErrorCode;
 
 /// What the caller is to be told, or a failure of the database.

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, ReadBuf,
-    RenameFlags, SetAttr, StatVfs,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    SetAttr, StatVfs,
 };
 
 use crate::error::{Error, Result};

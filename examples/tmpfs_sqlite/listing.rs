@@ -3,7 +3,8 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuse3::{Added, DirBuf, Entry, Ino, Listing};
+use fuse3::reply::Added;
+use fuse3::{DirBuf, Entry, Ino, Listing};
 
 use crate::error::Result;
 use crate::inodes::{COLUMNS, TIMEOUT, attr};

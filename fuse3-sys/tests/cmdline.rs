@@ -7,7 +7,8 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::ptr;
 
-use fuse3::{Command, CommandLine, CommandLineError, sys};
+use fuse3::cmdline::{Command, CommandLineError};
+use fuse3::{CommandLine, sys};
 
 /// What both are asked for.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,10 +6,10 @@ mod sources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use sources::{define, is_word};
+use sources::{define, is_word, item};
 
-/// What the module `fuse3::coverage` shows.
-const TABLE: &str = include_str!("../../fuse3/src/coverage.md");
+/// What the module `fuse3::guide::coverage` shows.
+const TABLE: &str = include_str!("../../fuse3/src/guide/coverage.md");
 
 /// Names for one API version, behind names that are covered.
 const VERSIONED: [&str; 8] = [
@@ -183,7 +183,7 @@ fn the_places_are_there() {
         assert!(is_explained, "{name}: {row:?}");
         for place in row.here.split("(crate::").skip(1) {
             let place = place.split(')').next().unwrap();
-            let (kind, function) = place.split_once("::").unwrap_or((place, ""));
+            let (kind, function) = item(place);
             let is_type = ["struct", "enum", "trait", "fn"]
                 .iter()
                 .any(|what| define(&sources, what, kind));

@@ -57,7 +57,7 @@
 //! compile errors where types can see them, and clean errors at run time where they cannot. It is no goal to do without
 //! the C library, or to hide FUSE's model of inodes and lookup counts.
 //!
-//! [`coverage`] has each operation and function of libfuse, and where it is here; [`parity`] each name of llfuse and
+//! [`guide::coverage`] has each operation and function of libfuse, and where it is here; [`guide::parity`] each name of llfuse and
 //! pyfuse3.
 //!
 //! # Guides
@@ -79,7 +79,7 @@
 //!
 //! | mistake of the file system | the caller gets | besides |
 //! |---|---|---|
-//! | a handler panics | EIO | [`OnPanic`] |
+//! | a handler panics | EIO | [`session::OnPanic`] |
 //! | a [`Reply`] is dropped | EIO | a line in the log |
 //! | more bytes than asked for, names or offsets of a listing that cannot be | EIO | a line in the log |
 //! | an errno out of 1 to 999 | EIO, by [`Errno::from_raw`] | a line in the log |
@@ -88,132 +88,46 @@
 //!
 //! Lines go to the [`log`](https://docs.rs/log) crate, libfuse's too; to stderr when the program has set no logger.
 
-mod activity;
-mod answer;
-mod attr;
-mod backing;
-mod builder;
-mod call;
-mod capabilities;
-mod cmdline;
-mod connection;
-mod connoptions;
-mod context;
-mod control;
-mod core;
-pub mod coverage;
-mod cuse;
-mod daemon;
-mod data;
-mod deferred;
-mod dirbuf;
-mod errno;
-mod file;
-mod filelock;
-mod filesystem;
-mod flags;
-mod foreign;
+mod base;
+mod conn;
+mod dispatch;
 pub mod guide;
-mod handle;
-mod ino;
-mod inodes;
-mod interrupt;
-mod ioctl;
-mod keyed;
-mod lent;
-mod lock;
-mod locking;
-mod log;
-mod loopconfig;
+pub mod kit;
+pub mod lock;
 #[cfg(doctest)]
 mod misuse;
-mod mount;
-mod notify;
-mod opened;
-mod operation;
-mod options;
-pub mod parity;
-mod piece;
-mod pipe;
-mod poll;
-mod proof;
-mod range;
-mod rawreply;
-mod readbuf;
-mod report;
-mod request;
-mod ring;
-mod served;
-mod session;
-mod setting;
-mod signals;
-mod statfs;
-mod stats;
-mod statx;
-mod support;
-mod table;
+pub mod notify;
+pub mod reply;
+pub mod session;
 #[cfg(feature = "tokio")]
-mod tasks;
+pub mod tasks;
 pub mod testing;
-mod turns;
-mod wake;
-mod work;
-mod writedata;
-mod xattr;
+mod types;
 
 pub use fuse3_sys as sys;
 
-pub use answer::{Answer, Payload, Unanswered};
-pub use attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
-pub use backing::{BackingId, SharedBacking};
-pub use builder::{Builder, OnPanic};
-pub use capabilities::Capabilities;
-pub use cmdline::{Command, CommandLine, CommandLineError, print_mount_options, print_version};
-pub use connection::{Agreement, Connection};
-pub use context::{Caller, Context, Guard, SecurityContext};
-pub use cuse::CharDevice;
-pub use data::Data;
-pub use deferred::{Deferred, Reply};
-pub use dirbuf::{Added, DirBuf, Listing};
-pub use errno::Errno;
-pub use file::{Create, Created, FileInfo};
-pub use filelock::{FileLock, Flock, LockKind, LockOwner, SetLock};
-pub use filesystem::Filesystem;
-pub use flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
-pub use foreign::ForeignSession;
-pub use handle::Handle;
-pub use ino::{Fh, Ino};
-pub use inodes::InodeTable;
-pub use ioctl::{CallerMemory, Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
-pub use keyed::{KeyGuard, KeyWait, KeyedLocks, OwnedKeyGuard};
-pub use lock::{
-    Condvar, GlobalLock, LockError, LockHolder, LockStats, LockUse, LockWaiter, Locked, SubGuard,
-    SubLock, Tid, Unlocked, Woken, sync,
-};
-pub use locking::{Concurrent, Locking, NoLock};
-pub use mount::{MountError, Unusable};
-pub use notify::{Blocking, Notification, Notifier, NotifyError, Retrieval, Retrieved};
-pub use opened::Opened;
-pub use operation::Operation;
-pub use options::OptionError;
-pub use piece::{FileSource, Piece, SharedBytes};
-pub use poll::{PollEvents, PollHandle};
-pub use proof::NotHolding;
-pub use range::{
-    Block, Copied, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Offset, Place, Whence,
-};
-pub use rawreply::RawReply;
-pub use readbuf::ReadBuf;
-pub use report::{Report, ReportedThread};
-pub use served::{Served, Stopped};
-pub use session::{End, Reason, Session};
-pub use setting::SettingError;
-pub use statfs::StatVfs;
-pub use stats::SessionStats;
-pub use statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
-pub use support::{Needs, UnsupportedOperation};
-#[cfg(feature = "tokio")]
-pub use tasks::{Local, LocalError, LocalState, unblock};
-pub use work::{NoMoreWork, Unsent, UnsentReason, WorkReceiver, WorkSender, work_queue};
-pub use writedata::WriteData;
-pub use xattr::XattrNames;
+pub use conn::connection;
+pub use dispatch::context;
+pub use notify::poll;
+pub use reply::passthrough;
+pub use session::cmdline;
+pub use types::{filelock, ioctl, range, statx};
+
+pub use conn::connection::Connection;
+pub use dispatch::context::{Caller, Context};
+pub use dispatch::filesystem::Filesystem;
+pub use lock::{Concurrent, GlobalLock, Locked};
+pub use notify::Notifier;
+pub use reply::{Answer, Data, DirBuf, Listing, ReadBuf, Reply, WriteData};
+pub use session::cmdline::CommandLine;
+pub use session::{Builder, End, Handle, MountError, Reason, Session};
+pub use types::attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
+pub use types::capabilities::Capabilities;
+pub use types::errno::Errno;
+pub use types::file::{Create, Created, FileInfo};
+pub use types::flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
+pub use types::ino::{Fh, Ino};
+pub use types::opened::Opened;
+pub use types::operation::Operation;
+pub use types::statfs::StatVfs;
+pub use types::xattr::XattrNames;

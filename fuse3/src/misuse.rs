@@ -224,7 +224,8 @@ mod c12c {}
 /// c12d: A future of the single thread keeps a reference into the state across an await.
 ///
 /// ```compile_fail
-/// # use fuse3::{Answer, Context, Filesystem, Ino, Local};
+/// # use fuse3::{Answer, Context, Filesystem, Ino};
+/// # use fuse3::tasks::Local;
 /// # use std::ffi::OsStr;
 /// # struct Fs;
 /// impl Filesystem for Fs {
@@ -242,7 +243,8 @@ mod c12c {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{Answer, Context, Filesystem, Ino, Local};
+/// # use fuse3::{Answer, Context, Filesystem, Ino};
+/// # use fuse3::tasks::Local;
 /// # use std::ffi::OsStr;
 /// # struct Fs;
 /// impl Filesystem for Fs {
@@ -264,14 +266,14 @@ mod c12d {}
 /// c12e: The state of the single thread is taken to another one.
 ///
 /// ```compile_fail,E0277
-/// # use fuse3::LocalState;
+/// # use fuse3::tasks::LocalState;
 /// fn elsewhere(mut state: LocalState<u32>) {
 ///     std::thread::spawn(move || state.with(|it| *it += 1));
 /// }
 /// ```
 ///
 /// ```
-/// # use fuse3::LocalState;
+/// # use fuse3::tasks::LocalState;
 /// fn elsewhere(mut state: LocalState<u32>) {
 ///     state.with(|it| *it += 1);
 /// }

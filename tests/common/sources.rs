@@ -43,3 +43,15 @@ pub(crate) fn define(sources: &str, what: &str, name: &str) -> bool {
         .filter_map(after)
         .any(|next| !is_word(next))
 }
+
+/// The item of a path below `crate::`, and what is inside it: `("Entry", "new")` of `types::Entry::new`.
+pub(crate) fn item(path: &str) -> (&str, &str) {
+    let mut rest = path;
+    while let Some((module, after)) = rest.split_once("::") {
+        if module.starts_with(char::is_uppercase) {
+            break;
+        }
+        rest = after;
+    }
+    rest.split_once("::").unwrap_or((rest, ""))
+}

@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fuse3::{
-    End, Entry, Errno, Filesystem, Handle, OnPanic, Operation, Reason, Reply, Served, Session,
-    Stopped,
-};
+use fuse3::session::{OnPanic, Served, Stopped};
+use fuse3::{End, Entry, Errno, Filesystem, Handle, Operation, Reason, Reply, Session};
 
 use crate::child::{self, this_test};
 use crate::deferring::Deferring;

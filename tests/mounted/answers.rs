@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Capabilities, Concurrent, Connection, Context, Data, Entry, Errno, FileInfo,
-    Filesystem, Guard, Ino, OpenFlags, Opened, Operation, ReadBuf, Session,
+    Filesystem, Ino, OpenFlags, Opened, Operation, ReadBuf, Session,
 };
 
 use crate::fixture::{Mount, require_mount};

@@ -8,10 +8,12 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry,
-    Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, Operation,
-    ReadBuf, Session,
+    Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, Operation, ReadBuf,
+    Session,
 };
 
 use crate::fixture::{Mount, require_mount, until};

@@ -5,9 +5,10 @@ use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fuse3::context::Guard;
 use fuse3::{
-    Answer, Attr, Builder, Concurrent, Connection, Context, Entry, FileInfo, Filesystem, Guard,
-    Ino, Reply, Session,
+    Answer, Attr, Builder, Concurrent, Connection, Context, Entry, FileInfo, Filesystem, Ino,
+    Reply, Session,
 };
 
 pub(crate) struct Deferring(Arc<Mutex<Vec<Reply<Entry>>>>);

@@ -18,10 +18,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::reply::Added;
 use fuse3::{
-    AccessMode, Added, Answer, Attr, Builder, Capabilities, Connection, Context, Create, Created,
-    Data, DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags,
-    Opened, Operation, ReadBuf, RenameFlags, Session, SetAttr, StatVfs, XattrFlags, XattrNames,
+    AccessMode, Answer, Attr, Builder, Capabilities, Connection, Context, Create, Created, Data,
+    DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened,
+    Operation, ReadBuf, RenameFlags, Session, SetAttr, StatVfs, XattrFlags, XattrNames,
 };
 
 use crate::child::this_test;

@@ -6,7 +6,8 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
-use fuse3::{Capabilities, FileLock, GlobalLock, LockKind};
+use fuse3::filelock::{FileLock, LockKind};
+use fuse3::{Capabilities, GlobalLock};
 
 use crate::child::this_test;
 use crate::client::{Client, part, say, wait_to_go_on};

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{
-    Blocking, Context, Errno, GlobalLock, Ino, Notifier, NotifyError, PollHandle, Session,
-};
+use fuse3::notify::{Blocking, NotifyError};
+use fuse3::poll::PollHandle;
+use fuse3::{Context, Errno, GlobalLock, Ino, Notifier, Session};
 
 use crate::child;
 use crate::fixture::{

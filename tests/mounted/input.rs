@@ -15,9 +15,10 @@ use std::ptr;
 use std::thread;
 use std::time::Duration;
 
+use fuse3::session::{OptionError, Unusable};
 use fuse3::{
     Answer, Attr, Builder, Capabilities, Concurrent, Context, Data, End, FileInfo, Filesystem, Ino,
-    MountError, OptionError, ReadBuf, Reason, Session, Unusable,
+    MountError, ReadBuf, Reason, Session,
 };
 
 use crate::child::{self, this_test};

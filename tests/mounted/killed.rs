@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, GlobalLock, Ino, Locking, Notifier, Operation, Session};
+use fuse3::lock::Locking;
+use fuse3::{Concurrent, GlobalLock, Ino, Notifier, Operation, Session};
 
 use crate::child::finish_within;
 use crate::fixture::{DEADLINE, Mount, c_string, gone_soon, require_mount, until};

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fuse3::notify::{Blocking, NotifyError};
+use fuse3::poll::{PollEvents, PollHandle};
 use fuse3::{
-    Answer, Attr, Blocking, Builder, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock,
-    Ino, Notifier, NotifyError, OpenFlags, Opened, Operation, PollEvents, PollHandle, ReadBuf,
-    Session,
+    Answer, Attr, Builder, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
+    Notifier, OpenFlags, Opened, Operation, ReadBuf, Session,
 };
 
 use crate::child;
@@ -383,7 +384,10 @@ fn what_is_stored_is_read_and_retrieved() {
     mount.end();
 }
 
-fn until_answered(retrieval: &mut fuse3::Retrieval, check: impl FnOnce(fuse3::Retrieved)) {
+fn until_answered(
+    retrieval: &mut fuse3::notify::Retrieval,
+    check: impl FnOnce(fuse3::notify::Retrieved),
+) {
     let start = Instant::now();
     loop {
         if let Some(answer) = retrieval.take() {

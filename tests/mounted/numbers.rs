@@ -7,9 +7,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::reply::Added;
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Concurrent, Connection, Context, DirBuf, Entry, Errno,
-    FileInfo, Filesystem, Guard, Ino, Listing, Session,
+    Answer, Attr, Capabilities, Concurrent, Connection, Context, DirBuf, Entry, Errno, FileInfo,
+    Filesystem, Ino, Listing, Session,
 };
 
 use crate::fixture::{Mount, c_string, require_mount};

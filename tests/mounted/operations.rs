@@ -13,7 +13,8 @@ use std::process::Command;
 use std::ptr;
 use std::sync::Arc;
 
-use fuse3::{Capabilities, NotifyError, Operation, Timestamp};
+use fuse3::notify::NotifyError;
+use fuse3::{Capabilities, Operation, Timestamp};
 
 use crate::child::this_test;
 use crate::client::{Client, part, say};

@@ -6,7 +6,8 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use fuse3::{GlobalLock, OnPanic, Operation};
+use fuse3::session::OnPanic;
+use fuse3::{GlobalLock, Operation};
 
 use crate::fixture::{Mount, Outcome, require_mount, until};
 use crate::probe::{Books, Probe};

@@ -10,9 +10,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::guide::parity;
 use fuse3::{
-    Answer, Attr, Connection, Context, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Guard,
-    Ino, OpenFlags, Opened, Operation, RenameFlags, Session, SetAttr, XattrFlags, parity,
+    Answer, Attr, Connection, Context, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Ino,
+    OpenFlags, Opened, Operation, RenameFlags, Session, SetAttr, XattrFlags,
 };
 
 use crate::fixture::{Gate, Mount, require_mount, until};

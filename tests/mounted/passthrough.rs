@@ -8,7 +8,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, Weak};
 
-use fuse3::{BackingId, Capabilities, Context, Operation, SessionStats};
+use fuse3::passthrough::BackingId;
+use fuse3::session::SessionStats;
+use fuse3::{Capabilities, Context, Operation};
 
 use crate::fixture::{is_root, require_mount, skip, until};
 use crate::real::{Real, SIZE, contents};

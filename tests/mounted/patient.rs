@@ -8,10 +8,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::filelock::{Flock, SetLock};
+use fuse3::ioctl::{Ioctl, IoctlReply};
+use fuse3::lock::{Condvar, Locking};
+use fuse3::reply::{Added, Payload};
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Condvar, Connection, Context, Create, Created, Data, DirBuf,
-    Entry, Errno, Fh, FileInfo, Filesystem, Flock, Guard, Ino, Ioctl, IoctlReply, Listing, Locking,
-    OpenFlags, Opened, Operation, Payload, ReadBuf, Reply, SetLock,
+    Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
+    Fh, FileInfo, Filesystem, Ino, Listing, OpenFlags, Opened, Operation, ReadBuf, Reply,
 };
 
 use crate::fixture::DEADLINE;

@@ -6,9 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Builder, Connection, Context, Create, Created, Data, Entry, Errno, Fh, FileInfo,
-    Filesystem, GlobalLock, Guard, Ino, Locked, OpenFlags, Opened, Operation, ReadBuf, Session,
+    Filesystem, GlobalLock, Ino, Locked, OpenFlags, Opened, Operation, ReadBuf, Session,
 };
 
 use crate::fixture::Mount;

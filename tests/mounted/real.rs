@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::passthrough::{BackingId, SharedBacking};
 use fuse3::{
-    Answer, Attr, BackingId, Capabilities, Concurrent, Connection, Context, Data, Entry, Errno, Fh,
-    FileInfo, Filesystem, Guard, Ino, OpenFlags, Opened, ReadBuf, Session, SharedBacking,
-    WriteData,
+    Answer, Attr, Capabilities, Concurrent, Connection, Context, Data, Entry, Errno, Fh, FileInfo,
+    Filesystem, Ino, OpenFlags, Opened, ReadBuf, Session, WriteData,
 };
 
 use crate::fixture::{Mount, TempDir};

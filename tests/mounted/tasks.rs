@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fuse3::session::OnPanic;
+use fuse3::tasks::Local;
 use fuse3::{
     Answer, Attr, Builder, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino,
-    OnPanic,
 };
-use fuse3::{Local, OpenFlags, Opened, ReadBuf, Session};
+use fuse3::{OpenFlags, Opened, ReadBuf, Session};
 use tokio::task::yield_now;
 
 use crate::child::{self, this_test};

@@ -7,12 +7,15 @@ use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::filelock::{FileLock, Flock, LockKind, LockOwner, SetLock};
+use fuse3::ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
+use fuse3::poll::{PollEvents, PollHandle};
+use fuse3::range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence};
+use fuse3::statx::{Statx, StatxFlags, StatxMask};
 use fuse3::{
-    Answer, Attr, Block, Builder, Capabilities, Connection, Context, Copied, CopyFileRange, Create,
-    Created, Entry, Errno, Fallocate, Fh, FileInfo, FileLock, Filesystem, Flock, GlobalLock, Guard,
-    Ino, Ioctl, IoctlCommand, IoctlFlags, IoctlReply, LockKind, LockOwner, Offset, OpenFlags,
-    Opened, PollEvents, PollHandle, Reply, Session, SetLock, Statx, StatxFlags, StatxMask,
-    Timestamp, Whence,
+    Answer, Attr, Builder, Capabilities, Connection, Context, Create, Created, Entry, Errno, Fh,
+    FileInfo, Filesystem, GlobalLock, Ino, OpenFlags, Opened, Reply, Session, Timestamp,
 };
 
 use crate::fixture::Mount;

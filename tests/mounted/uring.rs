@@ -15,10 +15,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use fuse3::context::Guard;
+use fuse3::reply::{Added, Piece, RawReply};
 use fuse3::{
-    Added, Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, FileInfo,
-    Filesystem, GlobalLock, Guard, Ino, Listing, OpenFlags, Opened, Piece, RawReply, ReadBuf,
-    Reply, Session, sys,
+    Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, FileInfo,
+    Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, Reply, Session, sys,
 };
 
 use crate::child::this_test;

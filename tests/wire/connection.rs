@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use fuse3::{Agreement, Capabilities, Concurrent, Connection, Fh, Opened, SettingError};
+use fuse3::connection::{Agreement, SettingError};
+use fuse3::{Capabilities, Concurrent, Connection, Fh, Opened};
 
 use crate::harness::Wire;
 use crate::proto::{self, InitIn, InitOut, fopen, init};

@@ -5,9 +5,10 @@ use std::io;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use fuse3::context::{Guard, SecurityContext};
 use fuse3::{
-    Answer, Caller, Capabilities, Concurrent, Connection, Context, Entry, Errno, Filesystem, Guard,
-    Ino, MountError, SecurityContext, Session,
+    Answer, Caller, Capabilities, Concurrent, Connection, Context, Entry, Errno, Filesystem, Ino,
+    MountError, Session,
 };
 use parking_lot::Mutex;
 

@@ -5,9 +5,10 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use fuse3::{
-    CallerMemory, CharDevice, Concurrent, Errno, Filesystem, Guard, IoctlReply, MountError, Session,
-};
+use fuse3::context::Guard;
+use fuse3::ioctl::{CallerMemory, IoctlReply};
+use fuse3::session::CharDevice;
+use fuse3::{Concurrent, Errno, Filesystem, MountError, Session};
 
 use crate::every::end;
 use crate::harness::Wire;

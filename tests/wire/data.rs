@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use fuse3::reply::Piece;
 use fuse3::{
-    Answer, Capabilities, Context, Data, Errno, FileInfo, Filesystem, GlobalLock, Ino, Piece,
-    ReadBuf, WriteData,
+    Answer, Capabilities, Context, Data, Errno, FileInfo, Filesystem, GlobalLock, Ino, ReadBuf,
+    WriteData,
 };
 
 use crate::harness::Wire;

@@ -4,7 +4,8 @@ use std::panic::panic_any;
 use std::sync::mpsc;
 use std::thread;
 
-use fuse3::{Deferred, Entry, Errno, Reply, Unanswered};
+use fuse3::reply::{Deferred, Unanswered};
+use fuse3::{Entry, Errno, Reply};
 use parking_lot::Mutex;
 
 use crate::harness::Wire;

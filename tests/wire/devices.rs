@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
 
-use fuse3::{
-    Answer, Concurrent, Context, FileInfo, Filesystem, Ino, IoctlReply, NotifyError, Operation,
-    PollEvents, PollHandle,
-};
+use fuse3::ioctl::IoctlReply;
+use fuse3::notify::NotifyError;
+use fuse3::poll::{PollEvents, PollHandle};
+use fuse3::{Answer, Concurrent, Context, FileInfo, Filesystem, Ino, Operation};
 
 use crate::every::{Case, end, recorded};
 use crate::harness::Wire;

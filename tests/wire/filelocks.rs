@@ -1,6 +1,7 @@
 //! Locks on files: `getlk`, `setlk`, `flock`.
 
-use fuse3::{Capabilities, Concurrent, Errno, FileLock, LockKind, Operation};
+use fuse3::filelock::{FileLock, LockKind};
+use fuse3::{Capabilities, Concurrent, Errno, Operation};
 
 use crate::every::{Case, end, recorded};
 use crate::harness::Wire;

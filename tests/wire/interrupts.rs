@@ -8,7 +8,8 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{Concurrent, Condvar, Entry, Errno, Reply, Woken};
+use fuse3::lock::{Condvar, Woken};
+use fuse3::{Concurrent, Entry, Errno, Reply};
 use parking_lot::Mutex;
 
 use crate::harness::{DEADLINE, Wire, until};

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use fuse3::{KeyedLocks, OwnedKeyGuard};
+use fuse3::kit::{KeyedLocks, OwnedKeyGuard};
 use parking_lot::Mutex;
 
 use crate::harness::{Wire, until};

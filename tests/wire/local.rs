@@ -8,8 +8,14 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
-use fuse3::{Blocking, Context, Errno, Filesystem, Guard, Ino, Local, LocalError};
-use fuse3::{Notifier, NotifyError, OnPanic, Served, unblock};
+use fuse3::Notifier;
+use fuse3::context::Guard;
+use fuse3::notify::Blocking;
+use fuse3::notify::NotifyError;
+use fuse3::session::{OnPanic, Served};
+use fuse3::tasks::unblock;
+use fuse3::tasks::{Local, LocalError};
+use fuse3::{Context, Errno, Filesystem, Ino};
 use parking_lot::Mutex;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;

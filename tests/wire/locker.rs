@@ -2,9 +2,8 @@
 
 use std::marker::PhantomData;
 
-use fuse3::{
-    Answer, Context, Errno, FileInfo, FileLock, Filesystem, Ino, LockKind, Reply, SetLock,
-};
+use fuse3::filelock::{FileLock, LockKind, SetLock};
+use fuse3::{Answer, Context, Errno, FileInfo, Filesystem, Ino, Reply};
 use parking_lot::Mutex;
 
 use crate::recorder::Style;

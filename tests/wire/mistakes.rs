@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use fuse3::{Attr, Concurrent, Data, Entry, Errno, ReadBuf, Unanswered};
+use fuse3::reply::Unanswered;
+use fuse3::{Attr, Concurrent, Data, Entry, Errno, ReadBuf};
 
 use crate::attributes;
 use crate::every::{end, recorded};

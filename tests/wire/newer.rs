@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use fuse3::{
-    Concurrent, Connection, Errno, Filesystem, Guard, Needs, Operation, UnsupportedOperation,
-};
+use fuse3::connection::{Needs, UnsupportedOperation};
+use fuse3::context::Guard;
+use fuse3::{Concurrent, Connection, Errno, Filesystem, Operation};
 use parking_lot::Mutex;
 
 use crate::every::{Case, end, recorded};

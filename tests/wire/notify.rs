@@ -7,10 +7,8 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fuse3::{
-    Blocking, Concurrent, Errno, GlobalLock, Ino, Notification, Notifier, NotifyError, Operation,
-    Retrieval, Retrieved,
-};
+use fuse3::notify::{Blocking, Notification, NotifyError, Retrieval, Retrieved};
+use fuse3::{Concurrent, Errno, GlobalLock, Ino, Notifier, Operation};
 
 use parking_lot::Mutex;
 

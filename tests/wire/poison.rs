@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fuse3::{Errno, OnPanic};
+use fuse3::Errno;
+use fuse3::session::OnPanic;
 
 use crate::harness::{Wire, until};
 use crate::logger::PANIC;

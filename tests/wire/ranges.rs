@@ -1,6 +1,7 @@
 //! Ranges and places of files: `fallocate`, `copy_file_range`, `lseek`, `bmap`.
 
-use fuse3::{Concurrent, Errno, FallocateMode, Offset, Operation, Whence};
+use fuse3::range::{FallocateMode, Offset, Whence};
+use fuse3::{Concurrent, Errno, Operation};
 
 use crate::every::{Case, end, recorded};
 use crate::mistakes::mistake;

@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use fuse3::{
-    Attr, Concurrent, Entry, Errno, Ino, OnPanic, Operation, RawReply, Reason, Reply, sys,
-};
+use fuse3::reply::RawReply;
+use fuse3::session::OnPanic;
+use fuse3::{Attr, Concurrent, Entry, Errno, Ino, Operation, Reason, Reply, sys};
 
 use crate::harness::{Wire, until};
 use crate::logger::PANIC;

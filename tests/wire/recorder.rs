@@ -14,13 +14,19 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use fuse3::context::Guard;
+use fuse3::filelock::{FileLock, Flock, LockKind, LockOwner, SetLock};
+use fuse3::ioctl::{Ioctl, IoctlReply};
+use fuse3::lock::Locking;
+use fuse3::notify::Blocking;
+use fuse3::poll::{PollEvents, PollHandle};
+use fuse3::range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence};
+use fuse3::reply::{Added, Payload};
+use fuse3::statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 use fuse3::{
-    AccessMode, Added, Answer, Attr, Block, Blocking, Caller, Concurrent, Connection, Context,
-    Copied, CopyFileRange, Create, Created, Data, DirBuf, Entry, Errno, Fallocate, Fh, FileInfo,
-    FileLock, Filesystem, Flock, GlobalLock, Guard, Ino, Ioctl, IoctlReply, Listing, LockKind,
-    LockOwner, Locking, Notifier, Offset, OpenFlags, Opened, Payload, PollEvents, PollHandle,
-    ReadBuf, RenameFlags, SetAttr, SetLock, StatVfs, Statx, StatxAttributes, StatxFlags, StatxMask,
-    Timestamp, Whence, XattrFlags, XattrNames,
+    AccessMode, Answer, Attr, Caller, Concurrent, Connection, Context, Create, Created, Data,
+    DirBuf, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Notifier, OpenFlags,
+    Opened, ReadBuf, RenameFlags, SetAttr, StatVfs, Timestamp, XattrFlags, XattrNames,
 };
 
 use crate::harness::DEADLINE;
@@ -948,7 +954,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         cx: &mut Context<'_, Self>,
         copy: &CopyFileRange<'_>,
     ) -> Answer<Copied> {
-        let place = |place: fuse3::Place<'_>| {
+        let place = |place: fuse3::range::Place<'_>| {
             format!("{} {} {:#x}", place.ino, Open(place.file), place.offset)
         };
         self.note(

@@ -5,9 +5,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use fuse3::lock::Condvar;
+use fuse3::session::{OnPanic, Served, Stopped};
 use fuse3::{
-    Capabilities, Concurrent, Condvar, Entry, Errno, Filesystem, OnPanic, Operation, Reason, Reply,
-    Served, Session, Stopped,
+    Capabilities, Concurrent, Entry, Errno, Filesystem, Operation, Reason, Reply, Session,
 };
 use parking_lot::Mutex;
 

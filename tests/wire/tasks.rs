@@ -7,8 +7,10 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use fuse3::ReadBuf;
+use fuse3::session::{OnPanic, Served, Stopped};
+use fuse3::tasks::unblock;
 use fuse3::{Answer, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Handle, Ino};
-use fuse3::{OnPanic, ReadBuf, Served, Stopped, unblock};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore, oneshot};

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Concurrent, Connection, Context, Create, Created, Data, Entry, Errno, Fh,
-    FileInfo, Filesystem, Guard, Ino, OpenFlags, Opened, ReadBuf, WriteData,
+    FileInfo, Filesystem, Ino, OpenFlags, Opened, ReadBuf, WriteData,
 };
 use std::ffi::OsStr;
 use std::time::Duration;

@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use fuse3::{Blocking, Capabilities, Concurrent, Errno, Ino, Notifier, NotifyError, Operation};
+use fuse3::notify::{Blocking, NotifyError};
+use fuse3::{Capabilities, Concurrent, Errno, Ino, Notifier, Operation};
 
 use crate::harness::Wire;
 use crate::probe::{Probe, await_from, enoent};

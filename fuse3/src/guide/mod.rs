@@ -17,6 +17,9 @@
 //!
 //! The examples compile with the crate. Whole file systems are in the folder `examples`.
 
+pub mod coverage;
+pub mod parity;
+
 #[doc = include_str!("global_lock.md")]
 pub mod global_lock {}
 

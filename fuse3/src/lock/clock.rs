@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::Operation;
+use crate::types::operation::Operation;
 
 /// The clock's time, in a unit of its own that [`Scale`] knows.
 ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::clock::Deadline;
-use super::sleeper::{Sleeper, Waking};
+use crate::lock::clock::Deadline;
+use crate::lock::sleeper::{Sleeper, Waking};
 
 /// An event that threads wait for with the global lock released: [`Locked::wait`](crate::Locked::wait).
 ///
@@ -15,7 +15,8 @@ use super::sleeper::{Sleeper, Waking};
 /// later.
 ///
 /// ```
-/// use fuse3::{Condvar, GlobalLock};
+/// use fuse3::GlobalLock;
+/// use fuse3::lock::Condvar;
 ///
 /// static UPLOADED: Condvar = Condvar::new();
 /// let lock = GlobalLock::new(3); // blocks to be uploaded
@@ -26,15 +27,15 @@ use super::sleeper::{Sleeper, Waking};
 ///             *lock.lock()? -= 1;
 ///             UPLOADED.notify_all();
 ///         }
-///         Ok::<(), fuse3::LockError>(())
+///         Ok::<(), fuse3::lock::LockError>(())
 ///     });
 ///     let mut blocks = lock.lock()?;
 ///     while *blocks > 0 {
 ///         blocks.wait(&UPLOADED, None);
 ///     }
-///     Ok::<(), fuse3::LockError>(())
+///     Ok::<(), fuse3::lock::LockError>(())
 /// })?;
-/// # Ok::<(), fuse3::LockError>(())
+/// # Ok::<(), fuse3::lock::LockError>(())
 /// ```
 #[derive(Debug)]
 pub struct Condvar {

@@ -4,11 +4,11 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::time::Duration;
 
-use super::order::{Kind, Node, Site};
-use super::raw::RawLock;
-use super::sites::Sites;
-use super::{LockError, LockStats, Locked, Unlocked};
-use crate::Operation;
+use crate::lock::order::{Kind, Node, Site};
+use crate::lock::raw::RawLock;
+use crate::lock::sites::Sites;
+use crate::lock::{error::LockError, guard::Locked, stats::LockStats, unlocked::Unlocked};
+use crate::types::operation::Operation;
 
 /// `llfuse.lock`: the lock under which handlers run, with the state `S` that it guards.
 ///
@@ -24,7 +24,7 @@ use crate::Operation;
 ///
 /// LOCK.lock()?.push(1);
 /// assert_eq!(LOCK.lock()?.len(), 1);
-/// # Ok::<(), fuse3::LockError>(())
+/// # Ok::<(), fuse3::lock::LockError>(())
 /// ```
 ///
 /// # Order and fairness
@@ -88,7 +88,7 @@ impl<S> GlobalLock<S> {
     /// space.files.push(3);
     /// space.used += 3;
     /// space.yield_(1); // would panic between the two lines above
-    /// # Ok::<(), fuse3::LockError>(())
+    /// # Ok::<(), fuse3::lock::LockError>(())
     /// ```
     pub const fn debug_invariant(self, check: fn(&S)) -> Self {
         #[cfg(debug_assertions)]

@@ -5,8 +5,16 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use super::order::Site;
-use super::{Condvar, Deadline, GlobalLock, LockError, Unlocked, Waking, Woken, sync};
+use crate::lock::order::Site;
+use crate::lock::{
+    clock::Deadline,
+    condvar::{Condvar, Woken},
+    error::LockError,
+    global::GlobalLock,
+    sleeper::Waking,
+    sync,
+    unlocked::Unlocked,
+};
 
 /// The proof that the thread holds the [`GlobalLock`], and the only way to its state.
 ///
@@ -31,7 +39,7 @@ use super::{Condvar, Deadline, GlobalLock, LockError, Unlocked, Waking, Woken, s
 /// let mut cache = lock.lock()?;
 /// insert(&mut cache);
 /// evict(&mut cache);
-/// # Ok::<(), fuse3::LockError>(())
+/// # Ok::<(), fuse3::lock::LockError>(())
 /// ```
 ///
 /// A guard that is forgotten keeps the lock for its thread, for ever;
@@ -61,7 +69,7 @@ impl<'a, S> Locked<'a, S> {
     }
 
     /// The request for which the lock was taken; `None` outside of handlers. The section is counted under it.
-    pub fn operation(&self) -> Option<crate::Operation> {
+    pub fn operation(&self) -> Option<crate::types::operation::Operation> {
         self.global().raw().operation()
     }
 
@@ -190,7 +198,7 @@ struct Retake<'g, 'a, S> {
     guard: &'g mut Locked<'a, S>,
     lock: &'a GlobalLock<S>,
     site: Site,
-    operation: Option<crate::Operation>,
+    operation: Option<crate::types::operation::Operation>,
 }
 
 impl<S> Drop for Retake<'_, '_, S> {

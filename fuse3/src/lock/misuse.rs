@@ -70,11 +70,12 @@ mod c02 {}
 /// ```
 mod c03 {}
 
-/// c04: A [`SubLock`](crate::SubLock) outside the state is held across it:
+/// c04: A [`SubLock`](crate::lock::SubLock) outside the state is held across it:
 /// llfuse's "prior locks".
 ///
 /// ```compile_fail,E0502
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// # use std::sync::Arc;
 /// let buffer = Arc::new(SubLock::new(1));
 /// let lock = GlobalLock::new(());
@@ -85,7 +86,8 @@ mod c03 {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// # use std::sync::Arc;
 /// let buffer = Arc::new(SubLock::new(1));
 /// let lock = GlobalLock::new(());
@@ -159,7 +161,8 @@ mod c07 {}
 /// c08: What would deadlock under the lock is called without the proof.
 ///
 /// ```compile_fail,E0061
-/// # use fuse3::{GlobalLock, Unlocked};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::Unlocked;
 /// /// As a blocking notification.
 /// fn store<S>(_: &mut Unlocked<'_, S>, _data: &[u8]) {}
 ///
@@ -169,7 +172,8 @@ mod c07 {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{GlobalLock, Unlocked};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::Unlocked;
 /// /// As a blocking notification.
 /// fn store<S>(_: &mut Unlocked<'_, S>, _data: &[u8]) {}
 ///
@@ -262,7 +266,8 @@ mod c11 {}
 /// c11b: `wait` while something of the state is borrowed.
 ///
 /// ```compile_fail,E0502
-/// # use fuse3::{Condvar, GlobalLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::Condvar;
 /// # use std::time::Duration;
 /// let event = Condvar::new();
 /// let lock = GlobalLock::new(vec![1, 2]);
@@ -273,7 +278,8 @@ mod c11 {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{Condvar, GlobalLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::Condvar;
 /// # use std::time::Duration;
 /// let event = Condvar::new();
 /// let lock = GlobalLock::new(vec![1, 2]);
@@ -341,7 +347,8 @@ mod c17 {}
 /// lock.
 ///
 /// ```compile_fail,E0277
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// let buffer = SubLock::new(1);
 /// let lock = GlobalLock::new(1);
 /// let fs = lock.lock().unwrap();
@@ -353,7 +360,8 @@ mod c17 {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// let buffer = SubLock::new(1);
 /// let lock = GlobalLock::new(1);
 /// let fs = lock.lock().unwrap();
@@ -366,10 +374,11 @@ mod c17 {}
 /// ```
 mod c17b {}
 
-/// c17c: So does the guard of a [`SubLock`](crate::SubLock).
+/// c17c: So does the guard of a [`SubLock`](crate::lock::SubLock).
 ///
 /// ```compile_fail,E0277
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// let buffer = SubLock::new(1);
 /// let lock = GlobalLock::new(());
 /// let fs = lock.lock().unwrap();
@@ -380,7 +389,8 @@ mod c17b {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// let buffer = SubLock::new(1);
 /// let lock = GlobalLock::new(());
 /// let fs = lock.lock().unwrap();
@@ -392,10 +402,10 @@ mod c17b {}
 /// ```
 mod c17c {}
 
-/// c17d: So does the guard of a [`sync::Mutex`](crate::sync::Mutex).
+/// c17d: So does the guard of a [`sync::Mutex`](crate::lock::sync::Mutex).
 ///
 /// ```compile_fail,E0277
-/// # use fuse3::sync;
+/// # use fuse3::lock::sync;
 /// let mutex = sync::Mutex::new(1);
 /// let mut held = mutex.lock();
 /// std::thread::scope(|threads| {
@@ -404,7 +414,7 @@ mod c17c {}
 /// ```
 ///
 /// ```
-/// # use fuse3::sync;
+/// # use fuse3::lock::sync;
 /// let mutex = sync::Mutex::new(1);
 /// let mut held = mutex.lock();
 /// std::thread::scope(|threads| {
@@ -418,7 +428,8 @@ mod c17d {}
 /// let that through.
 ///
 /// ```compile_fail,E0499
-/// # use fuse3::{GlobalLock, Unlocked};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::Unlocked;
 /// /// As a blocking notification.
 /// fn store<S>(_: &mut Unlocked<'_, S>) {}
 ///
@@ -432,7 +443,8 @@ mod c17d {}
 /// ```
 ///
 /// ```
-/// # use fuse3::{GlobalLock, Unlocked};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::Unlocked;
 /// /// As a blocking notification.
 /// fn store<S>(_: &mut Unlocked<'_, S>) {}
 ///

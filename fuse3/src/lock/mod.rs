@@ -13,33 +13,34 @@
 //! `raw` is the lock proper; it knows nothing of the state. `global`, `guard`
 //! and `unlocked` put the state and the types around it.
 
-mod clock;
-mod condvar;
-mod counters;
-mod error;
-mod global;
-mod guard;
+pub(crate) mod clock;
+pub(crate) mod condvar;
+pub(crate) mod counters;
+pub(crate) mod error;
+pub(crate) mod global;
+pub(crate) mod guard;
+pub(crate) mod locking;
 #[cfg(doctest)]
 mod misuse;
 pub(crate) mod order;
-mod queue;
-mod raw;
-mod sites;
-mod sleeper;
-mod stats;
-mod sub;
+pub(crate) mod proof;
+pub(crate) mod queue;
+pub(crate) mod raw;
+pub(crate) mod sites;
+pub(crate) mod sleeper;
+pub(crate) mod stats;
+pub(crate) mod sub;
 pub mod sync;
-mod thread;
-mod unlocked;
+pub(crate) mod thread;
+pub(crate) mod unlocked;
 
-pub(crate) use clock::Deadline;
 pub use condvar::{Condvar, Woken};
 pub use error::LockError;
 pub use global::GlobalLock;
 pub use guard::Locked;
-pub(crate) use sleeper::{Sleeper, Waking};
+pub use locking::{Concurrent, Locking, NoLock};
+pub use proof::NotHolding;
 pub use stats::{LockHolder, LockStats, LockUse, LockWaiter};
 pub use sub::{SubGuard, SubLock};
-pub(crate) use thread::ThreadId;
 pub use thread::Tid;
 pub use unlocked::Unlocked;

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::panic::Location;
 
-use crate::Operation;
+use crate::types::operation::Operation;
 
 /// What kind of lock it is, for the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +70,7 @@ mod tracked {
     use parking_lot::Mutex;
 
     use super::{Kind, Site};
-    use crate::lock::ThreadId;
+    use crate::lock::thread::ThreadId;
 
     /// A lock, or the locks of one table, in the graph.
     #[derive(Debug)]
@@ -233,7 +233,7 @@ mod tracked {
     impl Drop for Locks {
         fn drop(&mut self) {
             for held in self.0.get_mut() {
-                crate::log::error!(
+                crate::base::log::error!(
                     "thread {} ended while it held the {} that it took at {}: it is never released",
                     ThreadId::current().tid(),
                     held.kind,

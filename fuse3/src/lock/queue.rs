@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, MutexGuard};
 
-use super::clock::Deadline;
-use super::thread::ThreadId;
-use crate::Operation;
+use crate::lock::clock::Deadline;
+use crate::lock::thread::ThreadId;
+use crate::types::operation::Operation;
 
 /// What a thread sleeps on. Each has one, and sleeps for one reason at a time.
 ///

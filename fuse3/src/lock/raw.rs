@@ -24,12 +24,12 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::LockError;
-use super::clock::{self, Deadline};
-use super::counters::{self, Counters};
-use super::queue::{Entry, Queue, Waiter};
-use super::thread::{Owner, ThreadId};
-use crate::Operation;
+use crate::lock::clock::{self, Deadline};
+use crate::lock::counters::{self, Counters};
+use crate::lock::error::LockError;
+use crate::lock::queue::{Entry, Queue, Waiter};
+use crate::lock::thread::{Owner, ThreadId};
+use crate::types::operation::Operation;
 
 /// How often the first in the queue can be passed by threads that came later.
 ///

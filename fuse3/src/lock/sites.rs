@@ -11,8 +11,8 @@ mod noted {
 
     use parking_lot::Mutex;
 
-    use crate::lock::ThreadId;
     use crate::lock::order::Site;
+    use crate::lock::thread::ThreadId;
 
     /// The sites of one lock, by thread. They are as many as threads want it at once: a few.
     #[derive(Debug)]
@@ -50,8 +50,8 @@ mod noted {
 mod unnoted {
     use std::panic::Location;
 
-    use crate::lock::ThreadId;
     use crate::lock::order::Site;
+    use crate::lock::thread::ThreadId;
 
     #[derive(Debug)]
     pub(in crate::lock) struct Sites;

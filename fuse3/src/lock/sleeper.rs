@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::clock::Deadline;
+use crate::lock::clock::Deadline;
 
 /// A thread that waits for an event and can be woken by several things; the first of them counts.
 ///

@@ -4,11 +4,11 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use super::clock;
-use super::raw::RawLock;
-use super::sites::Sites;
-use super::thread::Tid;
-use crate::Operation;
+use crate::lock::clock;
+use crate::lock::raw::RawLock;
+use crate::lock::sites::Sites;
+use crate::lock::thread::Tid;
+use crate::types::operation::Operation;
 
 /// Who holds a [`GlobalLock`](crate::GlobalLock), who waits for it, and for what it was used.
 ///

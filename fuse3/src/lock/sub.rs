@@ -6,8 +6,8 @@ use std::ops::{Deref, DerefMut};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::Locked;
-use super::thread::{Owner, ThreadId};
+use crate::lock::guard::Locked;
+use crate::lock::thread::{Owner, ThreadId};
 
 /// A lock *below* the global one: taken through its guard, gone before it is released.
 ///
@@ -18,7 +18,8 @@ use super::thread::{Owner, ThreadId};
 /// released nor yielded.
 ///
 /// ```compile_fail,E0502
-/// # use fuse3::{GlobalLock, SubLock};
+/// # use fuse3::GlobalLock;
+/// # use fuse3::lock::SubLock;
 /// let lock = GlobalLock::new(());
 /// let buffer = SubLock::new(Vec::new());
 /// let mut fs = lock.lock().unwrap();

@@ -3,13 +3,13 @@
 //! A mutex that a thread holds while it releases the global lock is what
 //! llfuse's documentation forbids as "prior locks": another thread may hold the
 //! global lock and wait for the mutex, while this one waits for the global lock.
-//! For a mutex that is not a [`SubLock`](crate::SubLock) no type can see it.
+//! For a mutex that is not a [`SubLock`](crate::lock::SubLock) no type can see it.
 //! This one notes, in debug builds, where a thread has taken it, and
 //! [`released`](crate::Locked::released), [`yield_`](crate::Locked::yield_) and
 //! [`wait`](crate::Locked::wait) panic and name both places. It makes no
 //! difference whether the mutex or the global lock was taken first. Debug builds
 //! also know in which order locks were taken, this mutex, the global lock and
-//! [`KeyedLocks`](crate::KeyedLocks): the first thread that takes two of them
+//! [`KeyedLocks`](crate::kit::KeyedLocks): the first thread that takes two of them
 //! the other way round panics, and names all places. In release builds it is a
 //! plain mutex.
 
@@ -18,7 +18,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
-use super::order::{self, Kind, Node, Site, Taken};
+use crate::lock::order::{self, Kind, Node, Site, Taken};
 
 /// A mutex that must not be held while the global lock is released.
 ///

@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use super::{GlobalLock, LockError, Locked};
+use crate::lock::{error::LockError, global::GlobalLock, guard::Locked};
 
 /// `llfuse.lock_released`, as a value: the thread does not hold the [`GlobalLock`].
 ///

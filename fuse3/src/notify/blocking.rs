@@ -5,10 +5,11 @@ use std::ops::RangeBounds;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::hub::Hub;
-use super::retrieve::Retrieved;
-use super::{Notification, NotifyError, Retrieval, current};
-use crate::{Ino, NotHolding};
+use crate::lock::proof::NotHolding;
+use crate::notify::hub::Hub;
+use crate::notify::retrieve::Retrieved;
+use crate::notify::{current, error::NotifyError, notification::Notification, retrieve::Retrieval};
+use crate::types::ino::Ino;
 
 /// `fuse_lowlevel_notify_*`: sends at once, and returns when the kernel has done it. See [`Notifier`](crate::Notifier), which
 /// has the same for the queue, for what each does.

@@ -8,10 +8,12 @@
 
 use std::cell::Cell;
 
-use super::Notification;
-use crate::connection::page_size;
-use crate::{
-    Capabilities, Context, FileInfo, Filesystem, Ino, IoctlCommand, OpenFlags, Operation, SetAttr,
+use crate::conn::connection::page_size;
+use crate::dispatch::{context::Context, filesystem::Filesystem};
+use crate::notify::notification::Notification;
+use crate::types::{
+    attr::SetAttr, capabilities::Capabilities, file::FileInfo, flags::OpenFlags, ino::Ino,
+    ioctl::IoctlCommand, operation::Operation,
 };
 
 /// The first byte, and the one behind the last.

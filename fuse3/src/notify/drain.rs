@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use crate::Errno;
+use crate::types::errno::Errno;
 
 /// `struct fuse_in_header`.
 const HEADER: usize = 40;

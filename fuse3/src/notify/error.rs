@@ -2,7 +2,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 
-use crate::Errno;
+use crate::types::errno::Errno;
 
 /// Why a notification was not sent, or not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::link::{Asks, Link};
-use super::queue::Queue;
-use super::retrieve::{Answer, Retrievals, Retrieved, Taker};
-use super::{Notification, NotifyError};
-use crate::control::Control;
-use crate::core::discard;
-use crate::{Ino, sys};
+use crate::base::panic::discard;
+use crate::conn::control::Control;
+use crate::notify::link::{Asks, Link};
+use crate::notify::queue::Queue;
+use crate::notify::retrieve::{Answer, Retrievals, Retrieved, Taker};
+use crate::notify::{error::NotifyError, notification::Notification};
+use crate::sys;
+use crate::types::ino::Ino;
 
 /// What a queued notification that failed is told to.
 pub(crate) type OnError = Box<dyn Fn(&Notification, NotifyError) + Send + Sync>;
@@ -30,7 +31,7 @@ fn log(notification: &Notification, error: NotifyError) {
     let errno = error.errno().raw();
     let normal: [c_int; 4] = [libc::ENOENT, libc::EBADF, libc::ENODEV, libc::ENOTCONN];
     if !normal.contains(&errno) {
-        crate::log::warn!("{notification} failed: {error}");
+        crate::base::log::warn!("{notification} failed: {error}");
     }
 }
 
@@ -99,7 +100,7 @@ impl Hub {
         let told = AssertUnwindSafe(|| (self.on_error)(notification, error));
         if let Err(payload) = catch_unwind(told) {
             discard(payload);
-            crate::log::error!("what was to be told of a failed notification panicked");
+            crate::base::log::error!("what was to be told of a failed notification panicked");
         }
     }
 
@@ -165,7 +166,7 @@ impl Hub {
 fn tell(taker: Taker, answer: Answer) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| taker(answer))) {
         discard(payload);
-        crate::log::error!("what was to be told of a retrieval panicked");
+        crate::base::log::error!("what was to be told of a retrieval panicked");
     }
 }
 

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use super::drain::drain;
-use super::{Notification, NotifyError, raw};
-use crate::control::{Control, Hold};
-use crate::{Errno, Ino, sys};
+use crate::conn::control::{Control, Hold};
+use crate::notify::drain::drain;
+use crate::notify::{error::NotifyError, notification::Notification, raw};
+use crate::sys;
+use crate::types::{errno::Errno, ino::Ino};
 
 /// The most that one write(2) takes is a page less than 2 GiB; a store is cut in pieces of this.
 const LARGEST: usize = 1 << 30;

@@ -12,7 +12,7 @@
 //! | `increment_epoch` | `increment_epoch` | 7.44 | nothing |
 //! | `prune` | `prune` | 7.45 | nothing |
 //! | `resend` | (none) | 7.40 | nothing |
-//! | [`PollHandle::notify`](crate::PollHandle::notify) | `poll` | 7.11 | nothing |
+//! | [`PollHandle::notify`](crate::poll::PollHandle::notify) | `poll` | 7.11 | nothing |
 //!
 //! They are written to the session's descriptor by this crate (`raw` says why), all but `retrieve`, whose answer libfuse takes,
 //! and the wake-up of a poll, which has one form only: libfuse's. So only the kernel decides what there is, and not which libfuse
@@ -20,24 +20,21 @@
 //!
 //! Two forms: [`Notifier`] queues, [`Blocking`] waits for the kernel.
 
-mod blocking;
+pub(crate) mod blocking;
 pub(crate) mod current;
-mod drain;
-mod error;
-mod hub;
-mod link;
-mod notification;
-mod notifier;
-mod queue;
-mod raw;
-mod retrieve;
+pub(crate) mod drain;
+pub(crate) mod error;
+pub(crate) mod hub;
+pub(crate) mod link;
+pub(crate) mod notification;
+pub(crate) mod notifier;
+pub mod poll;
+pub(crate) mod queue;
+pub(crate) mod raw;
+pub(crate) mod retrieve;
 
 pub use blocking::Blocking;
 pub use error::NotifyError;
 pub use notification::Notification;
 pub use notifier::Notifier;
 pub use retrieve::{Retrieval, Retrieved};
-
-pub(crate) use hub::{Hub, OnError};
-pub(crate) use link::Asks;
-pub(crate) use retrieve::read as read_retrieved;

@@ -4,7 +4,7 @@ use std::ops::{Bound, RangeBounds};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use crate::Ino;
+use crate::types::ino::Ino;
 
 /// One message to the kernel, as [`Builder::on_notify_error`](crate::Builder::on_notify_error) is told of it.
 ///

@@ -3,10 +3,13 @@ use std::ops::RangeBounds;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use super::hub::Hub;
-use super::retrieve::Retrieved;
-use super::{Blocking, Notification, NotifyError, Retrieval};
-use crate::{Ino, NotHolding};
+use crate::lock::proof::NotHolding;
+use crate::notify::hub::Hub;
+use crate::notify::retrieve::Retrieved;
+use crate::notify::{
+    blocking::Blocking, error::NotifyError, notification::Notification, retrieve::Retrieval,
+};
+use crate::types::ino::Ino;
 
 /// `fuse_lowlevel_notify_*`, queued: tells the kernel that what it has cached is out of date, or what it may cache.
 ///
@@ -181,9 +184,9 @@ impl Notifier {
     /// The same notifications, sent by the calling thread, which waits until the kernel has done them.
     ///
     /// The kernel waits for what goes on in the directory or page in question. That handler may wait for the lock in its
-    /// turn, so that this wants the proof that the thread does not hold it: [`Unlocked`](crate::Unlocked) inside
+    /// turn, so that this wants the proof that the thread does not hold it: [`Unlocked`](crate::lock::Unlocked) inside
     /// [`Locked::released`](crate::Locked::released) and [`GlobalLock::unlocked`](crate::GlobalLock::unlocked);
-    /// [`NoLock`](crate::NoLock), where there is no lock, inside [`NoLock::released`](crate::NoLock::released) and
+    /// [`NoLock`](crate::lock::NoLock), where there is no lock, inside [`NoLock::released`](crate::lock::NoLock::released) and
     /// [`Concurrent::unlocked`](crate::Concurrent::unlocked); in a handler without a lock the context itself.
     pub fn blocking<'n>(&'n self, proof: &'n mut impl NotHolding) -> Blocking<'n> {
         Blocking::new(&self.hub, proof)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use super::{Hub, Notification, NotifyError};
+use crate::notify::{error::NotifyError, hub::Hub, notification::Notification};
 
 /// What [`Hub`] sends on a thread of its own.
 #[derive(Debug, Default)]
@@ -104,7 +104,7 @@ impl Queue {
                 state.thread = Some(thread);
             }
             // The next one that is queued tries again.
-            Err(error) => crate::log::error!("no thread for notifications: {error}"),
+            Err(error) => crate::base::log::error!("no thread for notifications: {error}"),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::ffi::c_int;
 use std::io;
 
-use crate::Ino;
+use crate::types::ino::Ino;
 
 /// `enum fuse_notify_code` (include/uapi/linux/fuse.h).
 const INVAL_INODE: i32 = 2;

@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Hub, NotifyError};
-use crate::{Errno, Ino, NotHolding, sys};
+use crate::lock::proof::NotHolding;
+use crate::notify::{error::NotifyError, hub::Hub};
+use crate::sys;
+use crate::types::{errno::Errno, ino::Ino};
 
 /// What the page cache had of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use crate::{Builder, Filesystem};
+use crate::dispatch::filesystem::Filesystem;
+use crate::session::builder::Builder;
 
 /// The options of futures. With the feature `tokio`.
 impl<F: Filesystem> Builder<F> {
@@ -61,7 +62,7 @@ impl<F: Filesystem> Builder<F> {
     ///
     /// The futures that are still there then are dropped, and their callers get ECONNABORTED, which is what the kernel
     /// says to who waits when a session ends. A future that does not return from `poll` is left behind after another
-    /// second, as is a closure of [`unblock`](crate::unblock).
+    /// second, as is a closure of [`unblock`](crate::tasks::unblock).
     ///
     /// While `run` waits for futures, no requests are read any more.
     pub fn task_patience(mut self, patience: impl Into<Option<Duration>>) -> Self {

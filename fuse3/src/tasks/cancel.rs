@@ -3,7 +3,7 @@ use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
 
-use crate::Errno;
+use crate::types::errno::Errno;
 
 /// How a future is told that nobody waits for it any more.
 ///

@@ -15,9 +15,10 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
-use crate::core::discard;
-use crate::locking::{Locking, sealed};
-use crate::{LockError, LockStats, NoLock, Operation};
+use crate::base::panic::discard;
+use crate::lock::locking::{Locking, sealed};
+use crate::lock::{error::LockError, locking::NoLock, stats::LockStats};
+use crate::types::operation::Operation;
 
 /// pyfuse3's style: one thread runs all futures, so that what stands between two awaits is never interrupted by another of
 /// them. With the feature `tokio`; a [`Filesystem::Lock`](crate::Filesystem::Lock).
@@ -27,7 +28,8 @@ use crate::{LockError, LockStats, NoLock, Operation};
 /// something by [`call`](Self::call), for there is no other way to the state.
 ///
 /// ```
-/// use fuse3::{Answer, Attr, Context, Errno, FileInfo, Filesystem, Ino, Local};
+/// use fuse3::{Answer, Attr, Context, Errno, FileInfo, Filesystem, Ino};
+/// use fuse3::tasks::Local;
 /// use std::collections::HashMap;
 /// use std::{rc::Rc, time::Duration};
 ///
@@ -64,7 +66,7 @@ use crate::{LockError, LockStats, NoLock, Operation};
 /// ```
 ///
 /// The thread begins with [`Session::run`](crate::Session::run), and it ends, and the state is dropped there, after
-/// [`destroy`](crate::Filesystem::destroy). What blocks it blocks every request: blocking work is for [`unblock`](crate::unblock).
+/// [`destroy`](crate::Filesystem::destroy). What blocks it blocks every request: blocking work is for [`unblock`](crate::tasks::unblock).
 ///
 /// Why the state is a type of its own, rather than `Rc`s and `RefCell`s in the file system: `&self` is shared with libfuse's
 /// workers. And [`with`](LocalState::with) takes a closure, so that a reference into the state cannot be kept across an await,
@@ -140,9 +142,9 @@ impl<S: 'static> Local<S> {
 
     /// [`GlobalLock::unlocked`](crate::GlobalLock::unlocked), of a lock that there is not: for notifications that wait.
     ///
-    /// On the thread itself they refuse with [`NotifyError::Deadlock`](crate::NotifyError::Deadlock), since the kernel may wait for a future of it.
+    /// On the thread itself they refuse with [`NotifyError::Deadlock`](crate::notify::NotifyError::Deadlock), since the kernel may wait for a future of it.
     pub fn unlocked<R>(&self, f: impl FnOnce(&mut NoLock) -> R) -> R {
-        crate::Concurrent.unlocked(f)
+        crate::lock::locking::Concurrent.unlocked(f)
     }
 
     /// Has the thread do it. Where there is none, `job` is dropped.
@@ -212,9 +214,9 @@ impl<S: 'static> Running<S> {
             }
         };
         if !ended {
-            crate::log::error!("the thread for futures does not end, and is left behind");
+            crate::base::log::error!("the thread for futures does not end, and is left behind");
         } else if let Err(payload) = self.thread.join() {
-            crate::log::error!("a destructor panicked on the thread for futures");
+            crate::base::log::error!("a destructor panicked on the thread for futures");
             discard(payload);
         }
     }

@@ -1,11 +1,11 @@
 //! The async style: futures that answer requests, and what runs them.
 
-mod builder;
-mod cancel;
-mod local;
-mod spawn;
-mod task;
-mod unblock;
+pub(crate) mod builder;
+pub(crate) mod cancel;
+pub(crate) mod local;
+pub(crate) mod spawn;
+pub(crate) mod task;
+pub(crate) mod unblock;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
-use crate::Errno;
+use crate::types::errno::Errno;
 
 pub(crate) use cancel::Cancel;
 pub use local::{Local, LocalError, LocalState};
@@ -29,7 +29,7 @@ pub(crate) struct Tasks {
     settings: Settings,
     state: Mutex<State>,
     /// For handlers that wait at the limit: a future has ended.
-    pub(crate) room: crate::Condvar,
+    pub(crate) room: crate::lock::condvar::Condvar,
     /// For the end of the session: the last future has ended.
     idle: Condvar,
 }
@@ -165,14 +165,14 @@ impl Tasks {
         let deadline = self.settings.patience.map(|time| Instant::now() + time);
         if !self.wait_until(deadline) {
             let cancels: Vec<_> = self.state.lock().in_flight.values().cloned().collect();
-            crate::log::warn!(
+            crate::base::log::warn!(
                 "the session ends without waiting any longer for {} futures",
                 cancels.len()
             );
             // With the lock released, which a future that is dropped takes to leave its place.
             cancels.iter().for_each(|cancel| cancel.cancel(ENDED));
             if !self.wait_until(Some(Instant::now() + LAST_WORDS)) {
-                crate::log::error!("futures that do not return from `poll` are left behind");
+                crate::base::log::error!("futures that do not return from `poll` are left behind");
             }
         }
         let runtime = {
@@ -216,10 +216,10 @@ fn shut_down(runtime: Runtime, patience: Option<Duration>) {
         Ok(Ok(())) => {}
         // A destructor of what the futures left behind panicked.
         Ok(Err(payload)) => {
-            crate::core::discard(payload);
-            crate::log::error!("the runtime panicked when it was shut down");
+            crate::base::panic::discard(payload);
+            crate::base::log::error!("the runtime panicked when it was shut down");
         }
-        Err(error) => crate::log::error!("the runtime was not waited for: {error}"),
+        Err(error) => crate::base::log::error!("the runtime was not waited for: {error}"),
     }
 }
 

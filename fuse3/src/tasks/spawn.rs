@@ -1,13 +1,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::answer::Payload;
-use crate::core::Core;
+use crate::dispatch::core::Core;
+use crate::dispatch::{context::Context, filesystem::Filesystem};
 use crate::notify::current::Captured;
-use crate::{Answer, Context, Errno, Filesystem, Local, LocalState, Reply};
+use crate::reply::answer::Payload;
+use crate::reply::{answer::Answer, deferred::Reply};
+use crate::tasks::local::{Local, LocalState};
+use crate::types::errno::Errno;
 
-use super::task::Task;
-use super::{Place, Room};
+use crate::tasks::task::Task;
+use crate::tasks::{Place, Room};
 
 impl<'a, F: Filesystem> Context<'a, F> {
     /// Answers by a future: pyfuse3's `async def` handlers. With the feature `tokio`.
@@ -46,22 +49,22 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// - When the kernel [interrupts](Self::interrupted) the request, the future is dropped at the await where it is, and its
     ///   caller gets EINTR.
-    /// - A panic answers EIO and counts as one of a handler: [`OnPanic`](crate::OnPanic).
+    /// - A panic answers EIO and counts as one of a handler: [`OnPanic`](crate::session::OnPanic).
     /// - At the end of a session, futures in flight are waited for and answered, as handlers are; see
     ///   [`task_patience`](crate::Builder::task_patience). While a session is [stopped](crate::Session::serve), they go on and answer.
     /// - At the limit of [`max_tasks`](crate::Builder::max_tasks) this waits, with the lock released.
-    /// - Blocking work wants [`unblock`](crate::unblock); other futures that go beside this one, `tokio::spawn`.
+    /// - Blocking work wants [`unblock`](crate::tasks::unblock); other futures that go beside this one, `tokio::spawn`.
     ///
     /// # The global lock
     ///
     /// A future runs without it, and may take it between awaits by `fs.lock.lock()`, where the file system has a share of
     /// the lock. [`Locked`](crate::Locked) is not [`Send`], so that it is a compile error to hold it across an await. Taking it waits on a
     /// thread of the runtime for whoever holds it: where handlers hold it for long, do it inside of
-    /// [`unblock`](crate::unblock).
+    /// [`unblock`](crate::tasks::unblock).
     ///
     /// # Errors
     ///
-    /// That the answer comes later ([`Unanswered::Deferred`](crate::Unanswered::Deferred)). EINTR when the caller was interrupted while this waited
+    /// That the answer comes later ([`Unanswered::Deferred`](crate::reply::Unanswered::Deferred)). EINTR when the caller was interrupted while this waited
     /// at the limit; what the system said, as EAGAIN, when the session's own runtime could not be made; ENOTCONN after the
     /// end of the session.
     ///
@@ -114,7 +117,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
                 Ok(())
             });
         if let Err(errno) = spawned {
-            crate::log::error!("a future in the background was not run: {errno}");
+            crate::base::log::error!("a future in the background was not run: {errno}");
         }
     }
 
@@ -146,7 +149,10 @@ impl<'a, F: Filesystem> Context<'a, F> {
     }
 
     /// Takes the answer away; an interrupt drops the future at `place`.
-    fn defer_for<T: Payload>(&mut self, place: &Place) -> (Reply<T>, crate::Deferred<T>) {
+    fn defer_for<T: Payload>(
+        &mut self,
+        place: &Place,
+    ) -> (Reply<T>, crate::reply::deferred::Deferred<T>) {
         let (mut reply, deferred) = self.defer();
         reply.on_interrupt_cancel(&place.cancel);
         (reply, deferred)
@@ -192,5 +198,5 @@ const LOOK: Duration = Duration::from_millis(20);
 const LIVES: &str = "a session lives while its handlers run";
 
 fn no_runtime(error: &std::io::Error) {
-    crate::log::error!("there is no runtime for futures: {error}");
+    crate::base::log::error!("there is no runtime for futures: {error}");
 }

@@ -3,12 +3,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::answer::Payload;
-use crate::deferred::Outlived;
 use crate::notify::current::Captured;
-use crate::{Answer, Errno, Reply};
+use crate::reply::answer::Payload;
+use crate::reply::deferred::Outlived;
+use crate::reply::{answer::Answer, deferred::Reply};
+use crate::types::errno::Errno;
 
-use super::Place;
+use crate::tasks::Place;
 
 /// What the log calls it.
 const NAME: &str = "a spawned future";

@@ -5,12 +5,13 @@ use std::panic::resume_unwind;
 /// `to_thread.run_sync`.
 ///
 /// For everything that would keep a thread of the runtime waiting: files, locks of threads, the
-/// [global lock](crate::GlobalLock) where it may be held for long, [notifications that wait](crate::Blocking). A panic of `f`
+/// [global lock](crate::GlobalLock) where it may be held for long, [notifications that wait](crate::notify::Blocking). A panic of `f`
 /// is one of the future. `f` itself cannot be stopped: when the future is dropped, it runs to its end, and what it returns is
 /// dropped.
 ///
 /// ```
-/// # use fuse3::{Answer, unblock};
+/// # use fuse3::Answer;
+/// # use fuse3::tasks::unblock;
 /// async fn sum(path: std::path::PathBuf) -> Answer<usize> {
 ///     let bytes = unblock(|| std::fs::read(path)).await?;
 ///     Ok(bytes.iter().map(|byte| usize::from(*byte)).sum())

@@ -1,9 +1,17 @@
 use std::fmt;
 
-use crate::answer::Asked;
-use crate::{
-    Answer, Caller, Context, Errno, Filesystem, Ino, Locking, Operation, Unanswered, WriteData, sys,
+use crate::dispatch::{
+    context::{Caller, Context},
+    filesystem::Filesystem,
 };
+use crate::lock::locking::Locking;
+use crate::reply::answer::Asked;
+use crate::reply::{
+    answer::{Answer, Unanswered},
+    writedata::WriteData,
+};
+use crate::sys;
+use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 
 /// A file system whose handlers are called directly, with the lock held and without a mount.
 ///

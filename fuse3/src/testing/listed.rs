@@ -1,7 +1,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use crate::{Ino, Listing};
+use crate::reply::dirbuf::Listing;
+use crate::types::ino::Ino;
 
 /// An entry of a [`Listing`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +58,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Added, Attr, DirBuf, Entry};
+    use crate::reply::dirbuf::{Added, DirBuf};
+    use crate::types::attr::{Attr, Entry};
 
     #[test]
     fn what_was_added() {

@@ -13,12 +13,12 @@
 //! They are there without a feature: they need nothing that the crate does not, and a program that does not use them does not
 //! have them. What is not as a test expects it is a panic here.
 
-mod handlers;
-mod listed;
-mod mount;
-mod peer;
+pub(crate) mod handlers;
+pub(crate) mod listed;
+pub(crate) mod mount;
+pub(crate) mod peer;
 pub mod proto;
-mod wire;
+pub(crate) mod wire;
 
 pub use handlers::{Handlers, answered, with_write_data};
 pub use listed::{Listed, entries};

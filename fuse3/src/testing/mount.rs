@@ -12,7 +12,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::{Builder, Concurrent, End, Filesystem, Handle, Reason, Session};
+use crate::dispatch::filesystem::Filesystem;
+use crate::lock::locking::Concurrent;
+use crate::session::{
+    builder::Builder,
+    handle::Handle,
+    session::{End, Reason, Session},
+};
 
 /// After so long a mount is ended by force, unless said otherwise.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -3,8 +3,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use super::proto::{self, InitIn, InitOut, Request};
-use crate::Errno;
+use crate::testing::proto::{self, InitIn, InitOut, Request};
+use crate::types::errno::Errno;
 
 /// Nothing on the socket takes longer, unless it hangs.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);

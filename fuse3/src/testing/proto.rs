@@ -6,8 +6,13 @@
 
 use std::time::Duration;
 
-use crate::statx::device_numbers;
-use crate::{Attr, Caller, Entry, StatVfs, Statx, Timestamp};
+use crate::dispatch::context::Caller;
+use crate::types::statx::device_numbers;
+use crate::types::{
+    attr::{Attr, Entry, Timestamp},
+    statfs::StatVfs,
+    statx::Statx,
+};
 
 /// `enum fuse_opcode`.
 #[expect(missing_docs, reason = "the names are those of the kernel's header")]

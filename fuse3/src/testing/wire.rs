@@ -8,9 +8,15 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use super::peer::{DEADLINE, Peer};
-use super::proto::InitIn;
-use crate::{Builder, End, Filesystem, Handle, Locking, OnPanic, Session};
+use crate::dispatch::filesystem::Filesystem;
+use crate::lock::locking::Locking;
+use crate::session::{
+    builder::{Builder, OnPanic},
+    handle::Handle,
+    session::{End, Session},
+};
+use crate::testing::peer::{DEADLINE, Peer};
+use crate::testing::proto::InitIn;
 
 /// What [`Session::run`] returned, or panicked with.
 pub type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;

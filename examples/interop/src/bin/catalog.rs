@@ -10,9 +10,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fuse3::reply::{Added, Payload, RawReply};
 use fuse3::{
-    Added, Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock,
-    Ino, Listing, Payload, RawReply, ReadBuf, Reply, Session, sys,
+    Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
+    Listing, ReadBuf, Reply, Session, sys,
 };
 
 /// `struct catalog`.

@@ -10,7 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::{Arc, LazyLock};
 
-use fuse3::{ForeignSession, GlobalLock, LockError, Locked, Reason, sys};
+use fuse3::lock::LockError;
+use fuse3::session::ForeignSession;
+use fuse3::{GlobalLock, Locked, Reason, sys};
 
 /// What the lock guards.
 #[derive(Default)]

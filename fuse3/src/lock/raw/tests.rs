@@ -6,7 +6,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use crate::GlobalLock;
+use crate::lock::global::GlobalLock;
 
 /// Ends the test with a panic if `f` takes longer than a minute.
 fn within_a_minute<R: Send + 'static>(f: impl FnOnce() -> R + Send + 'static) -> R {

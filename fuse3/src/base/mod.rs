@@ -1,0 +1,5 @@
+//! What every other folder uses, and which uses none of them: log lines, where panics end, cancellation.
+
+pub(crate) mod cancel;
+pub(crate) mod log;
+pub(crate) mod panic;

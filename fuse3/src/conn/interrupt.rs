@@ -1,0 +1,147 @@
+//! Who is told that the caller of a request was interrupted.
+
+use std::ffi::c_void;
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::Mutex;
+
+use crate::base::cancel::Uncancelled;
+use crate::lock::sleeper::{Sleeper, Waking};
+use crate::reply::deferred::Outlived;
+use crate::sys;
+
+/// What waits for the interruption of one request: the data of `fuse_req_interrupt_func()`.
+///
+/// libfuse calls back with the lock of the request held, which unregistering waits for. So what is done there is short
+/// and waits for nothing: a thread is woken, or started. Code of the file system never runs there; it may wait for
+/// whatever it likes, and answer the request, which unregisters.
+#[derive(Debug, Default)]
+pub(crate) struct Interrupts(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    interrupted: bool,
+    /// The handler, while it waits.
+    sleeper: Option<Arc<Sleeper>>,
+    /// Until the request is answered, when it has been started, too.
+    callback: Option<Arc<Callback>>,
+}
+
+type Run = Box<dyn FnOnce() + Send>;
+
+/// A function of the file system, and the session that a panic of it is counted for.
+pub(crate) struct Callback {
+    /// Whoever takes it runs it, or sees to it that it is not run.
+    run: Mutex<Option<Run>>,
+    session: Arc<dyn Outlived>,
+}
+
+impl Callback {
+    pub(crate) fn new(
+        run: impl FnOnce() + Send + 'static,
+        session: Arc<dyn Outlived>,
+    ) -> Arc<Self> {
+        let run = Mutex::new(Some(Box::new(run) as Run));
+        Arc::new(Self { run, session })
+    }
+
+    fn take(&self) -> Option<Run> {
+        self.run.lock().take()
+    }
+
+    /// Runs it on a thread of its own, which holds nothing. Nothing of the file system's is dropped here.
+    fn start(self: Arc<Self>) {
+        let spawned = thread::Builder::new()
+            .name("fuse3-interrupt".to_owned())
+            .spawn(move || {
+                if let Some(run) = self.take() {
+                    self.session.run(run);
+                }
+            });
+        if let Err(error) = spawned {
+            crate::base::log::error!("nobody was told of an interrupt: {error}");
+        }
+    }
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback").finish_non_exhaustive()
+    }
+}
+
+impl Interrupts {
+    /// Tells all who wait, and all who will.
+    fn tell(&self) {
+        let mut state = self.0.lock();
+        state.interrupted = true;
+        let (sleeper, callback) = (state.sleeper.take(), state.callback.clone());
+        drop(state);
+        if let Some(sleeper) = sleeper {
+            sleeper.wake(Waking::Interrupted);
+        }
+        if let Some(callback) = callback {
+            callback.start();
+        }
+    }
+
+    /// `callback` is run when the interrupt comes, or now when it has come. Returns what was to be run until now.
+    #[must_use = "its destructor is the application's"]
+    pub(crate) fn set(&self, callback: Arc<Callback>) -> Option<Run> {
+        let mut state = self.0.lock();
+        let before = state.callback.replace(Arc::clone(&callback));
+        let interrupted = state.interrupted;
+        drop(state);
+        if interrupted {
+            callback.start();
+        }
+        before.and_then(|before| before.take())
+    }
+
+    /// The interrupt has come.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.lock().interrupted
+    }
+
+    /// What has not been run by now, and will not be.
+    #[must_use = "its destructor is the application's"]
+    pub(crate) fn take(&self) -> Option<Run> {
+        let callback = self.0.lock().callback.take();
+        callback.and_then(|callback| callback.take())
+    }
+
+    /// An interrupt that comes while the result lives wakes `sleeper`. `None` when it has come.
+    pub(crate) fn arm(&self, sleeper: Arc<Sleeper>) -> Option<Disarm<'_>> {
+        let mut state = self.0.lock();
+        if state.interrupted {
+            return None;
+        }
+        state.sleeper = Some(sleeper);
+        Some(Disarm(self))
+    }
+}
+
+/// While it lives, an interrupt wakes a thread that waits.
+#[derive(Debug)]
+pub(crate) struct Disarm<'i>(&'i Interrupts);
+
+impl Drop for Disarm<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().sleeper = None;
+    }
+}
+
+/// `fuse_interrupt_func_t`.
+///
+/// # Safety
+///
+/// `data` is an [`Interrupts`] that lives until this returns.
+pub(crate) unsafe extern "C" fn interrupted(_req: sys::fuse_req_t, data: *mut c_void) {
+    let _uncancelled = Uncancelled::new();
+    // SAFETY: the caller promises it.
+    let interrupts = unsafe { &*data.cast::<Interrupts>() };
+    interrupts.tell();
+}

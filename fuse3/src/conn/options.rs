@@ -1,0 +1,185 @@
+use std::io;
+
+use crate::conn::connection::Connection;
+use crate::types::{capabilities::Capabilities, setting::SettingError};
+
+/// `struct fuse_conn_info_opts`: what mount options ask of the connection, rather than of the mount.
+///
+/// They are those of `fuse_parse_conn_info_opts()`, most of which libfuse 2 took for itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ConnOptions {
+    wishes: Vec<(String, Wish)>,
+    /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
+    over_io_uring: bool,
+}
+
+/// What one option asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Want(Capabilities),
+    Unwant(Capabilities),
+    Set(Setting, u32),
+}
+
+/// The options that have a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Setting {
+    MaxWrite,
+    MaxReadahead,
+    MaxBackground,
+    CongestionThreshold,
+    TimeGranularity,
+}
+
+/// The options that have none.
+const FLAGS: &[(&str, Wish)] = &[
+    ("async_read", Wish::Want(Capabilities::ASYNC_READ)),
+    ("sync_read", Wish::Unwant(Capabilities::ASYNC_READ)),
+    ("atomic_o_trunc", Wish::Want(Capabilities::ATOMIC_O_TRUNC)),
+    (
+        "no_remote_lock",
+        Wish::Unwant(Capabilities::POSIX_LOCKS.union(Capabilities::FLOCK_LOCKS)),
+    ),
+    (
+        "no_remote_posix_lock",
+        Wish::Unwant(Capabilities::POSIX_LOCKS),
+    ),
+    ("no_remote_flock", Wish::Unwant(Capabilities::FLOCK_LOCKS)),
+    ("splice_read", Wish::Want(Capabilities::SPLICE_READ)),
+    ("no_splice_read", Wish::Unwant(Capabilities::SPLICE_READ)),
+    ("splice_write", Wish::Want(Capabilities::SPLICE_WRITE)),
+    ("no_splice_write", Wish::Unwant(Capabilities::SPLICE_WRITE)),
+    ("splice_move", Wish::Want(Capabilities::SPLICE_MOVE)),
+    ("no_splice_move", Wish::Unwant(Capabilities::SPLICE_MOVE)),
+    ("auto_inval_data", Wish::Want(Capabilities::AUTO_INVAL_DATA)),
+    (
+        "no_auto_inval_data",
+        Wish::Unwant(Capabilities::AUTO_INVAL_DATA),
+    ),
+    ("async_dio", Wish::Want(Capabilities::ASYNC_DIO)),
+    ("no_async_dio", Wish::Unwant(Capabilities::ASYNC_DIO)),
+    ("writeback_cache", Wish::Want(Capabilities::WRITEBACK_CACHE)),
+    (
+        "no_writeback_cache",
+        Wish::Unwant(Capabilities::WRITEBACK_CACHE),
+    ),
+    (
+        "readdirplus=no",
+        Wish::Unwant(Capabilities::READDIRPLUS.union(Capabilities::READDIRPLUS_AUTO)),
+    ),
+    (
+        "readdirplus=yes",
+        Wish::Unwant(Capabilities::READDIRPLUS_AUTO),
+    ),
+];
+
+const SETTINGS: &[(&str, Setting)] = &[
+    ("max_write", Setting::MaxWrite),
+    ("max_readahead", Setting::MaxReadahead),
+    ("max_background", Setting::MaxBackground),
+    ("congestion_threshold", Setting::CongestionThreshold),
+    ("time_gran", Setting::TimeGranularity),
+];
+
+impl ConnOptions {
+    /// Takes the option, if it is one of these; an error when its number is none.
+    pub(crate) fn take(&mut self, option: &str) -> Option<Result<(), ()>> {
+        let flag = FLAGS.iter().find(|(name, _)| *name == option);
+        let wish = match flag {
+            Some((_, wish)) => *wish,
+            None => {
+                let (name, value) = option.split_once('=')?;
+                let (_, setting) = SETTINGS.iter().find(|(known, _)| *known == name)?;
+                match value.parse() {
+                    Ok(number) => Wish::Set(*setting, number),
+                    Err(_) => return Some(Err(())),
+                }
+            }
+        };
+        self.wishes.push((option.to_owned(), wish));
+        Some(Ok(()))
+    }
+
+    /// Is told of each option that is libfuse's.
+    pub(crate) fn notice(&mut self, option: &str) {
+        self.over_io_uring |= option == "io_uring";
+    }
+
+    /// `fuse_apply_conn_info_opts()`, after `init`: who runs a file system has the last word.
+    ///
+    /// What kernel or libfuse do not offer is not had, and logged.
+    ///
+    /// # Errors
+    ///
+    /// A number that is out of range, with the option.
+    pub(crate) fn apply(&self, connection: &mut Connection<'_>) -> io::Result<()> {
+        if !self.over_io_uring && !is_forced_over_io_uring() {
+            // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
+            connection.unwant(Capabilities::OVER_IO_URING);
+        }
+        for (option, wish) in &self.wishes {
+            let result = match *wish {
+                Wish::Want(capabilities) => connection.want(capabilities),
+                Wish::Unwant(capabilities) => {
+                    connection.unwant(capabilities);
+                    Ok(())
+                }
+                Wish::Set(setting, number) => setting.set(connection, number),
+            };
+            match result {
+                Ok(()) => {}
+                Err(error @ (SettingError::NotOffered(_) | SettingError::Missing { .. })) => {
+                    crate::base::log::warn!("the mount option {option:?} has no effect: {error}");
+                }
+                Err(error) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        format!("the mount option {option:?} cannot be used: {error}"),
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// libfuse takes the environment's word in place of the option, a number that is not 0.
+fn is_forced_over_io_uring() -> bool {
+    let value = std::env::var("FUSE_URING_ENABLE").unwrap_or_default();
+    let digits = value.trim_start().trim_start_matches(['+', '-']);
+    digits
+        .trim_start_matches('0')
+        .starts_with(|digit: char| digit.is_ascii_digit())
+}
+
+impl Setting {
+    fn set(self, connection: &mut Connection<'_>, number: u32) -> Result<(), SettingError> {
+        match self {
+            Self::MaxWrite => connection.set_max_write(number),
+            Self::MaxReadahead => connection.set_max_readahead(number),
+            Self::MaxBackground => connection.set_max_background(number),
+            Self::CongestionThreshold => connection.set_congestion_threshold(number),
+            Self::TimeGranularity => connection.set_time_granularity(number),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken() {
+        let mut options = ConnOptions::default();
+        assert_eq!(options.take("splice_write"), Some(Ok(())));
+        assert_eq!(options.take("max_write=4096"), Some(Ok(())));
+        assert_eq!(options.take("max_write=many"), Some(Err(())));
+        assert_eq!(options.take("max_write=-1"), Some(Err(())));
+        for other in ["ro", "fsname=max_write=4096", "max_write", "splice_write=1"] {
+            assert_eq!(options.take(other), None, "{other}");
+        }
+        let wishes: Vec<_> = options.wishes.iter().map(|(_, wish)| *wish).collect();
+        let max_write = Wish::Set(Setting::MaxWrite, 4096);
+        assert_eq!(wishes, [Wish::Want(Capabilities::SPLICE_WRITE), max_write]);
+    }
+}

@@ -1,0 +1,63 @@
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::lock::thread::ThreadId;
+use crate::lock::thread::Tid;
+use crate::types::{ino::Ino, operation::Operation};
+
+/// Which request each thread serves: what a [`Report`](crate::session::Report) tells.
+///
+/// Each request pays for it with two turns of a mutex that all workers share, so that it is there on request only.
+#[derive(Debug, Default)]
+pub(crate) struct Activity {
+    serving: Mutex<BTreeMap<Tid, Serving>>,
+}
+
+/// What a thread serves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving {
+    pub(crate) operation: Operation,
+    pub(crate) ino: Ino,
+    pub(crate) since: Instant,
+}
+
+/// While it lives, the thread serves that request.
+#[derive(Debug)]
+pub(crate) struct Busy<'a> {
+    activity: &'a Activity,
+    thread: Tid,
+    before: Option<Serving>,
+}
+
+impl Activity {
+    pub(crate) fn begin(&self, operation: Operation, ino: Ino) -> Busy<'_> {
+        let thread = ThreadId::current().tid();
+        let serving = Serving {
+            operation,
+            ino,
+            since: Instant::now(),
+        };
+        let before = self.serving.lock().insert(thread, serving);
+        Busy {
+            activity: self,
+            thread,
+            before,
+        }
+    }
+
+    pub(crate) fn of(&self, thread: Tid) -> Option<Serving> {
+        self.serving.lock().get(&thread).copied()
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        let mut serving = self.activity.serving.lock();
+        match self.before {
+            Some(before) => serving.insert(self.thread, before),
+            None => serving.remove(&self.thread),
+        };
+    }
+}

@@ -1,0 +1,678 @@
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::conn::connection::Connection;
+use crate::dispatch::context::{Context, Guard};
+use crate::lock::locking::Locking;
+use crate::notify::poll::{PollEvents, PollHandle};
+use crate::reply::{
+    answer::Answer,
+    data::Data,
+    dirbuf::{DirBuf, Listing},
+    readbuf::ReadBuf,
+    writedata::WriteData,
+};
+use crate::types::{
+    attr::{Attr, Entry, SetAttr},
+    errno::Errno,
+    file::{Create, Created, FileInfo},
+    filelock::{FileLock, Flock, SetLock},
+    flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags},
+    ino::Ino,
+    ioctl::{Ioctl, IoctlReply},
+    opened::Opened,
+    range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence},
+    statfs::StatVfs,
+    statx::{Statx, StatxFlags, StatxMask},
+    xattr::XattrNames,
+};
+
+/// `struct fuse_lowlevel_ops`, llfuse's `Operations`: a file system.
+///
+/// The methods are the handlers, in the order of a file's life. libfuse calls them on its worker threads, with
+/// [`Lock`](Self::Lock) held; each *returns* its answer, and the library sends it once the lock is released. Each default
+/// does what libfuse does for an operation that is NULL.
+///
+/// A handler that panics answers EIO, see [`OnPanic`](crate::session::OnPanic).
+///
+/// Names are not empty, and without a slash or NUL; they need not be UTF-8. The kernel sends up to 4095 bytes (an older
+/// one 1024): a file system that takes fewer answers ENAMETOOLONG.
+pub trait Filesystem: Send + Sync + Sized + 'static {
+    /// What is held while a handler runs: `Arc<GlobalLock<State>>` or [`Concurrent`](crate::Concurrent).
+    type Lock: Locking;
+
+    /// `init`: the session begins, before any other handler. Here one asks for what the kernel offers.
+    ///
+    /// Called on a worker, with the lock held. The default asks for what libfuse asks for, less what is only wanted for a
+    /// handler's being there (locks, readdirplus, splice).
+    ///
+    /// # Errors
+    ///
+    /// Any; the session ends, and [`Session::run`](crate::Session::run) returns it.
+    fn init(&self, lock: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        let _ = (lock, connection);
+        Ok(())
+    }
+
+    /// `init_done`: the [character device](crate::session::CharDevice) is there, and may be opened; of file systems it is never called.
+    ///
+    /// Called after [`init`](Self::init) has succeeded, on the same worker and with the lock held.
+    fn init_done(&self, lock: &mut Guard<'_, Self>) {
+        let _ = lock;
+    }
+
+    /// `destroy`: the session ends, after every other handler.
+    ///
+    /// Called once, with the lock held, on the thread of `run` (on a worker, when the kernel sends DESTROY: fuseblk
+    /// mounts); not when the kernel never got as far as `init`.
+    fn destroy(&self, lock: &mut Guard<'_, Self>) {
+        let _ = lock;
+    }
+
+    /// `lookup`: the inode of the name `name` in the directory `parent`.
+    ///
+    /// Sent for each component of a path that the kernel has no valid entry for. Each answer adds one to the inode's
+    /// lookup count. The default is ENOSYS.
+    ///
+    /// # Errors
+    ///
+    /// ENOENT when there is none; [`Entry::negative`] is the same, and cached.
+    fn lookup(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
+        let _ = (cx, parent, name);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `forget`: takes `nlookup` from the lookup count of `ino`. At 0, the kernel does not know the inode any more.
+    ///
+    /// An inode whose last name went goes with its count, so that open files and working directories outlive it. There is
+    /// no answer. Not sent for what the kernel still knows at unmount. The library calls it too, with 1, when the kernel
+    /// did not take an entry. The default does nothing.
+    fn forget(&self, cx: &mut Context<'_, Self>, ino: Ino, nlookup: u64) {
+        let _ = (cx, ino, nlookup);
+    }
+
+    /// `forget_multi`: many [`forget`](Self::forget)s at once, inode and count of each.
+    ///
+    /// The default calls `forget` for each, all under one hold of the lock.
+    fn forget_multi(
+        &self,
+        cx: &mut Context<'_, Self>,
+        forgets: &mut dyn Iterator<Item = (Ino, u64)>,
+    ) {
+        for (ino, nlookup) in forgets {
+            self.forget(cx, ino, nlookup);
+        }
+    }
+
+    /// `getattr`: stat(2), and for how long the kernel may answer it by itself.
+    ///
+    /// `file` is open on the inode when the kernel has one at hand. The default is ENOSYS.
+    fn getattr(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: Option<&FileInfo>,
+    ) -> Answer<(Attr, Duration)> {
+        let _ = (cx, ino, file);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `setattr`: chmod(2), chown(2), truncate(2), utimensat(2): makes `changes` and answers as `getattr`.
+    ///
+    /// The default is ENOSYS.
+    fn setattr(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        changes: &SetAttr,
+    ) -> Answer<(Attr, Duration)> {
+        let _ = (cx, ino, changes);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `readlink`: the target of a symbolic link. The default is ENOSYS.
+    fn readlink(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<PathBuf> {
+        let _ = (cx, ino);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `mknod`: a file, socket, pipe or device; also sent for open(2) with O_CREAT where `create` is ENOSYS.
+    ///
+    /// `mode` has the type; the umask is applied. `rdev` is the number of a device. The default is ENOSYS.
+    fn mknod(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        rdev: u64,
+    ) -> Answer<Entry> {
+        let _ = (cx, parent, name, mode, rdev);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `mkdir`: a directory. `mode` is without the type here; the umask is applied. The default is ENOSYS.
+    fn mkdir(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+    ) -> Answer<Entry> {
+        let _ = (cx, parent, name, mode);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `unlink`: takes away the name of what is no directory. The inode stays until it is forgotten.
+    ///
+    /// The default is ENOSYS.
+    fn unlink(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
+        let _ = (cx, parent, name);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `rmdir`: takes away an empty directory. The default is ENOSYS.
+    ///
+    /// # Errors
+    ///
+    /// ENOTEMPTY when it is not.
+    fn rmdir(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
+        let _ = (cx, parent, name);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `symlink`: a symbolic link `name` to `target`. The default is ENOSYS.
+    fn symlink(
+        &self,
+        cx: &mut Context<'_, Self>,
+        target: &OsStr,
+        parent: Ino,
+        name: &OsStr,
+    ) -> Answer<Entry> {
+        let _ = (cx, target, parent, name);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `rename`: what `name` was is `newname` afterwards; what `newname` was is gone, or with
+    /// [`EXCHANGE`](RenameFlags::EXCHANGE) is `name`. The default is ENOSYS.
+    ///
+    /// # Errors
+    ///
+    /// EINVAL for flags that are not known; EEXIST with [`NOREPLACE`](RenameFlags::NOREPLACE).
+    fn rename(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        newparent: Ino,
+        newname: &OsStr,
+        flags: RenameFlags,
+    ) -> Answer<()> {
+        let _ = (cx, parent, name, newparent, newname, flags);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `link`: one more name for `ino`. Adds one to its lookup count. The default is ENOSYS.
+    fn link(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        newparent: Ino,
+        newname: &OsStr,
+    ) -> Answer<Entry> {
+        let _ = (cx, ino, newparent, newname);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `open`: opens the inode, with `flags` as in open(2), without O_CREAT, O_EXCL and O_NOCTTY.
+    ///
+    /// Permissions have been checked when the mount has `default_permissions`. O_TRUNC is to be done here. The default
+    /// succeeds, as [`Fh(0)`](crate::Fh).
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        let _ = (cx, ino, flags);
+        Ok(Opened::default())
+    }
+
+    /// `create`: makes a file and opens it. The default is ENOSYS: the kernel sends `mknod` and `open` in its place, at once
+    /// and from then on.
+    fn create(
+        &self,
+        cx: &mut Context<'_, Self>,
+        parent: Ino,
+        name: &OsStr,
+        how: Create,
+    ) -> Answer<Created> {
+        let _ = (cx, parent, name, how);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `read`: the bytes from `offset` on, as many as `out` has room for, fewer only at the end of the file.
+    ///
+    /// The default is ENOSYS.
+    fn read(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        let _ = (cx, ino, file, offset, out);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `write`: writes `data` at `offset`, and returns how much. Called by the default of [`write_buf`](Self::write_buf).
+    ///
+    /// Less than all of it is what write(2) returns, none at all is EIO; with `direct_io` it is 0. The default is ENOSYS.
+    fn write(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        data: &[u8],
+    ) -> Answer<usize> {
+        let _ = (cx, ino, file, offset, data);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `write_buf`: as [`write`](Self::write), with data that may be in a pipe and can be spliced into a file.
+    ///
+    /// They are in a pipe where [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) was asked for, and in memory otherwise, and when
+    /// they are little. The default calls `write`, with what was read out of the pipe.
+    fn write_buf(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        mut data: WriteData<'_>,
+    ) -> Answer<usize> {
+        let bytes = data.bytes()?;
+        self.write(cx, ino, file, offset, bytes)
+    }
+
+    /// `flush`: close(2), of each duplicate of the descriptor. Its error is that of close.
+    ///
+    /// The default is ENOSYS: the kernel takes it for success and does not ask again.
+    fn flush(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let _ = (cx, ino, file);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `release`: the open file is gone; once for each `open` and `create`, sometime after the last close(2).
+    ///
+    /// The library calls it too when the kernel did not take the answer of `open`. Of files closed just before the unmount
+    /// some are never released: the kernel drops what it has not sent. The default succeeds.
+    fn release(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let _ = (cx, ino, file);
+        Ok(())
+    }
+
+    /// `fsync`: fsync(2), or fdatasync(2) with `datasync`.
+    ///
+    /// The default is ENOSYS: the kernel takes it for success and does not ask again.
+    fn fsync(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        datasync: bool,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, datasync);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `opendir`: opens a directory. The default succeeds.
+    fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+        let _ = (cx, ino, flags);
+        Ok(Opened::default())
+    }
+
+    /// `readdir`, `readdirplus`: the entries of a directory from `offset` on, 0 or what one of its entries had as `next`.
+    ///
+    /// An empty listing is the end. The default is ENOSYS.
+    fn readdir(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        out: DirBuf,
+    ) -> Answer<Listing> {
+        let _ = (cx, ino, file, offset, out);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `releasedir`: the open directory is gone; once for each `opendir`. The default succeeds.
+    fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let _ = (cx, ino, file);
+        Ok(())
+    }
+
+    /// `fsyncdir`: fsync(2) of a directory.
+    ///
+    /// The default is ENOSYS: the kernel takes it for success and does not ask again.
+    fn fsyncdir(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        datasync: bool,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, datasync);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `statfs`: statfs(2). The default says blocks of 512 bytes, names of 255, and zeros.
+    fn statfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<StatVfs> {
+        let _ = (cx, ino);
+        Ok(StatVfs {
+            bsize: 512,
+            namemax: 255,
+            ..StatVfs::default()
+        })
+    }
+
+    /// `setxattr`: sets an extended attribute. The default is ENOSYS: the kernel answers EOPNOTSUPP from then on.
+    ///
+    /// # Errors
+    ///
+    /// EEXIST with [`CREATE`](XattrFlags::CREATE), ENODATA with [`REPLACE`](XattrFlags::REPLACE).
+    fn setxattr(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Answer<()> {
+        let _ = (cx, ino, name, value, flags);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `getxattr`: the value of an extended attribute. The library answers for its length, and ERANGE where it is too
+    /// long. The default is ENOSYS: the kernel answers EOPNOTSUPP from then on.
+    ///
+    /// # Errors
+    ///
+    /// ENODATA when there is none.
+    fn getxattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        let _ = (cx, ino, name);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `listxattr`: the names of the extended attributes. The default is ENOSYS: as `getxattr`.
+    fn listxattr(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<XattrNames> {
+        let _ = (cx, ino);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `removexattr`: takes an extended attribute away. The default is ENOSYS: as `setxattr`.
+    ///
+    /// # Errors
+    ///
+    /// ENODATA when there is none.
+    fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
+        let _ = (cx, ino, name);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `access`: access(2) and chdir(2); not sent with the mount option `default_permissions`.
+    ///
+    /// The default is ENOSYS: the kernel takes it for success and does not ask again.
+    ///
+    /// # Errors
+    ///
+    /// EACCES when the caller may not.
+    fn access(&self, cx: &mut Context<'_, Self>, ino: Ino, mask: AccessMode) -> Answer<()> {
+        let _ = (cx, ino, mask);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `getlk`: fcntl(2) with F_GETLK: a lock that keeps `lock` from being taken, or none.
+    ///
+    /// Only sent when `init` asked for [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS): without it the kernel looks after
+    /// the locks of this machine by itself. The default is ENOSYS, which the caller gets.
+    fn getlk(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        lock: FileLock,
+    ) -> Answer<Option<FileLock>> {
+        let _ = (cx, ino, file, lock);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `setlk`: fcntl(2) with F_SETLK, and with F_SETLKW, where [`wait`](SetLock::wait) is set.
+    ///
+    /// The locks of one owner do not keep each other out: a new one takes the place of what it overlaps. close(2) gives up
+    /// all that its owner has on the inode, and sends [`flush`](Self::flush) for that, with
+    /// [`lock_owner`](FileInfo::lock_owner), and no unlock. Only sent when `init` asked for
+    /// [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS). The default is ENOSYS, which the caller gets.
+    ///
+    /// A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
+    /// answered later, with [`Context::defer`]. When it is interrupted meanwhile, its answer is EINTR, which
+    /// [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed:
+    ///
+    /// ```
+    /// # use fuse3::{Answer, Context, Errno, FileInfo, Filesystem, GlobalLock, Ino, Reply};
+    /// # use fuse3::filelock::{FileLock, LockKind, SetLock};
+    /// # use std::sync::Arc;
+    /// # struct Fs;
+    /// #[derive(Default)]
+    /// struct Locks {
+    ///     held: Vec<FileLock>, // of the one file that there is
+    ///     waiting: Vec<(FileLock, Reply<()>)>,
+    /// }
+    ///
+    /// impl Filesystem for Fs {
+    ///     type Lock = Arc<GlobalLock<Locks>>;
+    ///
+    ///     fn setlk(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
+    ///         let lock = set.lock;
+    ///         if lock.kind == LockKind::Unlock {
+    ///             cx.held.retain(|held| held.owner != lock.owner);
+    ///             let waiting = std::mem::take(&mut cx.waiting);
+    ///             for (lock, reply) in waiting {
+    ///                 if cx.held.iter().any(|held| held.conflicts(&lock)) {
+    ///                     cx.waiting.push((lock, reply));
+    ///                 } else {
+    ///                     cx.held.push(lock);
+    ///                     reply.send(Ok(()));
+    ///                 }
+    ///             }
+    ///         } else if !cx.held.iter().any(|held| held.conflicts(&lock)) {
+    ///             cx.held.push(lock);
+    ///         } else if set.wait {
+    ///             let (reply, deferred) = cx.defer();
+    ///             cx.waiting.push((lock, reply));
+    ///             return Err(deferred.into());
+    ///         } else {
+    ///             return Err(Errno::EAGAIN.into());
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN when somebody else holds a lock that conflicts, and the caller does not wait; EDEADLK when waiting would never
+    /// end; ENOLCK when there are too many.
+    fn setlk(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        lock: SetLock,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, lock);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `bmap`: ioctl(2) with FIBMAP, and swap files: the block of the device that the block `block` of the file is in, both
+    /// counted in blocks of `block_size` bytes.
+    ///
+    /// Only sent to file systems that were mounted on a block device, as type `fuseblk`. The default is ENOSYS: the kernel
+    /// takes it for block 0, a hole, and does not ask again.
+    fn bmap(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        block_size: usize,
+        block: Block,
+    ) -> Answer<Block> {
+        let _ = (cx, ino, block_size, block);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `ioctl`: ioctl(2) on an open file, or a directory, with those commands that the kernel does not do by itself.
+    ///
+    /// Restricted to what the command says of itself: how much is copied in and out ([`IoctlCommand`](crate::ioctl::IoctlCommand)),
+    /// but for [character devices](crate::session::CharDevice::unrestricted_ioctl).
+    /// chattr(1) and lsattr(1) come here too. The default is ENOSYS: the caller gets ENOTTY.
+    ///
+    /// # Errors
+    ///
+    /// ENOTTY for commands that are not known.
+    fn ioctl(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        ioctl: &Ioctl<'_>,
+    ) -> Answer<IoctlReply> {
+        let _ = (cx, ino, file, ioctl);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `poll`: poll(2), select(2), epoll(7): what the open file is ready for, now. It does not wait.
+    ///
+    /// `events` is what the caller waits for; the answer may have others. With a `handle` the caller goes to sleep if there
+    /// is nothing that it waits for, until somebody calls [`PollHandle::notify`]; keep the last one for each open file. The
+    /// kernel tells open files apart by itself. The default is ENOSYS: the kernel takes every file for always ready to read
+    /// and write, and does not ask again.
+    fn poll(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        events: PollEvents,
+        handle: Option<PollHandle>,
+    ) -> Answer<PollEvents> {
+        let _ = (cx, ino, file, events, handle);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `flock`: flock(2). These locks are another kind than those of `setlk`, on whole files, and neither minds the other.
+    ///
+    /// Who waits is answered later, as in [`setlk`](Self::setlk). An open file that is gone gives up its lock: that is
+    /// [`release`](Self::release) with [`flock_release`](FileInfo::flock_release). Only sent when `init` asked for
+    /// [`FLOCK_LOCKS`](crate::Capabilities::FLOCK_LOCKS): without it the kernel looks after the locks of this machine by
+    /// itself. The default is ENOSYS, which the caller gets.
+    ///
+    /// # Errors
+    ///
+    /// EAGAIN when somebody else holds a lock that conflicts, and the caller does not wait.
+    fn flock(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        flock: Flock,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, flock);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `fallocate`: fallocate(2): space for a range, or a hole in its place.
+    ///
+    /// The default is ENOSYS: the kernel answers EOPNOTSUPP from then on.
+    ///
+    /// # Errors
+    ///
+    /// EOPNOTSUPP for modes that are not known; ENOSPC.
+    fn fallocate(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        range: Fallocate,
+    ) -> Answer<()> {
+        let _ = (cx, ino, file, range);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `copy_file_range`: copy_file_range(2) between two files of this mount, without the data passing through the kernel.
+    ///
+    /// The default is ENOSYS: the kernel reads and writes by itself from then on.
+    fn copy_file_range(
+        &self,
+        cx: &mut Context<'_, Self>,
+        copy: &CopyFileRange<'_>,
+    ) -> Answer<Copied> {
+        let _ = (cx, copy);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `lseek`: lseek(2) with SEEK_DATA or SEEK_HOLE; the kernel does the others by itself.
+    ///
+    /// The default is ENOSYS: the kernel takes every file for one without holes from then on.
+    ///
+    /// # Errors
+    ///
+    /// ENXIO when `offset` is not before the end of the file, and for SEEK_DATA when there are no data after it; EINVAL for
+    /// what is neither.
+    fn lseek(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        let _ = (cx, ino, file, offset, whence);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `tmpfile`: open(2) with O_TMPFILE: makes a file without a name in `parent` and opens it. [`link`](Self::link) may
+    /// name it later.
+    ///
+    /// Its `nlink` is 0. When the kernel does not take the answer, the library calls `release` and `forget`, as for
+    /// `create`. libfuse 3.17 brought it: [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the
+    /// kernel answers EOPNOTSUPP from then on.
+    fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
+        let _ = (cx, parent, how);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `statx`: statx(2) where it asks for more than stat(2) has, above all for when the inode was made.
+    ///
+    /// `mask` is what is asked for; the answer may have less or more. libfuse 3.18 brought it:
+    /// [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the kernel sends `getattr` from then on.
+    fn statx(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        file: Option<&FileInfo>,
+        flags: StatxFlags,
+        mask: StatxMask,
+    ) -> Answer<(Statx, Duration)> {
+        let _ = (cx, ino, file, flags, mask);
+        Err(Errno::ENOSYS.into())
+    }
+
+    /// `syncfs`: syncfs(2) and sync(2): brings the whole file system to stable storage.
+    ///
+    /// Only sent to file systems that were mounted on a block device, as type `fuseblk`. libfuse 3.19 brought it:
+    /// [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the kernel takes it for success and does
+    /// not ask again.
+    fn syncfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<()> {
+        let _ = (cx, ino);
+        Err(Errno::ENOSYS.into())
+    }
+}

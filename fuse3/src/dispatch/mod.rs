@@ -1,0 +1,10 @@
+//! From libfuse's slots to the handlers, and back.
+
+pub(crate) mod activity;
+pub(crate) mod call;
+pub mod context;
+pub(crate) mod core;
+pub(crate) mod filesystem;
+pub(crate) mod report;
+pub(crate) mod table;
+pub(crate) mod turns;

@@ -1,0 +1,119 @@
+use std::fmt;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::dispatch::activity::Activity;
+use crate::lock::{stats::LockStats, thread::Tid};
+use crate::types::{ino::Ino, operation::Operation};
+
+/// llfuse's `stacktrace`: what every thread of the process is about, and who has the global lock.
+///
+/// Take it when "the mount hangs", with [`Handle::report`](crate::Handle::report), and print it; or have it logged from
+/// outside, see [`Builder::stacktrace`](crate::Builder::stacktrace).
+///
+/// ```text
+/// thread 4699 "hello"
+/// thread 4711 "fuse_worker": lookup of inode 1 for 2.31s
+/// thread 4712 "fuse_worker": getattr of inode 7 for 2.30s
+/// global lock: held by thread 4711 (lookup) for 2.31s; 1 waiting
+///   thread 4712 (getattr) waits 2.30s
+/// ...
+/// ```
+///
+/// In debug builds it says as well where in the code the lock was taken, and where the threads wait for it, if it was not by the
+/// library for a handler.
+///
+/// It has no call stacks: a thread's can be had on that thread only, and one that is stopped anywhere cannot be asked for
+/// it safely. A debugger stops it from outside: `gdb -p PID -batch -ex 'thread apply all backtrace'`, or `eu-stack -p PID`;
+/// the numbers here are those that they show.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The threads of the process, by number.
+    pub threads: Vec<ReportedThread>,
+    /// The global lock; `None` where there is none, and after the end of the session.
+    pub lock: Option<LockStats>,
+}
+
+/// A thread in a [`Report`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReportedThread {
+    /// Its number.
+    pub thread: Tid,
+    /// Its name: pthread_setname_np(3), [`std::thread::Builder::name`].
+    pub name: String,
+    /// The request of the session that it serves: the operation, the inode, for names that of the directory, and for how
+    /// long. It has the lock, waits for it, or has released it. `None` unless [`Builder::stacktrace`] was set.
+    ///
+    /// [`Builder::stacktrace`]: crate::Builder::stacktrace
+    pub serves: Option<(Operation, Ino, Duration)>,
+}
+
+impl Report {
+    pub(crate) fn new(activity: Option<&Activity>, lock: Option<LockStats>) -> Self {
+        let now = Instant::now();
+        let serves = |thread| {
+            let serving = activity?.of(thread)?;
+            let time = now.saturating_duration_since(serving.since);
+            Some((serving.operation, serving.ino, time))
+        };
+        let mut threads = threads();
+        for thread in &mut threads {
+            thread.serves = serves(thread.thread);
+        }
+        Self { threads, lock }
+    }
+}
+
+/// What /proc says of the threads of this process; none without /proc.
+fn threads() -> Vec<ReportedThread> {
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
+    let mut threads: Vec<_> = tasks
+        .filter_map(|task| {
+            let task = task.ok()?;
+            let number = task.file_name().to_str()?.parse().ok()?;
+            // Of one that has ended meanwhile there is none.
+            let name = fs::read(task.path().join("comm")).ok()?;
+            Some(ReportedThread {
+                thread: Tid::from_raw(number),
+                name: String::from_utf8_lossy(&name).trim_end().to_owned(),
+                serves: None,
+            })
+        })
+        .collect();
+    threads.sort_by_key(|thread| thread.thread);
+    threads
+}
+
+impl fmt::Display for ReportedThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "thread {} {:?}", self.thread, self.name)?;
+        if let Some((operation, ino, time)) = self.serves {
+            write!(f, ": {operation} of inode {ino} for {time:.2?}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, thread) in self.threads.iter().enumerate() {
+            if number > 0 {
+                f.write_str("\n")?;
+            }
+            thread.fmt(f)?;
+        }
+        if let Some(lock) = &self.lock {
+            write!(f, "\n{lock}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What can be asked of a session from outside.
+pub(crate) trait Reporting: Send + Sync + fmt::Debug {
+    fn report(&self) -> Report;
+}

@@ -1,0 +1,668 @@
+//! The table of callbacks that libfuse is given. Each trampoline takes the call, borrows the arguments and answers.
+
+mod cuse;
+mod devices;
+mod locks;
+mod newer;
+mod ranges;
+
+use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
+use std::marker::PhantomData;
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
+use std::ptr::NonNull;
+use std::slice;
+
+use crate::base::cancel::Uncancelled;
+use crate::conn::connection::Connection;
+use crate::dispatch::call::Call;
+use crate::dispatch::core::{Core, Live};
+use crate::dispatch::filesystem::Filesystem;
+use crate::notify::current;
+use crate::notify::retrieve::read as read_retrieved;
+use crate::reply::answer::Asked;
+use crate::reply::{dirbuf::DirBuf, readbuf::ReadBuf, writedata::WriteData};
+use crate::sys::{
+    fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
+    fuse_req_t,
+};
+use crate::types::{
+    attr::SetAttr,
+    file::{Create, FileInfo},
+    flags::{AccessMode, RenameFlags, XattrFlags},
+    ino::Ino,
+    operation::Operation,
+};
+
+/// The `fuse_lowlevel_ops` of a file system.
+pub(crate) struct Table<F>(PhantomData<F>);
+
+impl<F: Filesystem> Table<F> {
+    /// The table, as far as this libfuse has slots.
+    pub(crate) fn ops() -> fuse_lowlevel_ops {
+        let mut ops = Self::OPS;
+        newer::fill::<F>(&mut ops);
+        ops
+    }
+
+    /// What every libfuse has.
+    const OPS: fuse_lowlevel_ops = {
+        // SAFETY: every member is a nullable function pointer. Which there are depends on the headers, so that they
+        // cannot all be named.
+        let mut ops: fuse_lowlevel_ops = unsafe { mem::zeroed() };
+        ops.init = Some(init::<F>);
+        ops.destroy = Some(destroy::<F>);
+        ops.lookup = Some(lookup::<F>);
+        ops.forget = Some(forget::<F>);
+        ops.getattr = Some(getattr::<F>);
+        ops.setattr = Some(setattr::<F>);
+        ops.readlink = Some(readlink::<F>);
+        ops.mknod = Some(mknod::<F>);
+        ops.mkdir = Some(mkdir::<F>);
+        ops.unlink = Some(unlink::<F>);
+        ops.rmdir = Some(rmdir::<F>);
+        ops.symlink = Some(symlink::<F>);
+        ops.rename = Some(rename::<F>);
+        ops.link = Some(link::<F>);
+        ops.open = Some(open::<F>);
+        ops.read = Some(read::<F>);
+        // It comes first; with it, libfuse calls no `write`.
+        ops.write_buf = Some(write_buf::<F>);
+        ops.flush = Some(flush::<F>);
+        ops.release = Some(release::<F>);
+        ops.fsync = Some(fsync::<F>);
+        ops.opendir = Some(opendir::<F>);
+        ops.readdir = Some(readdir::<F>);
+        ops.releasedir = Some(releasedir::<F>);
+        ops.fsyncdir = Some(fsyncdir::<F>);
+        ops.statfs = Some(statfs::<F>);
+        ops.setxattr = Some(setxattr::<F>);
+        ops.getxattr = Some(getxattr::<F>);
+        ops.listxattr = Some(listxattr::<F>);
+        ops.removexattr = Some(removexattr::<F>);
+        ops.access = Some(access::<F>);
+        ops.create = Some(create::<F>);
+        ops.retrieve_reply = Some(retrieve_reply::<F>);
+        ops.getlk = Some(locks::getlk::<F>);
+        ops.setlk = Some(locks::setlk::<F>);
+        ops.bmap = Some(ranges::bmap::<F>);
+        ops.ioctl = Some(devices::ioctl::<F>);
+        ops.poll = Some(devices::poll::<F>);
+        ops.forget_multi = Some(forget_multi::<F>);
+        ops.flock = Some(locks::flock::<F>);
+        ops.fallocate = Some(ranges::fallocate::<F>);
+        ops.readdirplus = Some(readdirplus::<F>);
+        ops.copy_file_range = Some(ranges::copy_file_range::<F>);
+        ops.lseek = Some(ranges::lseek::<F>);
+        ops
+    };
+}
+
+/// An offset as the 64 bits that the kernel sent; libfuse passes them signed.
+fn bits(offset: libc::off_t) -> u64 {
+    u64::from_ne_bytes(offset.to_ne_bytes())
+}
+
+/// A name that libfuse passed.
+///
+/// # Safety
+///
+/// `name` is NUL-terminated and lives, unchanged, for `'a`.
+unsafe fn os_str<'a>(name: *const c_char) -> &'a OsStr {
+    // SAFETY: the caller promises it.
+    OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())
+}
+
+// What makes the trampolines sound, all of them: libfuse alone has them, and calls them with a
+// request that nobody has answered, of a session that was made with `Table<F>` and a `Core<F>`.
+// Names are NUL-terminated, `fi` is not null unless said otherwise, and what the pointers lead to
+// is libfuse's until the callback returns (`fuse_session_process_buf()`, lib/fuse_lowlevel.c).
+
+unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
+    let _uncancelled = Uncancelled::new();
+    // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
+    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    // SAFETY: `conn` is what libfuse passed.
+    if unsafe { begin(core, conn) } {
+        core.release();
+    }
+}
+
+/// Whether the session has begun.
+///
+/// # Safety
+///
+/// `conn` is what libfuse passed to `init`, which has not returned.
+unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> bool {
+    let Some(conn) = NonNull::new(conn) else {
+        return false;
+    };
+    // SAFETY: `conn` is what libfuse passed, and `connection` is gone when this returns.
+    let mut connection = unsafe { Connection::new(conn) };
+    let begun = core.begin(&mut connection);
+    core.control.begun(conn);
+    crate::base::log::begun(&core.control);
+    begun
+}
+
+unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
+    if Live::<F>::is_disposing() {
+        return;
+    }
+    let _uncancelled = Uncancelled::new();
+    // SAFETY: `userdata` is the session's `Core<F>`, which is there until the session has ended; after that this is called
+    // in `fuse_session_destroy()` only.
+    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    core.destroy();
+}
+
+unsafe extern "C" fn lookup<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Lookup, |fs, cx| fs.lookup(cx, parent, name));
+}
+
+unsafe extern "C" fn forget<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, nlookup: u64) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.forget(Operation::Forget, |fs, cx| fs.forget(cx, ino, nlookup));
+}
+
+unsafe extern "C" fn forget_multi<F: Filesystem>(
+    req: fuse_req_t,
+    count: usize,
+    forgets: *mut fuse_forget_data,
+) {
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(0))) };
+    let forgets = if count == 0 {
+        &[]
+    } else {
+        // SAFETY: the kernel sent `count` elements of this structure, which libfuse passes on, until this returns.
+        unsafe { slice::from_raw_parts(forgets, count) }
+    };
+    let mut forgets = forgets
+        .iter()
+        .map(|forget| (Ino(forget.ino), forget.nlookup));
+    call.forget(Operation::ForgetMulti, |fs, cx| {
+        fs.forget_multi(cx, &mut forgets)
+    });
+}
+
+/// The open file, where the kernel has one at hand.
+///
+/// # Safety
+///
+/// `fi` is null, or lives, unchanged, for `'a`.
+unsafe fn file<'a>(fi: *mut fuse_file_info) -> Option<&'a FileInfo> {
+    // SAFETY: the caller promises it of what is not null.
+    (!fi.is_null()).then(|| unsafe { FileInfo::borrow(fi) })
+}
+
+unsafe extern "C" fn getattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file or null, until this returns.
+    let file = unsafe { file(fi) };
+    call.answer(Operation::Getattr, |fs, cx| fs.getattr(cx, ino, file));
+}
+
+unsafe extern "C" fn setattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    attr: *mut libc::stat,
+    to_set: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file or null, until this returns.
+    let file = unsafe { file(fi) };
+    // SAFETY: libfuse passes its own structure, until this returns.
+    let attr = unsafe { &*attr };
+    let changes = SetAttr::new(
+        attr,
+        u32::from_ne_bytes(to_set.to_ne_bytes()),
+        file.map(FileInfo::handle),
+    );
+    call.answer(Operation::Setattr, |fs, cx| {
+        current::changes(cx, &changes);
+        fs.setattr(cx, ino, &changes)
+    });
+}
+
+unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.answer(Operation::Readlink, |fs, cx| {
+        current::reads_link(cx);
+        fs.readlink(cx, ino)
+    });
+}
+
+unsafe extern "C" fn mknod<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    mode: libc::mode_t,
+    rdev: libc::dev_t,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Mknod, |fs, cx| {
+        fs.mknod(cx, parent, name, mode, rdev)
+    });
+}
+
+unsafe extern "C" fn mkdir<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    mode: libc::mode_t,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFDIR)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Mkdir, |fs, cx| fs.mkdir(cx, parent, name, mode));
+}
+
+unsafe extern "C" fn unlink<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Unlink, |fs, cx| fs.unlink(cx, parent, name));
+}
+
+unsafe extern "C" fn rmdir<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Rmdir, |fs, cx| fs.rmdir(cx, parent, name));
+}
+
+unsafe extern "C" fn symlink<F: Filesystem>(
+    req: fuse_req_t,
+    target: *const c_char,
+    parent: fuse_ino_t,
+    name: *const c_char,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFLNK)) };
+    // SAFETY: libfuse's string, until this returns.
+    let target = unsafe { os_str(target) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Symlink, |fs, cx| {
+        fs.symlink(cx, target, parent, name)
+    });
+}
+
+unsafe extern "C" fn rename<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    newparent: fuse_ino_t,
+    newname: *const c_char,
+    flags: c_uint,
+) {
+    let (parent, newparent) = (Ino(parent), Ino(newparent));
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's name, until this returns.
+    let newname = unsafe { os_str(newname) };
+    let flags = RenameFlags::from_bits_retain(flags);
+    call.answer(Operation::Rename, |fs, cx| {
+        current::locks(newparent);
+        fs.rename(cx, parent, name, newparent, newname, flags)
+    });
+}
+
+unsafe extern "C" fn link<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    newparent: fuse_ino_t,
+    newname: *const c_char,
+) {
+    let (ino, newparent) = (Ino(ino), Ino(newparent));
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).made(0)) };
+    // SAFETY: libfuse's name, until this returns.
+    let newname = unsafe { os_str(newname) };
+    call.answer(Operation::Link, |fs, cx| {
+        current::locks(newparent);
+        fs.link(cx, ino, newparent, newname)
+    });
+}
+
+unsafe extern "C" fn open<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's file, until this returns.
+    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits())) };
+    call.answer(Operation::Open, |fs, cx| {
+        current::opens(cx, flags);
+        fs.open(cx, ino, flags)
+    });
+}
+
+unsafe extern "C" fn create<F: Filesystem>(
+    req: fuse_req_t,
+    parent: fuse_ino_t,
+    name: *const c_char,
+    mode: libc::mode_t,
+    fi: *mut fuse_file_info,
+) {
+    let parent = Ino(parent);
+    // SAFETY: libfuse's file, until this returns.
+    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    let asked = Asked::of(parent).flags(flags.bits()).made(libc::S_IFREG);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, asked) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Create, |fs, cx| {
+        fs.create(cx, parent, name, Create::new(mode, flags))
+    });
+}
+
+unsafe extern "C" fn read<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Read, |fs, cx| {
+        current::reads(file, bits(offset), size);
+        fs.read(cx, ino, file, bits(offset), ReadBuf::new(size))
+    });
+}
+
+unsafe extern "C" fn write_buf<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    bufs: *mut fuse_bufvec,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread, until this returns.
+    let data = unsafe { WriteData::borrow(bufs) };
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(data.len())) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Write, |fs, cx| {
+        current::writes(cx, file, bits(offset), data.len());
+        fs.write_buf(cx, ino, file, bits(offset), data)
+    });
+}
+
+unsafe extern "C" fn flush<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Flush, |fs, cx| fs.flush(cx, ino, file));
+}
+
+unsafe extern "C" fn release<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Release, |fs, cx| fs.release(cx, ino, file));
+}
+
+unsafe extern "C" fn fsync<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    datasync: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Fsync, |fs, cx| {
+        fs.fsync(cx, ino, file, datasync != 0)
+    });
+}
+
+unsafe extern "C" fn opendir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's file, until this returns.
+    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits()).directory()) };
+    call.answer(Operation::Opendir, |fs, cx| fs.opendir(cx, ino, flags));
+}
+
+unsafe extern "C" fn retrieve_reply<F: Filesystem>(
+    req: fuse_req_t,
+    cookie: *mut c_void,
+    ino: fuse_ino_t,
+    offset: libc::off_t,
+    bufv: *mut fuse_bufvec,
+) {
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino))) };
+    // SAFETY: libfuse's data, until this returns.
+    let data = unsafe { read_retrieved(bufv) };
+    call.retrieved(cookie.addr(), bits(offset), data);
+}
+
+/// READDIR and READDIRPLUS differ in the form of the listing.
+///
+/// # Safety
+///
+/// As for the trampolines.
+unsafe fn list<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+    plus: bool,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    let offset = bits(offset);
+    let operation = if plus {
+        Operation::Readdirplus
+    } else {
+        Operation::Readdir
+    };
+    call.answer(operation, |fs, cx| {
+        fs.readdir(cx, ino, file, offset, DirBuf::new(size, offset, plus))
+    });
+}
+
+unsafe extern "C" fn readdir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    // SAFETY: libfuse's arguments, for this table.
+    unsafe { list::<F>(req, ino, size, offset, fi, false) };
+}
+
+unsafe extern "C" fn readdirplus<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    size: usize,
+    offset: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    // SAFETY: libfuse's arguments, for this table.
+    unsafe { list::<F>(req, ino, size, offset, fi, true) };
+}
+
+unsafe extern "C" fn releasedir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Releasedir, |fs, cx| fs.releasedir(cx, ino, file));
+}
+
+unsafe extern "C" fn fsyncdir<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    datasync: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Fsyncdir, |fs, cx| {
+        fs.fsyncdir(cx, ino, file, datasync != 0)
+    });
+}
+
+unsafe extern "C" fn statfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.answer(Operation::Statfs, |fs, cx| fs.statfs(cx, ino));
+}
+
+unsafe extern "C" fn setxattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    name: *const c_char,
+    value: *const c_char,
+    size: usize,
+    flags: c_int,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    if call.is_stacktrace(name) {
+        return call.stacktrace();
+    }
+    // SAFETY: `value` points into the request, after the name, and has `size` bytes.
+    let value = unsafe { slice::from_raw_parts(value.cast::<u8>(), size) };
+    let flags = XattrFlags::from_bits_retain(flags);
+    call.answer(Operation::Setxattr, |fs, cx| {
+        fs.setxattr(cx, ino, name, value, flags)
+    });
+}
+
+unsafe extern "C" fn getxattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    name: *const c_char,
+    size: usize,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Getxattr, |fs, cx| fs.getxattr(cx, ino, name));
+}
+
+unsafe extern "C" fn listxattr<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, size: usize) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    call.answer(Operation::Listxattr, |fs, cx| fs.listxattr(cx, ino));
+}
+
+unsafe extern "C" fn removexattr<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    name: *const c_char,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's name, until this returns.
+    let name = unsafe { os_str(name) };
+    call.answer(Operation::Removexattr, |fs, cx| {
+        fs.removexattr(cx, ino, name)
+    });
+}
+
+unsafe extern "C" fn access<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, mask: c_int) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    let mask = AccessMode::from_bits_retain(mask);
+    call.answer(Operation::Access, |fs, cx| fs.access(cx, ino, mask));
+}

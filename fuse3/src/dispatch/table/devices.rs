@@ -1,0 +1,68 @@
+//! What is mostly sent to devices: `ioctl`, `poll`.
+
+use std::ffi::{c_int, c_uint, c_void};
+use std::ptr::NonNull;
+use std::slice;
+
+use crate::dispatch::call::Call;
+use crate::dispatch::filesystem::Filesystem;
+use crate::notify::current;
+use crate::notify::poll::{PollEvents, PollHandle};
+use crate::reply::answer::Asked;
+use crate::sys::{fuse_file_info, fuse_ino_t, fuse_pollhandle, fuse_req_t};
+use crate::types::ioctl::{Ioctl, IoctlCommand, IoctlFlags};
+use crate::types::{file::FileInfo, ino::Ino, operation::Operation};
+
+pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    command: c_uint,
+    argument: *mut c_void,
+    fi: *mut fuse_file_info,
+    flags: c_uint,
+    input: *const c_void,
+    input_size: usize,
+    output_size: usize,
+) {
+    let ino = Ino(ino);
+    let asked = Asked::of(ino).size(output_size);
+    let asked = asked.flags(c_int::from_ne_bytes(flags.to_ne_bytes()));
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, asked) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    let input = if input.is_null() {
+        &[]
+    } else {
+        // SAFETY: `input` points into the request, after its header, and has `input_size` bytes.
+        unsafe { slice::from_raw_parts(input.cast::<u8>(), input_size) }
+    };
+    let ioctl = Ioctl::new(IoctlCommand(command), input, output_size)
+        .argument(argument.addr() as u64)
+        .flags(IoctlFlags::from_bits_retain(flags));
+    call.answer(Operation::Ioctl, |fs, cx| {
+        current::controls(ioctl.command);
+        fs.ioctl(cx, ino, file, &ioctl)
+    });
+}
+
+pub(super) unsafe extern "C" fn poll<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    fi: *mut fuse_file_info,
+    handle: *mut fuse_pollhandle,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    let session = call.session();
+    let handle = NonNull::new(handle)
+        // SAFETY: libfuse has made the handle for this request, and leaves it to the handler to destroy it.
+        .map(|handle| unsafe { PollHandle::new(handle, session) });
+    let events = PollEvents::from_bits_retain(file.poll_events());
+    call.answer(Operation::Poll, |fs, cx| {
+        fs.poll(cx, ino, file, events, handle)
+    });
+}

@@ -1,0 +1,97 @@
+//! `fallocate`, `copy_file_range`, `lseek`, `bmap`.
+
+use std::ffi::c_int;
+
+use crate::dispatch::call::Call;
+use crate::dispatch::filesystem::Filesystem;
+use crate::dispatch::table::bits;
+use crate::notify::current;
+use crate::reply::answer::Asked;
+use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
+use crate::types::range::{
+    Block, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Place, Whence,
+};
+use crate::types::{file::FileInfo, ino::Ino, operation::Operation};
+
+pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    mode: c_int,
+    offset: libc::off_t,
+    length: libc::off_t,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    let mode = FallocateMode::from_bits_retain(mode);
+    let range = Fallocate::new(mode, bits(offset), bits(length));
+    call.answer(Operation::Fallocate, |fs, cx| {
+        fs.fallocate(cx, ino, file, range)
+    });
+}
+
+/// The answer of the protocol before 7.45 has 32 bits for how much was copied; the kernel asks again for the rest.
+fn countable(length: usize) -> usize {
+    length.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX))
+}
+
+pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
+    req: fuse_req_t,
+    ino_in: fuse_ino_t,
+    off_in: libc::off_t,
+    fi_in: *mut fuse_file_info,
+    ino_out: fuse_ino_t,
+    off_out: libc::off_t,
+    fi_out: *mut fuse_file_info,
+    length: usize,
+    flags: c_int,
+) {
+    let length = countable(length);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino_in)).size(length)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file_in = unsafe { FileInfo::borrow(fi_in) };
+    // SAFETY: as above.
+    let file_out = unsafe { FileInfo::borrow(fi_out) };
+    let from = Place::new(Ino(ino_in), file_in, bits(off_in));
+    let to = Place::new(Ino(ino_out), file_out, bits(off_out));
+    let copy = CopyFileRange::new(from, to, length).flags(CopyFlags::from_bits_retain(flags));
+    call.answer(Operation::CopyFileRange, |fs, cx| {
+        current::locks(Ino(ino_out));
+        fs.copy_file_range(cx, &copy)
+    });
+}
+
+pub(super) unsafe extern "C" fn lseek<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    offset: libc::off_t,
+    whence: c_int,
+    fi: *mut fuse_file_info,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, until this returns.
+    let file = unsafe { FileInfo::borrow(fi) };
+    call.answer(Operation::Lseek, |fs, cx| {
+        fs.lseek(cx, ino, file, bits(offset), Whence::from_raw(whence))
+    });
+}
+
+pub(super) unsafe extern "C" fn bmap<F: Filesystem>(
+    req: fuse_req_t,
+    ino: fuse_ino_t,
+    block_size: usize,
+    block: u64,
+) {
+    let ino = Ino(ino);
+    // SAFETY: libfuse's request, for this table.
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    call.answer(Operation::Bmap, |fs, cx| {
+        fs.bmap(cx, ino, block_size, Block(block))
+    });
+}

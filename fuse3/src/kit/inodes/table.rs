@@ -1,0 +1,362 @@
+use std::fmt;
+use std::time::Duration;
+
+use crate::base::log;
+use crate::kit::inodes::chunk::{CHUNK, Chunk, Inode};
+use crate::types::{
+    attr::{Attr, Entry},
+    errno::Errno,
+    ino::Ino,
+};
+
+/// The inodes of a file system, by number, with what the kernel knows of them: for the state under the lock.
+///
+/// An inode is there as long as somebody can reach it: by one of its *names* ([`link`](Self::link),
+/// [`unlink`](Self::unlink)), because the kernel has *looked it up* and not forgotten it ([`entry`](Self::entry),
+/// [`forget`](Self::forget)), or because it is *open* ([`open`](Self::open), [`release`](Self::release)). The one of these
+/// that was the last returns the value, to be dropped where the caller likes, after the lock was released for instance.
+/// A file that is unlinked while it is open needs no thought that way, in whichever order `forget` and `release` come.
+///
+/// A file system that only mirrors another one gives its inodes no names: they go when the kernel has forgotten them.
+///
+/// Numbers are given out again, with another *generation*, which the entry has: a handle of NFS to the earlier inode is
+/// stale and not one to the later.
+///
+/// ```
+/// use fuse3::{Attr, Entry, Errno, Ino};
+/// use fuse3::kit::InodeTable;
+/// use std::collections::HashMap;
+/// use std::ffi::{OsStr, OsString};
+/// use std::time::Duration;
+///
+/// struct Node {
+///     attr: Attr,
+///     children: HashMap<OsString, Ino>,
+/// }
+///
+/// fn lookup(inodes: &mut InodeTable<Node>, parent: Ino, name: &OsStr) -> Result<Entry, Errno> {
+///     let children = &inodes.get(parent)?.children;
+///     let ino = *children.get(name).ok_or(Errno::ENOENT)?;
+///     let attr = inodes.get(ino)?.attr;
+///     inodes.entry(ino, attr, Duration::from_secs(1))
+/// }
+///
+/// fn mknod(inodes: &mut InodeTable<Node>, parent: Ino, name: &OsStr, mode: u32) -> Result<Entry, Errno> {
+///     inodes.get(parent)?;
+///     // Number and generation are the table's; `entry` sets them.
+///     let attr = Attr::new(Ino(0), mode);
+///     let ino = inodes.insert(Node { attr, children: HashMap::new() });
+///     inodes.link(ino)?;
+///     inodes.get_mut(parent)?.children.insert(name.to_owned(), ino);
+///     inodes.entry(ino, attr, Duration::from_secs(1))
+/// }
+///
+/// fn unlink(inodes: &mut InodeTable<Node>, parent: Ino, name: &OsStr) -> Result<(), Errno> {
+///     let ino = inodes.get_mut(parent)?.children.remove(name).ok_or(Errno::ENOENT)?;
+///     drop(inodes.unlink(ino)); // if nobody has it open, and the kernel does not know it
+///     Ok(())
+/// }
+///
+/// let root = Node { attr: Attr::new(Ino::ROOT, libc::S_IFDIR | 0o755), children: HashMap::new() };
+/// let mut inodes = InodeTable::new(root);
+/// let name = OsStr::new("name");
+/// let made = mknod(&mut inodes, Ino::ROOT, name, libc::S_IFREG | 0o644)?;
+/// lookup(&mut inodes, Ino::ROOT, name)?;
+/// unlink(&mut inodes, Ino::ROOT, name)?;
+/// assert!(inodes.get(made.attr.ino).is_ok()); // the kernel knows it twice
+/// assert!(inodes.forget(made.attr.ino, 2).is_some());
+/// assert_eq!(inodes.get(made.attr.ino).err(), Some(Errno::ESTALE));
+/// # Ok::<(), Errno>(())
+/// ```
+///
+/// # Cost
+///
+/// Everything takes the same time however many inodes there are, and none is moved when there are more, so that the lock is
+/// not held for long by a table that grows. An inode costs 24 bytes beside the value (a value of 8 bytes: 32.3 bytes each
+/// with ten million of them), in pieces of 256, whose memory is given back when the last one of a piece has gone.
+pub struct InodeTable<T> {
+    chunks: Vec<Chunk<T>>,
+    /// The chunks that may have room. The last is filled first.
+    roomy: Vec<usize>,
+    /// An empty chunk that has kept its memory, so that it does not come and go with a single inode.
+    spare: Option<usize>,
+    len: usize,
+    first_generation: u64,
+}
+
+impl<T> InodeTable<T> {
+    /// A table with the root, which never goes.
+    pub fn new(root: T) -> InodeTable<T> {
+        InodeTable::with_generation(root, 0)
+    }
+
+    /// The same, with this generation for numbers that are used first.
+    ///
+    /// A file system that is exported by NFS and whose numbers begin anew at each mount needs one that no mount before had,
+    /// as the time shifted left by 32 bits: no number is given out more than 2^32 times.
+    pub fn with_generation(root: T, first: u64) -> InodeTable<T> {
+        let mut table = InodeTable {
+            chunks: Vec::new(),
+            roomy: Vec::new(),
+            spare: None,
+            len: 0,
+            first_generation: first,
+        };
+        let ino = table.insert(root);
+        debug_assert_eq!(ino, Ino::ROOT);
+        if let Some(root) = table.inode_mut(ino) {
+            // The kernel knows it from the start, and it needs no name.
+            root.lookups = 1;
+            root.names = 1;
+        }
+        table
+    }
+
+    /// A new inode, which has no name, is not open, and which the kernel does not know yet.
+    pub fn insert(&mut self, value: T) -> Ino {
+        self.len += 1;
+        let mut value = value;
+        loop {
+            let number = self.chunk_with_room();
+            let chunk = &mut self.chunks[number];
+            match chunk.insert(value) {
+                Ok(slot) => {
+                    if self.spare == Some(number) {
+                        self.spare = None;
+                    }
+                    return number_of(number, slot);
+                }
+                Err(back) => {
+                    value = back;
+                    chunk.is_listed = false;
+                    self.roomy.pop();
+                }
+            }
+        }
+    }
+
+    /// The last chunk in the list; a new one, if there is none.
+    fn chunk_with_room(&mut self) -> usize {
+        if let Some(last) = self.roomy.last() {
+            return *last;
+        }
+        let number = self.chunks.len();
+        let mut chunk = Chunk::new();
+        chunk.is_listed = true;
+        self.chunks.push(chunk);
+        self.roomy.push(number);
+        number
+    }
+
+    /// The inode.
+    ///
+    /// # Errors
+    ///
+    /// ESTALE when there is none. To a handler that has not released the lock since the kernel named it, it does not happen.
+    pub fn get(&self, ino: Ino) -> Result<&T, Errno> {
+        let inode = self.inode(ino).ok_or(Errno::ESTALE)?;
+        Ok(&inode.value)
+    }
+
+    /// The inode, to be changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn get_mut(&mut self, ino: Ino) -> Result<&mut T, Errno> {
+        let inode = self.known_mut(ino)?;
+        Ok(&mut inode.value)
+    }
+
+    /// The answer of `lookup`, `mknod`, `mkdir`, `symlink`, `link`, `create` and of an entry of readdirplus: the kernel knows
+    /// the inode once more. Number and generation are the table's, both time-outs are `timeout`.
+    ///
+    /// When the kernel does not take the answer, the library calls [`forget`](crate::Filesystem::forget).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn entry(&mut self, ino: Ino, attr: Attr, timeout: Duration) -> Result<Entry, Errno> {
+        let generation = self.lookup(ino)?;
+        Ok(Entry {
+            generation,
+            ..Entry::new(Attr { ino, ..attr }, timeout)
+        })
+    }
+
+    /// The kernel knows the inode once more. Returns its generation.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn lookup(&mut self, ino: Ino) -> Result<u64, Errno> {
+        let inode = self.known_mut(ino)?;
+        inode.lookups += 1;
+        let generation = u64::from(inode.generation);
+        Ok(self.first_generation.wrapping_add(generation))
+    }
+
+    /// [`forget`](crate::Filesystem::forget): the kernel knows the inode `nlookup` times less. Returns it if that was the
+    /// last of it.
+    pub fn forget(&mut self, ino: Ino, nlookup: u64) -> Option<T> {
+        let Some(inode) = self.inode_mut(ino) else {
+            log::error!("inode {ino} was forgotten {nlookup} times, and there is none");
+            return None;
+        };
+        if inode.lookups < nlookup {
+            log::error!(
+                "inode {ino} was forgotten {nlookup} times, and looked up {} times",
+                inode.lookups
+            );
+        }
+        inode.lookups = inode.lookups.saturating_sub(nlookup);
+        self.collect(ino)
+    }
+
+    /// [`forget_multi`](crate::Filesystem::forget_multi): the same for many. Returns those that are gone.
+    pub fn forget_multi(&mut self, forgets: impl IntoIterator<Item = (Ino, u64)>) -> Vec<T> {
+        let forgets = forgets.into_iter();
+        forgets
+            .filter_map(|(ino, nlookup)| self.forget(ino, nlookup))
+            .collect()
+    }
+
+    /// The inode has one name more.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); EMLINK at 2^32 names.
+    pub fn link(&mut self, ino: Ino) -> Result<(), Errno> {
+        let inode = self.known_mut(ino)?;
+        inode.names = inode.names.checked_add(1).ok_or(Errno::EMLINK)?;
+        Ok(())
+    }
+
+    /// The inode has one name less. Returns it if that was the last of it.
+    pub fn unlink(&mut self, ino: Ino) -> Option<T> {
+        self.count_down(ino, "name", |inode| &mut inode.names)
+    }
+
+    /// The inode is open once more.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get); ENFILE at 2^32 times.
+    pub fn open(&mut self, ino: Ino) -> Result<(), Errno> {
+        let inode = self.known_mut(ino)?;
+        inode.opens = inode.opens.checked_add(1).ok_or(Errno::ENFILE)?;
+        Ok(())
+    }
+
+    /// [`release`](crate::Filesystem::release), `releasedir`: the inode is open once less. Returns it if that was the last of
+    /// it.
+    pub fn release(&mut self, ino: Ino) -> Option<T> {
+        self.count_down(ino, "open file", |inode| &mut inode.opens)
+    }
+
+    /// How often the kernel knows the inode. 0 when there is none.
+    pub fn lookups(&self, ino: Ino) -> u64 {
+        self.inode(ino).map_or(0, |inode| inode.lookups)
+    }
+
+    /// How many names the inode has. 0 when there is none.
+    pub fn names(&self, ino: Ino) -> u32 {
+        self.inode(ino).map_or(0, |inode| inode.names)
+    }
+
+    /// How often the inode is open. 0 when there is none.
+    pub fn opens(&self, ino: Ino) -> u32 {
+        self.inode(ino).map_or(0, |inode| inode.opens)
+    }
+
+    /// All inodes, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (Ino, &T)> {
+        let chunks = self.chunks.iter().enumerate();
+        chunks.flat_map(|(number, chunk)| {
+            let inodes = chunk.iter();
+            inodes.map(move |(slot, inode)| (number_of(number, slot), &inode.value))
+        })
+    }
+
+    /// How many inodes there are, with the root.
+    #[expect(clippy::len_without_is_empty, reason = "there is always the root")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn inode(&self, ino: Ino) -> Option<&Inode<T>> {
+        let (chunk, slot) = place_of(ino)?;
+        self.chunks.get(chunk)?.get(slot)
+    }
+
+    fn inode_mut(&mut self, ino: Ino) -> Option<&mut Inode<T>> {
+        let (chunk, slot) = place_of(ino)?;
+        self.chunks.get_mut(chunk)?.get_mut(slot)
+    }
+
+    fn known_mut(&mut self, ino: Ino) -> Result<&mut Inode<T>, Errno> {
+        self.inode_mut(ino).ok_or(Errno::ESTALE)
+    }
+
+    fn count_down(
+        &mut self,
+        ino: Ino,
+        what: &str,
+        count: impl FnOnce(&mut Inode<T>) -> &mut u32,
+    ) -> Option<T> {
+        let count = self.inode_mut(ino).map(count).filter(|count| **count > 0);
+        let Some(count) = count else {
+            log::error!("inode {ino} lost a {what}, and had none");
+            return None;
+        };
+        *count -= 1;
+        self.collect(ino)
+    }
+
+    /// Takes the inode out if nobody can reach it.
+    fn collect(&mut self, ino: Ino) -> Option<T> {
+        // The kernel never forgets the root altogether, and unlinks it never.
+        if ino == Ino::ROOT || !self.inode(ino)?.is_lost() {
+            return None;
+        }
+        let (number, slot) = place_of(ino)?;
+        let chunk = self.chunks.get_mut(number)?;
+        let value = chunk.remove(slot)?;
+        self.len -= 1;
+        if !chunk.is_listed && chunk.has_room() {
+            chunk.is_listed = true;
+            self.roomy.push(number);
+        }
+        if chunk.is_empty() {
+            let before = self.spare.replace(number).filter(|spare| *spare != number);
+            if let Some(chunk) = before.and_then(|spare| self.chunks.get_mut(spare)) {
+                chunk.give_back();
+            }
+        }
+        Some(value)
+    }
+}
+
+/// Numbers begin at 1, which is the root's. 0 is none.
+fn number_of(chunk: usize, slot: usize) -> Ino {
+    Ino((chunk * CHUNK + slot + 1) as u64)
+}
+
+fn place_of(ino: Ino) -> Option<(usize, usize)> {
+    let index = usize::try_from(ino.0.checked_sub(1)?).ok()?;
+    Some((index / CHUNK, index % CHUNK))
+}
+
+impl<T: Default> Default for InodeTable<T> {
+    fn default() -> Self {
+        InodeTable::new(T::default())
+    }
+}
+
+impl<T> fmt::Debug for InodeTable<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InodeTable")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}

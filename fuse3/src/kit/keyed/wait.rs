@@ -1,0 +1,96 @@
+use std::fmt;
+use std::future::Future;
+use std::hash::Hash;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::kit::keyed::guard::OwnedKeyGuard;
+use crate::kit::keyed::table::{Asked, Table};
+use crate::kit::keyed::waiter::{Task, Waiter};
+
+/// The wait of a task for a key: [`KeyedLocks::lock_async`](crate::kit::KeyedLocks::lock_async).
+///
+/// It queues when it is polled first. Dropped, it leaves the queue; if it was given the key meanwhile, the next in the
+/// queue is given it.
+///
+/// # Panics
+///
+/// When it is polled again after it was ready.
+#[must_use = "nothing waits before it is awaited"]
+pub struct KeyWait<K: Eq + Hash> {
+    table: Arc<Table<K>>,
+    state: State<K>,
+}
+
+enum State<K> {
+    New(K),
+    Queued(Arc<K>, Arc<Task>),
+    Done,
+}
+
+// Nothing of it is ever pinned.
+impl<K: Eq + Hash> Unpin for KeyWait<K> {}
+
+impl<K: Eq + Hash> KeyWait<K> {
+    pub(super) fn new(table: Arc<Table<K>>, key: K) -> KeyWait<K> {
+        KeyWait {
+            table,
+            state: State::New(key),
+        }
+    }
+}
+
+impl<K: Eq + Hash> Future for KeyWait<K> {
+    type Output = OwnedKeyGuard<K>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedKeyGuard<K>> {
+        let this = self.get_mut();
+        let taken = match std::mem::replace(&mut this.state, State::Done) {
+            State::New(key) => match this.table.take(key) {
+                Ok(key) => key,
+                Err(key) => {
+                    let task = Task::new(cx.waker().clone());
+                    match this.table.ask(key, Waiter::Task(Arc::clone(&task))) {
+                        Asked::Taken(key) => key,
+                        Asked::Queued(key) => {
+                            this.state = State::Queued(key, task);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+            },
+            State::Queued(key, task) => {
+                if !task.is_granted(cx.waker()) {
+                    this.state = State::Queued(key, task);
+                    return Poll::Pending;
+                }
+                key
+            }
+            State::Done => panic!("a KeyWait was polled after it was ready"),
+        };
+        Poll::Ready(OwnedKeyGuard::new(Arc::clone(&this.table), taken))
+    }
+}
+
+impl<K: Eq + Hash> Drop for KeyWait<K> {
+    fn drop(&mut self) {
+        let State::Queued(key, task) = &self.state else {
+            return;
+        };
+        if task.leave() {
+            self.table.release(key);
+        } else {
+            self.table.leave(key);
+        }
+    }
+}
+
+impl<K: Eq + Hash> fmt::Debug for KeyWait<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_queued = matches!(self.state, State::Queued(..));
+        f.debug_struct("KeyWait")
+            .field("queued", &is_queued)
+            .finish_non_exhaustive()
+    }
+}

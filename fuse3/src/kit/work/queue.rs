@@ -1,0 +1,171 @@
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::kit::work::unsent::{Unsent, UnsentReason};
+use crate::lock::clock::Deadline;
+
+/// What senders and receivers share.
+#[derive(Debug)]
+pub(super) struct Queue<T> {
+    state: Mutex<State<T>>,
+    /// There is an item, or there will be none.
+    filled: Condvar,
+    /// There is room, or nothing can be sent any more.
+    drained: Condvar,
+    capacity: usize,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: VecDeque<T>,
+    closed: bool,
+    senders: usize,
+    receivers: usize,
+}
+
+/// Why there is no item.
+pub(super) enum Empty {
+    TimedOut,
+    Ended,
+}
+
+impl<T> Queue<T> {
+    /// A queue that has no ends yet.
+    pub(super) fn new(capacity: usize) -> Arc<Queue<T>> {
+        Arc::new(Queue {
+            state: Mutex::new(State {
+                items: VecDeque::new(),
+                closed: false,
+                senders: 0,
+                receivers: 0,
+            }),
+            filled: Condvar::new(),
+            drained: Condvar::new(),
+            capacity,
+        })
+    }
+
+    /// Without a deadline it does not wait.
+    pub(super) fn send(&self, item: T, deadline: Option<Deadline>) -> Result<(), Unsent<T>> {
+        let mut state = self.state.lock();
+        let mut is_late = deadline.is_none();
+        let reason = loop {
+            if state.closed {
+                break UnsentReason::Closed;
+            }
+            if state.receivers == 0 {
+                break UnsentReason::NoWorkers;
+            }
+            // Room that came with the end of the time is used.
+            if state.items.len() < self.capacity {
+                state.items.push_back(item);
+                drop(state);
+                self.filled.notify_one();
+                return Ok(());
+            }
+            if is_late {
+                break UnsentReason::Full;
+            }
+            is_late = wait(&self.drained, &mut state, deadline);
+        };
+        drop(state);
+        Err(Unsent { item, reason })
+    }
+
+    /// Without a deadline it does not wait.
+    pub(super) fn receive(&self, deadline: Option<Deadline>) -> Result<T, Empty> {
+        let mut state = self.state.lock();
+        let mut is_late = deadline.is_none();
+        loop {
+            if let Some(item) = state.items.pop_front() {
+                drop(state);
+                self.drained.notify_one();
+                return Ok(item);
+            }
+            if state.closed || state.senders == 0 {
+                return Err(Empty::Ended);
+            }
+            if is_late {
+                return Err(Empty::TimedOut);
+            }
+            is_late = wait(&self.filled, &mut state, deadline);
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        self.filled.notify_all();
+        self.drained.notify_all();
+    }
+
+    pub(super) fn add_sender(&self) {
+        self.state.lock().senders += 1;
+    }
+
+    pub(super) fn add_receiver(&self) {
+        self.state.lock().receivers += 1;
+    }
+
+    pub(super) fn remove_sender(&self) {
+        let mut state = self.state.lock();
+        state.senders -= 1;
+        let is_last = state.senders == 0;
+        drop(state);
+        if is_last {
+            self.wake_all();
+        }
+    }
+
+    /// Nobody will take what is left: it is dropped, and with it the keys that it holds.
+    pub(super) fn remove_receiver(&self) {
+        let mut state = self.state.lock();
+        state.receivers -= 1;
+        let is_last = state.receivers == 0;
+        let left = if is_last {
+            std::mem::take(&mut state.items)
+        } else {
+            VecDeque::new()
+        };
+        drop(state);
+        if is_last {
+            self.wake_all();
+        }
+        drop(left);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.state.lock().items.len()
+    }
+
+    pub(super) fn receivers(&self) -> usize {
+        self.state.lock().receivers
+    }
+}
+
+/// Until when one waits with this time-out. Zero does not wait.
+pub(super) fn until(timeout: Duration) -> Option<Deadline> {
+    (!timeout.is_zero()).then(|| Deadline::after(Some(timeout)))
+}
+
+/// Waits, and tells whether the time is up.
+fn wait<T>(
+    condvar: &Condvar,
+    state: &mut MutexGuard<'_, State<T>>,
+    deadline: Option<Deadline>,
+) -> bool {
+    match deadline {
+        None => true,
+        Some(Deadline::Never) => {
+            condvar.wait(state);
+            false
+        }
+        Some(Deadline::At(instant)) => condvar.wait_until(state, instant).timed_out(),
+    }
+}

@@ -1,0 +1,107 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::kit::work::queue::{Queue, until};
+use crate::kit::work::unsent::Unsent;
+use crate::lock::clock::Deadline;
+use crate::lock::{proof, proof::NotHolding};
+
+/// Where handlers put work: the one end of a [`work_queue`](crate::kit::work_queue). Clones are the same end.
+pub struct WorkSender<T> {
+    queue: Arc<Queue<T>>,
+}
+
+impl<T> WorkSender<T> {
+    pub(super) fn new(queue: &Arc<Queue<T>>) -> WorkSender<T> {
+        queue.add_sender();
+        WorkSender {
+            queue: Arc::clone(queue),
+        }
+    }
+
+    /// Puts an item into the queue, and waits for room as long as there are workers.
+    ///
+    /// # Errors
+    ///
+    /// The item, when the queue is closed or all workers have ended.
+    ///
+    /// # Panics
+    ///
+    /// If the thread holds the global lock, which it took beside its proof.
+    #[track_caller]
+    pub fn send(&self, item: T, proof: &mut impl NotHolding) -> Result<(), Unsent<T>> {
+        proof::check(proof, "WorkSender::send");
+        self.queue.send(item, Some(Deadline::Never))
+    }
+
+    /// Puts an item into the queue, and waits for room at most so long. Zero does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and when there was no room in time.
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    #[track_caller]
+    pub fn send_for(
+        &self,
+        item: T,
+        timeout: Duration,
+        proof: &mut impl NotHolding,
+    ) -> Result<(), Unsent<T>> {
+        proof::check(proof, "WorkSender::send_for");
+        self.queue.send(item, until(timeout))
+    }
+
+    /// Puts an item into the queue if there is room. Does not wait, and so needs no proof.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_for`](Self::send_for).
+    pub fn try_send(&self, item: T) -> Result<(), Unsent<T>> {
+        self.queue.send(item, None)
+    }
+
+    /// Nothing more can be sent, through any sender. Workers get what is in the queue, and then `None`.
+    pub fn close(&self) {
+        self.queue.close();
+    }
+
+    /// How many items nobody has taken yet.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// All items have been taken.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many receivers there are: workers that have not ended, if each has one.
+    pub fn workers(&self) -> usize {
+        self.queue.receivers()
+    }
+}
+
+impl<T> Clone for WorkSender<T> {
+    fn clone(&self) -> Self {
+        WorkSender::new(&self.queue)
+    }
+}
+
+impl<T> Drop for WorkSender<T> {
+    fn drop(&mut self) {
+        self.queue.remove_sender();
+    }
+}
+
+impl<T> fmt::Debug for WorkSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkSender")
+            .field("len", &self.len())
+            .field("workers", &self.workers())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,132 @@
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::lock::{error::LockError, global::GlobalLock, guard::Locked, stats::LockStats};
+use crate::types::operation::Operation;
+
+/// What is held while a handler runs: the type [`Filesystem::Lock`](crate::Filesystem::Lock).
+///
+/// There are these, and no others: [`GlobalLock`], in an [`Arc`] or a `static`; [`Concurrent`]; with the feature `tokio`
+/// `Local`, pyfuse3's style.
+pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
+    /// What a handler has of it: [`Locked`], [`NoLock`], or the `Local` itself.
+    type Guard<'a>
+    where
+        Self: 'a;
+
+    /// Takes the lock for a request.
+    #[doc(hidden)]
+    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError>;
+
+    /// Runs `sleep`, which waits, with the lock released.
+    #[doc(hidden)]
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R;
+
+    /// The calling thread holds it.
+    #[doc(hidden)]
+    fn is_held(&self) -> bool;
+
+    /// The session is about to serve requests.
+    #[doc(hidden)]
+    fn start(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The session that started it has ended. With `patience` this waits no longer for what is still going on.
+    #[doc(hidden)]
+    fn stop(&self, _patience: Option<Duration>) {}
+
+    /// [`GlobalLock::stats`]; `None` where there is no lock.
+    fn stats(&self) -> Option<LockStats>;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+    impl<S> Sealed for std::sync::Arc<crate::lock::global::GlobalLock<S>> {}
+    impl<S> Sealed for &'static crate::lock::global::GlobalLock<S> {}
+    impl Sealed for super::Concurrent {}
+}
+
+impl<S: Send + 'static> Locking for Arc<GlobalLock<S>> {
+    type Guard<'a> = Locked<'a, S>;
+
+    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
+        self.lock_for(operation)
+    }
+
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R {
+        guard.asleep(sleep)
+    }
+
+    fn is_held(&self) -> bool {
+        GlobalLock::is_held(self)
+    }
+
+    fn stats(&self) -> Option<LockStats> {
+        Some(GlobalLock::stats(self))
+    }
+}
+
+impl<S: Send + 'static> Locking for &'static GlobalLock<S> {
+    type Guard<'a> = Locked<'a, S>;
+
+    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
+        self.lock_for(operation)
+    }
+
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R {
+        guard.asleep(sleep)
+    }
+
+    fn is_held(&self) -> bool {
+        GlobalLock::is_held(self)
+    }
+
+    fn stats(&self) -> Option<LockStats> {
+        Some(GlobalLock::stats(self))
+    }
+}
+
+/// No lock: handlers run in parallel and synchronise as they like.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Concurrent;
+
+/// What a handler of a [`Concurrent`] file system holds: nothing.
+#[derive(Debug)]
+pub struct NoLock(());
+
+impl NoLock {
+    /// [`Locked::released`], of a lock that there is not: for notifications that wait, and code that is the same with both.
+    pub fn released<R>(&mut self, f: impl FnOnce(&mut NoLock) -> R) -> R {
+        f(self)
+    }
+}
+
+impl Concurrent {
+    /// [`GlobalLock::unlocked`], of a lock that there is not: what a thread of a file system needs for notifications that
+    /// wait.
+    pub fn unlocked<R>(&self, f: impl FnOnce(&mut NoLock) -> R) -> R {
+        f(&mut NoLock(()))
+    }
+}
+
+impl Locking for Concurrent {
+    type Guard<'a> = NoLock;
+
+    fn enter(&self, _operation: Operation) -> Result<NoLock, LockError> {
+        Ok(NoLock(()))
+    }
+
+    fn asleep<R>(_guard: &mut NoLock, sleep: impl FnOnce() -> R) -> R {
+        sleep()
+    }
+
+    fn is_held(&self) -> bool {
+        false
+    }
+
+    fn stats(&self) -> Option<LockStats> {
+        None
+    }
+}

@@ -1,0 +1,329 @@
+use std::ffi::{CStr, OsStr, c_char};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::ptr;
+
+use libc::off_t;
+
+use crate::reply::readbuf::{give_spare, take_spare};
+use crate::sys;
+use crate::types::{attr::Entry, ino::Ino};
+
+/// Longest name in bytes, `NAME_MAX`.
+const NAME_MAX: usize = 255;
+
+/// Size of `struct fuse_entry_out`, which begins each entry of READDIRPLUS (include/uapi/linux/fuse.h).
+const ENTRY_OUT: usize = 128;
+/// Size of `struct fuse_dirent` up to the name.
+const DIRENT: usize = 24;
+
+/// Where `readdir` puts the entries of a directory: one sink for READDIR and READDIRPLUS, llfuse's yield and pyfuse3's
+/// `readdir_reply`.
+///
+/// ```
+/// # use fuse3::{Attr, DirBuf, Entry, Ino, Listing};
+/// # use fuse3::reply::Added;
+/// # use std::time::Duration;
+/// fn list(entries: &[(&str, Ino)], offset: u64, mut out: DirBuf) -> Listing {
+///     for (index, (name, ino)) in (1..).zip(entries).skip(offset as usize) {
+///         let entry = Entry::new(Attr::new(*ino, libc::S_IFREG | 0o644), Duration::ZERO);
+///         match out.add(name, &entry, index) {
+///             Added::Listed => {}
+///             Added::Counted => { /* READDIRPLUS: one more on the inode's lookup count */ }
+///             Added::Full => break,
+///         }
+///     }
+///     out.finish()
+/// }
+/// # assert!(list(&[("a", Ino(2))], 0, DirBuf::new(4096, 0, false)).len() > 0);
+/// ```
+pub struct DirBuf {
+    buf: Vec<u8>,
+    size: usize,
+    plus: bool,
+    last: u64,
+    /// An entry did not fit. One after it that does would be listed in its place, and it would be lost.
+    full: bool,
+    wrong: Option<String>,
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a listing that is full must end, and a counted entry is to be counted"]
+pub enum Added {
+    /// It is in the listing. The kernel does not know the inode by it.
+    Listed,
+    /// It is in the listing of READDIRPLUS, and adds one to the inode's lookup count.
+    Counted,
+    /// There is no room for it, nor for any other; the kernel asks again from the last offset that it was given.
+    Full,
+}
+
+impl DirBuf {
+    /// A sink of `size` bytes for a listing from `offset`; for tests of handlers.
+    pub fn new(size: usize, offset: u64, plus: bool) -> Self {
+        let mut buf = take_spare(size);
+        buf.clear();
+        Self {
+            buf,
+            size,
+            plus,
+            last: offset,
+            full: false,
+            wrong: None,
+        }
+    }
+
+    /// READDIRPLUS: the attributes of each entry are sent too. Otherwise only `ino` and the type in `mode` are.
+    pub fn is_plus(&self) -> bool {
+        self.plus
+    }
+
+    /// `fuse_add_direntry()`, `fuse_add_direntry_plus()`: appends the entry `name`.
+    ///
+    /// `next` is where a listing goes on that has had this entry. It is larger than that of the entry before (and so
+    /// never 0, which is the start), and must mean the same place when names have come and gone meanwhile. The `d_off` of
+    /// another file system is no such number (tmpfs's goes down): `examples/passthrough` counts.
+    ///
+    /// "." and ".." are listed but never counted, whatever their attributes.
+    ///
+    /// A name that is empty, longer than 255 bytes or has a slash or NUL in it, and a `next` that does not grow, are
+    /// mistakes: the listing ends, the caller gets EIO, and the log says which.
+    pub fn add(&mut self, name: impl AsRef<OsStr>, entry: &Entry, next: u64) -> Added {
+        let name = name.as_ref();
+        let mut c_name = [0; NAME_MAX + 1];
+        let bytes = name.as_bytes();
+        if bytes.is_empty()
+            || bytes.len() > NAME_MAX
+            || bytes.iter().any(|byte| matches!(byte, 0 | b'/'))
+        {
+            return self.wrong(format!(
+                "readdir gave the name {name:?}, which is not 1 to 255 bytes without / and NUL"
+            ));
+        }
+        if next <= self.last {
+            return self.wrong(format!(
+                "readdir gave {name:?} the offset {next} after {}; offsets have to grow",
+                self.last
+            ));
+        }
+        c_name[..bytes.len()].copy_from_slice(bytes);
+        // `bytes` has no NUL, so that the name ends where the zeros begin.
+        let Ok(c_name) = CStr::from_bytes_until_nul(&c_name) else {
+            return Added::Full;
+        };
+
+        let dots = matches!(bytes, b"." | b"..");
+        let head = if self.plus {
+            ENTRY_OUT + DIRENT
+        } else {
+            DIRENT
+        };
+        let needed = (head + bytes.len()).next_multiple_of(8);
+        let start = self.buf.len();
+        if self.full || needed > self.size - start {
+            self.full = true;
+            return Added::Full;
+        }
+        self.buf.resize(start + needed, 0);
+        let out = self.buf[start..].as_mut_ptr().cast::<c_char>();
+        let (req, name, next_off) = (
+            ptr::null_mut(),
+            c_name.as_ptr(),
+            off_t::from_ne_bytes(next.to_ne_bytes()),
+        );
+        let written = if self.plus {
+            let mut param = entry.to_param();
+            if dots {
+                param.ino = 0;
+            }
+            // SAFETY: `out` has `needed` bytes, the name and the entry live; libfuse uses `req` for nothing.
+            unsafe {
+                sys::fuse_add_direntry_plus(req, out, needed, name, &raw const param, next_off)
+            }
+        } else {
+            let stat = entry.attr.to_stat();
+            // SAFETY: `out` has `needed` bytes, the name and the attributes live; libfuse uses `req` for nothing.
+            unsafe { sys::fuse_add_direntry(req, out, needed, name, &raw const stat, next_off) }
+        };
+        debug_assert_eq!(
+            written, needed,
+            "struct fuse_dirent has not changed since 2.6.15"
+        );
+        self.last = next;
+        if self.plus && !dots && entry.ino != Ino(0) {
+            Added::Counted
+        } else {
+            Added::Listed
+        }
+    }
+
+    fn wrong(&mut self, what: String) -> Added {
+        self.wrong.get_or_insert(what);
+        Added::Full
+    }
+
+    /// The entries added so far are the answer; none, when the directory has no more.
+    pub fn finish(self) -> Listing {
+        Listing {
+            buf: self.buf,
+            plus: self.plus,
+            wrong: self.wrong,
+        }
+    }
+}
+
+impl fmt::Debug for DirBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirBuf")
+            .field("size", &self.size)
+            .field("filled", &self.buf.len())
+            .field("plus", &self.plus)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The answer of `readdir`, made by a [`DirBuf`].
+pub struct Listing {
+    buf: Vec<u8>,
+    plus: bool,
+    wrong: Option<String>,
+}
+
+impl Listing {
+    /// How many bytes it is.
+    pub fn len(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// The directory has no more entries.
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    pub(crate) fn is_plus(&self) -> bool {
+        self.plus
+    }
+
+    pub(crate) fn bytes(&self) -> Result<&[u8], &str> {
+        match &self.wrong {
+            None => Ok(&self.buf),
+            Some(wrong) => Err(wrong),
+        }
+    }
+
+    /// The inodes whose lookup count this listing raises, read back from it.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = Ino> + '_ {
+        let mut rest = if self.plus { &self.buf[..] } else { &[] };
+        std::iter::from_fn(move || {
+            let (nodeid, name_len) = (
+                number(rest, 0)?,
+                u32::try_from(number(rest, ENTRY_OUT + 16)? & 0xffff_ffff),
+            );
+            let length =
+                ENTRY_OUT + (DIRENT + usize::try_from(name_len.ok()?).ok()?).next_multiple_of(8);
+            rest = rest.get(length..).unwrap_or(&[]);
+            Some(Ino(nodeid))
+        })
+        .filter(|ino| *ino != Ino(0))
+    }
+}
+
+/// The eight bytes at `at`. (A `struct fuse_dirent` has at 16 the length of its name, four bytes, and its type.)
+fn number(bytes: &[u8], at: usize) -> Option<u64> {
+    let bytes = bytes.get(at..at + 8)?.try_into().ok()?;
+    let number = u64::from_ne_bytes(bytes);
+    Some(if cfg!(target_endian = "big") && at != 0 {
+        number >> 32
+    } else {
+        number
+    })
+}
+
+impl Drop for Listing {
+    fn drop(&mut self) {
+        give_spare(std::mem::take(&mut self.buf));
+    }
+}
+
+impl fmt::Debug for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listing")
+            .field("bytes", &self.buf.len())
+            .field("wrong", &self.wrong)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::attr::Attr;
+    use std::time::Duration;
+
+    fn entry(ino: u64) -> Entry {
+        Entry::new(
+            Attr::new(Ino(ino), libc::S_IFREG | 0o644),
+            Duration::from_secs(1),
+        )
+    }
+
+    #[test]
+    fn plain_entries_are_not_counted() {
+        let mut out = DirBuf::new(4096, 0, false);
+        assert_eq!(out.add(".", &entry(1), 1), Added::Listed);
+        assert_eq!(out.add("a", &entry(2), 2), Added::Listed);
+        let listing = out.finish();
+        assert_eq!(listing.len(), 64);
+        assert_eq!(listing.counted().count(), 0);
+    }
+
+    #[test]
+    fn plus_entries_are_counted_but_for_the_dots() {
+        let mut out = DirBuf::new(4096, 0, true);
+        assert_eq!(out.add(".", &entry(1), 1), Added::Listed);
+        assert_eq!(out.add("..", &entry(1), 2), Added::Listed);
+        assert_eq!(out.add("name", &entry(7), 3), Added::Counted);
+        assert_eq!(
+            out.add("a longer name than eight", &entry(8), 9),
+            Added::Counted
+        );
+        assert_eq!(out.finish().counted().collect::<Vec<_>>(), [Ino(7), Ino(8)]);
+    }
+
+    #[test]
+    fn a_full_listing_takes_no_more() {
+        let mut out = DirBuf::new(96, 0, false);
+        assert_eq!(out.add("one", &entry(2), 1), Added::Listed);
+        assert_eq!(out.add("two", &entry(2), 2), Added::Listed);
+        assert_eq!(out.add("a longer name", &entry(2), 3), Added::Full);
+        assert_eq!(out.add("4", &entry(2), 4), Added::Full);
+        assert_eq!(out.finish().len(), 64);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let long = "x".repeat(256);
+        for name in ["", "a/b", "a\0b", &long] {
+            let mut out = DirBuf::new(4096, 0, false);
+            assert_eq!(out.add(name, &entry(2), 1), Added::Full);
+            assert!(out.finish().bytes().is_err());
+        }
+        for next in [0, 4, 5] {
+            let mut out = DirBuf::new(4096, 5, false);
+            assert_eq!(out.add("a", &entry(2), next), Added::Full);
+            assert!(out.finish().bytes().unwrap_err().contains("have to grow"));
+        }
+    }
+
+    #[test]
+    fn the_node_is_counted_and_not_the_number_that_is_shown() {
+        let mut out = DirBuf::new(4096, 0, true);
+        let shown = Entry {
+            ino: Ino(1 << 50),
+            ..entry(7)
+        };
+        assert_eq!(out.add("name", &shown, 1), Added::Counted);
+        assert_eq!(out.finish().counted().collect::<Vec<_>>(), [Ino(1 << 50)]);
+    }
+}

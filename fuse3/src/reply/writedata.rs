@@ -1,0 +1,178 @@
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::NonNull;
+use std::slice;
+
+use crate::reply::readbuf::{give_spare, take_spare};
+use crate::sys;
+
+/// `struct fuse_bufvec` of a write: the data in memory, or in a pipe where
+/// [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) was asked for.
+///
+/// # Invariants
+///
+/// `theirs` points to libfuse's vector, of one buffer, in whose memory or pipe there are as many bytes as it says, until the
+/// handler returns; nobody else uses it.
+pub struct WriteData<'a> {
+    theirs: NonNull<sys::fuse_bufvec>,
+    /// What was read out of the pipe, with what was in the memory before.
+    ours: Option<(Vec<u8>, sys::fuse_bufvec)>,
+    borrow: PhantomData<&'a mut sys::fuse_bufvec>,
+}
+
+impl WriteData<'_> {
+    /// # Safety
+    ///
+    /// The invariants, for `'a`.
+    pub(crate) unsafe fn borrow(bufs: *mut sys::fuse_bufvec) -> Self {
+        Self {
+            // SAFETY: libfuse passes its own vector (the caller).
+            theirs: unsafe { NonNull::new_unchecked(bufs) },
+            ours: None,
+            borrow: PhantomData,
+        }
+    }
+
+    fn bufs(&self) -> &sys::fuse_bufvec {
+        match &self.ours {
+            Some((_, bufs)) => bufs,
+            // SAFETY: the invariant.
+            None => unsafe { self.theirs.as_ref() },
+        }
+    }
+
+    fn bufs_mut(&mut self) -> &mut sys::fuse_bufvec {
+        match &mut self.ours {
+            Some((_, bufs)) => bufs,
+            // SAFETY: the invariant.
+            None => unsafe { self.theirs.as_mut() },
+        }
+    }
+
+    /// How many bytes there are that have not been read.
+    #[inline]
+    pub fn len(&self) -> usize {
+        let bufs = self.bufs();
+        if bufs.idx < bufs.count {
+            bufs.buf[0].size - bufs.off
+        } else {
+            0
+        }
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, when they are in memory.
+    #[inline]
+    pub fn as_slice(&self) -> Option<&[u8]> {
+        let bufs = self.bufs();
+        let buf = &bufs.buf[0];
+        if buf.flags & sys::fuse_buf_flags_FUSE_BUF_IS_FD != 0 {
+            return None;
+        }
+        let length = self.len();
+        if length == 0 {
+            return Some(&[]);
+        }
+        // SAFETY: what is left of the buffer begins after what was read, and is in its memory (invariant).
+        let start = unsafe { buf.mem.cast::<u8>().add(bufs.off) };
+        // SAFETY: as above; nobody writes to it while `self` is borrowed.
+        Some(unsafe { slice::from_raw_parts(start, length) })
+    }
+
+    /// The bytes, which are read out of the pipe when they are in one, into memory that the thread keeps.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    #[inline]
+    pub fn bytes(&mut self) -> io::Result<&[u8]> {
+        if self.as_slice().is_none() {
+            self.read_out()?;
+        }
+        Ok(self.as_slice().unwrap_or(&[]))
+    }
+
+    #[inline(never)]
+    fn read_out(&mut self) -> io::Result<()> {
+        let length = self.len();
+        let mut memory = take_spare(length);
+        if memory.len() < length {
+            memory.resize(length, 0);
+        }
+        match self.read_into(&mut memory[..length]) {
+            Ok(count) if count == length => {
+                let mut bufs = sys::FUSE_BUFVEC_INIT(length);
+                bufs.buf[0].mem = memory.as_mut_ptr().cast();
+                self.ours = Some((memory, bufs));
+                Ok(())
+            }
+            result => {
+                give_spare(memory);
+                Err(result.map_or_else(|error| error, |_| io::ErrorKind::UnexpectedEof.into()))
+            }
+        }
+    }
+
+    /// `fuse_buf_copy()`: moves bytes from the beginning into `room`, as many as fit, and returns how many there were.
+    ///
+    /// # Errors
+    ///
+    /// Those of reading.
+    pub fn read_into(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let mut to = sys::FUSE_BUFVEC_INIT(room.len());
+        to.buf[0].mem = room.as_mut_ptr().cast();
+        self.copy(&mut to)
+    }
+
+    /// `fuse_buf_copy()`: writes the bytes to `file` from `offset` on, and returns how many; from a pipe they are spliced.
+    ///
+    /// Where splice(2) cannot do it, as for a file with O_APPEND, they are read and written.
+    ///
+    /// # Errors
+    ///
+    /// Those of writing, when nothing was written.
+    pub fn splice_into(mut self, file: impl AsFd, offset: u64) -> io::Result<usize> {
+        let mut to = sys::FUSE_BUFVEC_INIT(self.len());
+        to.buf[0].flags = sys::fuse_buf_flags_FUSE_BUF_IS_FD
+            | sys::fuse_buf_flags_FUSE_BUF_FD_SEEK
+            | sys::fuse_buf_flags_FUSE_BUF_FD_RETRY;
+        to.buf[0].fd = file.as_fd().as_raw_fd();
+        // A negative one is refused by pwrite(2) and splice(2) with EINVAL.
+        to.buf[0].pos = libc::off_t::from_ne_bytes(offset.to_ne_bytes());
+        self.copy(&mut to)
+    }
+
+    fn copy(&mut self, to: &mut sys::fuse_bufvec) -> io::Result<usize> {
+        let from = self.bufs_mut();
+        // A pipe may give less at once than it has.
+        from.buf[0].flags |= sys::fuse_buf_flags_FUSE_BUF_FD_RETRY;
+        // SAFETY: both have one buffer, whose memory or descriptor is there (invariant, the callers).
+        let count = unsafe { sys::fuse_buf_copy(to, from, 0) };
+        usize::try_from(count)
+            .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-count).unwrap_or(libc::EIO)))
+    }
+}
+
+impl Drop for WriteData<'_> {
+    fn drop(&mut self) {
+        if let Some((memory, _)) = self.ours.take() {
+            give_spare(memory);
+        }
+    }
+}
+
+impl fmt::Debug for WriteData<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pipe = self.as_slice().is_none();
+        f.debug_struct("WriteData")
+            .field("len", &self.len())
+            .field("pipe", &pipe)
+            .finish()
+    }
+}

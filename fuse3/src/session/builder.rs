@@ -1,0 +1,413 @@
+use std::ffi::{CStr, CString, OsStr, OsString, c_void};
+use std::fmt;
+use std::mem;
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::log;
+use crate::conn::control::Control;
+use crate::dispatch::core::{Core, Live};
+use crate::dispatch::filesystem::Filesystem;
+use crate::dispatch::table::Table;
+use crate::notify::hub::{Hub, OnError};
+use crate::notify::{error::NotifyError, notification::Notification};
+use crate::session::options::Options;
+use crate::session::{
+    device::CharDevice, mount, mount::MountError, options::OptionError, session::Session,
+};
+use crate::sys;
+#[cfg(feature = "tokio")]
+use crate::tasks::Tasks;
+
+/// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
+/// lives, either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnPanic {
+    /// The session ends, and [`Session::run`] resumes the panic: llfuse's way.
+    #[default]
+    End,
+    /// The same, but the mount point stays, and fails with ENOTCONN, as with [`Builder::keep_mounted`]: what programs that
+    /// use llfuse do after a crash, so that nobody (a backup, say) takes the empty directory below for the file system.
+    EndMounted,
+    /// The session goes on.
+    Continue,
+    /// The state may be broken: the session goes on, and answers every request with EIO until
+    /// [`Handle::clear_poison`](crate::Handle::clear_poison). Handlers are not called meanwhile, not even those that waited
+    /// for the lock when it happened; but for `forget`, `release`, `releasedir` and `destroy`, by which the kernel gives back
+    /// what it has.
+    Poison,
+}
+
+/// The options of a session, before it is mounted: [`Session::builder`].
+pub struct Builder<F: Filesystem> {
+    fs: F,
+    lock: F::Lock,
+    options: Result<Options, OptionError>,
+    debug: bool,
+    over_file: bool,
+    stacktrace: bool,
+    on_notify_error: Option<OnError>,
+    #[cfg(feature = "tokio")]
+    pub(crate) tasks: crate::tasks::Settings,
+    pub(crate) settings: Settings,
+}
+
+/// `FUSE_LOOP_MT_MAX_THREADS`: libfuse complains about more.
+const MOST_WORKERS: u32 = 100_000;
+
+/// What `run` needs to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) workers: u32,
+    pub(crate) max_idle_workers: Option<u32>,
+    pub(crate) clone_fd: bool,
+    pub(crate) handle_signals: bool,
+    pub(crate) keep_mounted: bool,
+    pub(crate) on_panic: OnPanic,
+    pub(crate) teardown_limit: Option<Duration>,
+}
+
+impl<F: Filesystem> Builder<F> {
+    pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
+        let settings = Settings {
+            workers: 30,
+            max_idle_workers: None,
+            clone_fd: false,
+            handle_signals: false,
+            keep_mounted: false,
+            on_panic: OnPanic::End,
+            teardown_limit: None,
+        };
+        Self {
+            fs,
+            lock,
+            options: Ok(Options::default()),
+            debug: false,
+            over_file: false,
+            stacktrace: false,
+            on_notify_error: None,
+            #[cfg(feature = "tokio")]
+            tasks: crate::tasks::Settings::default(),
+            settings,
+        }
+    }
+
+    fn change(mut self, add: impl FnOnce(&mut Options) -> Result<(), OptionError>) -> Self {
+        // The first mistake is kept, for `mount` to return.
+        self.options = self
+            .options
+            .and_then(|mut options| add(&mut options).map(|()| options));
+        self
+    }
+
+    /// One mount option, as `fsname=a,b`: nothing in it is special.
+    ///
+    /// It is checked by [`mount`](Self::mount). Options of libfuse 2 that libfuse 3 refuses (`big_writes`, `nonempty`,
+    /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,
+    /// `[no_]splice_read`, `[no_]writeback_cache`, ...) are asked of the [`Connection`](crate::Connection) after
+    /// [`init`](Filesystem::init), so that they have the last word; one that is not offered has no effect, and the log says
+    /// so.
+    pub fn option(self, option: impl AsRef<OsStr>) -> Self {
+        self.change(|options| options.add(option.as_ref()))
+    }
+
+    /// Mount options as `-o` takes them: with commas between them, and a backslash before a comma or backslash that is
+    /// part of one. They are checked by [`mount`](Self::mount).
+    pub fn options(self, options: impl AsRef<OsStr>) -> Self {
+        self.change(|all| all.add_all(options.as_ref()))
+    }
+
+    /// `fsname=NAME`: the source, first column of df(1).
+    pub fn fsname(self, name: impl fmt::Display) -> Self {
+        self.option(format!("fsname={name}"))
+    }
+
+    /// `subtype=NAME`: the type is shown as `fuse.NAME`. With a comma in it only for root: libfuse hands it to fusermount3
+    /// as it is, and when that refuses it, mounts without.
+    pub fn subtype(self, name: impl fmt::Display) -> Self {
+        self.option(format!("subtype={name}"))
+    }
+
+    /// `allow_other`: all users may access the mount, not only who mounted it. Users need `user_allow_other` in
+    /// /etc/fuse.conf.
+    pub fn allow_other(self) -> Self {
+        self.option("allow_other")
+    }
+
+    /// `allow_root`: root may access the mount too.
+    pub fn allow_root(self) -> Self {
+        self.option("allow_root")
+    }
+
+    /// `default_permissions`: the kernel checks permissions by mode, owner and group. Without it the file system has to.
+    pub fn default_permissions(self) -> Self {
+        self.option("default_permissions")
+    }
+
+    /// `auto_unmount`: a second process unmounts when this one is gone, however it ended.
+    pub fn auto_unmount(self) -> Self {
+        self.option("auto_unmount")
+    }
+
+    /// `ro`: nothing can be written.
+    pub fn read_only(self) -> Self {
+        self.option("ro")
+    }
+
+    /// `max_read=BYTES`: the largest read.
+    pub fn max_read(self, bytes: u32) -> Self {
+        self.option(format!("max_read={bytes}"))
+    }
+
+    /// `-d`: libfuse logs each request.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// Allows to mount over a file. The root of the file system then is a file.
+    ///
+    /// libfuse asks nobody: it mounts a directory over a file, and a file over a directory, too. The kernel has noted what the
+    /// root is from the mount point, and answers EIO to whoever looks at one that is something else, until it is unmounted.
+    /// So [`mount`](Self::mount) refuses a file unless this is set.
+    pub fn over_file(mut self, over_file: bool) -> Self {
+        self.over_file = over_file;
+        self
+    }
+
+    /// llfuse's `workers`, libfuse's `max_threads`: how many handlers may run at once; 30 unless set, at least 1.
+    ///
+    /// libfuse starts them as they are needed. A handler that waits for the lock, or does slow work while it has released
+    /// it, occupies one. libfuse before 3.12 starts as many as there are requests at once: there those over the limit wait
+    /// before their handlers, and [`SessionStats::workers`](crate::session::SessionStats::workers) may be more.
+    pub fn workers(mut self, workers: u32) -> Self {
+        self.settings.workers = workers.max(1);
+        self
+    }
+
+    /// `max_idle_threads`: a worker that finds more than this many idle ends. None ends unless set, which libfuse advises:
+    /// to start one again takes longer than it saves.
+    ///
+    /// Such a worker is not waited for: it may still be ending, and drop what its handlers left in thread-local variables,
+    /// when [`Session::run`] has returned. libfuse takes at most 100,000; [`u32::MAX`] is as many as there are.
+    pub fn max_idle_workers(mut self, workers: impl Into<Option<u32>>) -> Self {
+        self.settings.max_idle_workers = workers.into().filter(|workers| *workers < MOST_WORKERS);
+        self
+    }
+
+    /// `clone_fd`: each worker has a descriptor of its own, which is closed when the worker has ended and the last request
+    /// that came by it has been answered.
+    ///
+    /// So a [`Reply`](crate::Reply) that outlives the session keeps a descriptor, and with it the connection: until it is
+    /// dropped, or sent, the clients that still wait go on waiting, unless the connection is aborted. Without `clone_fd`,
+    /// they get ENOTCONN or ECONNABORTED when the session ends.
+    pub fn clone_fd(mut self, clone_fd: bool) -> Self {
+        self.settings.clone_fd = clone_fd;
+        self
+    }
+
+    /// `fuse_set_signal_handlers()`: SIGINT, SIGTERM and SIGHUP end the session, and [`End`](crate::End) says which it was.
+    ///
+    /// From before it is mounted until it is unmounted, so that no signal leaves a dead mount: after one that comes before
+    /// [`Session::run`], `run` returns at once. A signal ends all sessions of the process that handle signals. With the last
+    /// of them, dropped or run, the handlers from before are installed again. Signals that are ignored stay ignored, and no
+    /// other signal is touched. Off unless set.
+    ///
+    /// A process that forks after [`mount`](Self::mount) and leaves the session to its child still has the handlers, as
+    /// after `fuse_set_signal_handlers()`; [`Session::daemonize`] sees to that.
+    pub fn handle_signals(mut self, handle_signals: bool) -> Self {
+        self.settings.handle_signals = handle_signals;
+        self
+    }
+
+    /// llfuse's `close(unmount=False)`: the mount point stays when the session has ended, and fails with ENOTCONN, so that
+    /// nobody takes the directory below for the file system.
+    pub fn keep_mounted(mut self, keep_mounted: bool) -> Self {
+        self.settings.keep_mounted = keep_mounted;
+        self
+    }
+
+    /// `fuse_session_start_teardown_watchdog()`: once the connection has been ended from outside (`umount -f`, an abort by the
+    /// control file system), handlers in flight have so long to end, in whole seconds; then the process ends, with status 1.
+    ///
+    /// For a file system whose handlers may hang for ever, and which is to be started again then. Off unless set.
+    /// [`mount`](Self::mount) refuses it with libfuse before 3.19.
+    pub fn teardown_watchdog(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.settings.teardown_limit = limit.into();
+        self
+    }
+
+    /// What becomes of the session when a handler panics.
+    pub fn on_panic(mut self, on_panic: OnPanic) -> Self {
+        self.settings.on_panic = on_panic;
+        self
+    }
+
+    /// llfuse's `stacktrace`: setxattr(2) of the name `fuse_stacktrace` on the root logs a [`Report`](crate::session::Report), as a
+    /// warning, in place of calling the file system: `setfattr -n fuse_stacktrace -v 1 MOUNTPOINT`.
+    ///
+    /// The handler does not wait for the lock. It does need a worker: when all of them wait, only
+    /// [`Handle::report`](crate::Handle::report) is left, which has the requests of all threads too where this is set. Off
+    /// unless set, since each request then notes who serves it, in a table that all workers share; and since anybody may ask
+    /// who may set attributes of the root.
+    pub fn stacktrace(mut self, stacktrace: bool) -> Self {
+        self.stacktrace = stacktrace;
+        self
+    }
+
+    /// What is told of [queued notifications](crate::Notifier) that the kernel did not take, on the thread that sends them.
+    ///
+    /// Unless set, they are logged, but for ENOENT: the kernel did not know the inode or the name then, so that nothing
+    /// was out of date; and but for EBADF, ENODEV and ENOTCONN, which are normal while the file system is unmounted. A
+    /// panic is caught, and logged.
+    pub fn on_notify_error(
+        mut self,
+        told: impl Fn(&Notification, NotifyError) + Send + Sync + 'static,
+    ) -> Self {
+        self.on_notify_error = Some(Box::new(told));
+        self
+    }
+
+    /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
+    /// fork before it calls [`Session::run`].
+    ///
+    /// `/dev/fd/N` is no mount point: N is a descriptor of a FUSE file system that somebody else has mounted.
+    ///
+    /// While libfuse mounts, it changes the environment (`_FUSE_COMMFD`): do it before other threads use it.
+    ///
+    /// # Errors
+    ///
+    /// Each [`MountError`] says what to do.
+    pub fn mount(mut self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
+        let path = path.as_ref();
+        let options = self.take_options()?;
+        let mount_point = mount::check(path, self.over_file)?;
+        // There is nothing to unmount then, so that libfuse would not end the connection either.
+        self.settings.keep_mounted |= mount::descriptor(path).is_some();
+        self.start(path, &mount_point, options, |args, userdata| {
+            let ops = Table::<F>::ops();
+            // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+            unsafe { sys::fuse_session_new(args, &raw const ops, size_of_val(&ops), userdata) }
+        })
+    }
+
+    /// `cuse_lowlevel_new()`: opens `/dev/cuse` for a session of a character device, which is there once the session runs and
+    /// `init` has succeeded, and as long as it runs. Only root may.
+    ///
+    /// Options of mounts are of no effect.
+    ///
+    /// # Errors
+    ///
+    /// [`MountError::Cuse`] where the kernel has no CUSE, or not for this user; and those of [`mount`](Self::mount) that have
+    /// nothing to do with mount points.
+    pub fn character_device(mut self, device: &CharDevice) -> Result<Session<F>, MountError> {
+        let options = self.take_options()?;
+        let info = device.info()?;
+        let opened = device.open()?;
+        let number = match &opened {
+            Ok(opened) => opened.as_raw_fd(),
+            Err(number) => *number,
+        };
+        // Nothing was mounted: the connection is to be closed.
+        self.settings.keep_mounted = true;
+        // As for a mount by somebody else. It wants a decimal number, in which there is no NUL.
+        let place = CString::new(format!("/dev/fd/{number}")).unwrap_or_default();
+        let session = self.start(&device.path(), &place, options, |args, userdata| {
+            let mut strings = [info.as_ptr()];
+            let info = device.to_cuse_info(&mut strings);
+            let ops = Table::<F>::CUSE;
+            // SAFETY: `args`, `info` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
+            unsafe { sys::cuse_lowlevel_new(args, &raw const info, &raw const ops, userdata) }
+        })?;
+        // The session closes it.
+        opened.map(IntoRawFd::into_raw_fd).ok();
+        Ok(session)
+    }
+
+    fn take_options(&mut self) -> Result<Options, MountError> {
+        sys::check_layout().map_err(MountError::Layout)?;
+        // SAFETY: no precondition.
+        let known = unsafe { sys::fuse3_has_teardown_watchdog() } == 1;
+        if self.settings.teardown_limit.is_some() && !known {
+            let what = "a teardown_watchdog needs libfuse 3.19, when the program is built, too";
+            return Err(MountError::Refused(what.to_owned()));
+        }
+        Ok(mem::replace(&mut self.options, Ok(Options::default()))?)
+    }
+
+    /// A session that `new` makes, at `place`, which is `path` as libfuse wants it.
+    fn start(
+        self,
+        path: &Path,
+        place: &CStr,
+        options: Options,
+        new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
+    ) -> Result<Session<F>, MountError> {
+        log::capture_libfuse();
+        let control = Arc::new(Control::new());
+        let core = Core::new(
+            Arc::new(self.fs),
+            self.lock,
+            Arc::clone(&control),
+            Hub::new(control, self.on_notify_error),
+            &self.settings,
+            self.stacktrace,
+            options.connection.clone(),
+        );
+        #[cfg(feature = "tokio")]
+        let core = core.with_tasks(Tasks::new(self.tasks));
+        let core = Arc::new(core);
+        let mut arguments = vec![OsString::from("fuse3")];
+        arguments.extend(options.arguments());
+        if self.debug {
+            arguments.push("-odebug".into());
+        }
+        let userdata = Arc::as_ptr(&core).cast_mut().cast();
+        let session = new_session(arguments, |args| new(args, userdata))?;
+        // SAFETY: `session` came from libfuse with `core` as its userdata, and is in no other hands.
+        let live = unsafe { Live::new(session, Arc::clone(&core)) };
+        let session = Session::new(live, core, self.settings).map_err(MountError::Signals)?;
+        session
+            .mount(place)
+            .map_err(|said| MountError::Failed(path.to_owned(), said))?;
+        Ok(session)
+    }
+}
+
+/// What `new` makes of `arguments`.
+fn new_session(
+    arguments: Vec<OsString>,
+    new: impl FnOnce(*mut sys::fuse_args) -> *mut sys::fuse_session,
+) -> Result<NonNull<sys::fuse_session>, MountError> {
+    let refused = |said: String| MountError::Refused(said);
+    let strings: Result<Vec<_>, _> = arguments
+        .into_iter()
+        .map(|argument| CString::new(argument.into_vec()))
+        .collect();
+    let strings = strings.map_err(|error| refused(error.to_string()))?;
+    let mut args = sys::FUSE_ARGS_INIT(0, std::ptr::null_mut());
+    for string in &strings {
+        // Copied to libfuse's own memory, since libfuse frees what it is given when it fails.
+        // SAFETY: `args` is a list that libfuse made itself, and `string` lives.
+        if unsafe { sys::fuse_opt_add_arg(&raw mut args, string.as_ptr()) } != 0 {
+            return Err(refused("out of memory".to_owned()));
+        }
+    }
+    let (session, said) = log::listen(|| new(&raw mut args));
+    // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
+    unsafe { sys::fuse_opt_free_args(&raw mut args) };
+    NonNull::new(session).ok_or_else(|| refused(said))
+}
+
+impl<F: Filesystem> fmt::Debug for Builder<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("options", &self.options)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,266 @@
+//! The checks before a mount, so that each mistake has an error that says what to do.
+
+use std::error::Error;
+use std::ffi::{CString, OsStr};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+use crate::session::options::OptionError;
+use crate::sys::LayoutMismatch;
+
+/// Why a file system was not mounted. Nothing was mounted then, and nothing is left behind.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum MountError {
+    /// The mount point cannot be used: its path, and why.
+    MountPoint(PathBuf, Unusable),
+    /// An option cannot be used.
+    Option(OptionError),
+    /// libfuse took the options for wrong; what it said names the one.
+    Refused(String),
+    /// /dev/fuse cannot be opened, or is something else.
+    Device(io::Error),
+    /// /dev/cuse, or what was set in its stead, cannot be opened: the kernel has no CUSE, or not for this user.
+    Cuse(PathBuf, io::Error),
+    /// A character device cannot have this name, or this number: why.
+    CharDevice(String),
+    /// The libfuse that was loaded is not one that this program can call.
+    Layout(LayoutMismatch),
+    /// No handler of signals could be installed, which [`Builder::handle_signals`](crate::Builder::handle_signals) asks for.
+    Signals(io::Error),
+    /// libfuse or the kernel refused the mount: what it said.
+    Failed(PathBuf, String),
+}
+
+/// Why a mount point cannot be used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Unusable {
+    /// It has a NUL byte in it.
+    Nul,
+    /// It is not there, or cannot be reached.
+    Io(io::Error),
+    /// It is no directory, and [`Builder::over_file`](crate::Builder::over_file) was not called.
+    NotADirectory,
+    /// A file system that is mounted there has lost its server.
+    Dead,
+    /// A FUSE file system is mounted there already: its type.
+    Busy(String),
+    /// The user may not write to it, and so (fusermount3) not mount on it.
+    NotWritable,
+}
+
+impl fmt::Display for MountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MountPoint(path, why) => {
+                let path = path.display();
+                match why {
+                    Unusable::Nul => write!(f, "the mount point {path:?} has a NUL byte in it"),
+                    Unusable::Io(error) if error.kind() == io::ErrorKind::NotFound => write!(
+                        f,
+                        "the mount point {path:?} cannot be used: {error}; create the directory first"
+                    ),
+                    Unusable::Io(error) => {
+                        write!(f, "the mount point {path:?} cannot be used: {error}")
+                    }
+                    Unusable::NotADirectory => write!(
+                        f,
+                        "the mount point {path} is not a directory; over_file(true) mounts on a file"
+                    ),
+                    Unusable::Dead => write!(
+                        f,
+                        "a file system whose server has ended is mounted on {path}; unmount it with `fusermount3 -u {path}`"
+                    ),
+                    Unusable::Busy(kind) => write!(
+                        f,
+                        "a file system of type {kind} is mounted on {path} already; unmount it with `fusermount3 -u {path}`"
+                    ),
+                    Unusable::NotWritable => write!(
+                        f,
+                        "the mount point {path} is not writable for you; users mount only on directories of their own"
+                    ),
+                }
+            }
+            Self::Option(error) => error.fmt(f),
+            Self::Refused(said) => write!(f, "the mount options were refused: {said}"),
+            Self::Device(error) => {
+                let what = match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "let its users read and write it with `chmod 666 /dev/fuse`"
+                    }
+                    _ => "load the kernel's module with `modprobe fuse`",
+                };
+                write!(
+                    f,
+                    "/dev/fuse cannot be opened: {error}; {what}, or give the container the device"
+                )
+            }
+            Self::Cuse(path, error) => {
+                let what = match error.kind() {
+                    io::ErrorKind::PermissionDenied => "only root may make character devices",
+                    _ => {
+                        "load the kernel's module with `modprobe cuse`; a kernel without CONFIG_CUSE cannot make \
+                         character devices in user space"
+                    }
+                };
+                write!(f, "{} cannot be opened: {error}; {what}", path.display())
+            }
+            Self::CharDevice(why) => write!(f, "the character device cannot be made: {why}"),
+            Self::Layout(error) => error.fmt(f),
+            Self::Signals(error) => write!(f, "no signals can be handled: {error}"),
+            Self::Failed(path, said) => write!(f, "mounting on {} failed: {said}", path.display()),
+        }
+    }
+}
+
+impl Error for MountError {}
+
+impl From<OptionError> for MountError {
+    fn from(error: OptionError) -> Self {
+        Self::Option(error)
+    }
+}
+
+impl From<MountError> for io::Error {
+    fn from(error: MountError) -> Self {
+        let kind = match &error {
+            MountError::MountPoint(_, Unusable::Io(error))
+            | MountError::Device(error)
+            | MountError::Cuse(_, error) => error.kind(),
+            MountError::MountPoint(_, Unusable::NotWritable) => io::ErrorKind::PermissionDenied,
+            MountError::MountPoint(_, Unusable::NotADirectory) => io::ErrorKind::NotADirectory,
+            MountError::MountPoint(_, Unusable::Busy(_) | Unusable::Dead) => {
+                io::ErrorKind::ResourceBusy
+            }
+            MountError::MountPoint(_, Unusable::Nul)
+            | MountError::CharDevice(_)
+            | MountError::Option(_)
+            | MountError::Refused(_) => io::ErrorKind::InvalidInput,
+            MountError::Layout(_) => io::ErrorKind::Unsupported,
+            MountError::Signals(_) | MountError::Failed(..) => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// The number N, when `path` is `/dev/fd/N`: libfuse then takes that descriptor, of a mount made by somebody else.
+pub(crate) fn descriptor(path: &Path) -> Option<i32> {
+    path.to_str()?.strip_prefix("/dev/fd/")?.parse().ok()
+}
+
+/// The mount point as libfuse is to have it, absolute and with no links in it.
+pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError> {
+    let unusable = |why| MountError::MountPoint(path.to_owned(), why);
+    let c_path = |path: &OsStr| CString::new(path.as_bytes()).map_err(|_| unusable(Unusable::Nul));
+    let given = c_path(path.as_os_str())?;
+    if descriptor(path).is_some() {
+        return Ok(given);
+    }
+    let io = |error: io::Error| {
+        let dead = error.raw_os_error() == Some(libc::ENOTCONN);
+        unusable(if dead {
+            Unusable::Dead
+        } else {
+            Unusable::Io(error)
+        })
+    };
+    let metadata = fs::metadata(path).map_err(io)?;
+    let path = path.canonicalize().map_err(io)?;
+    if !metadata.is_dir() && !over_file {
+        return Err(unusable(Unusable::NotADirectory));
+    }
+    if let Some(kind) = mounted(&path) {
+        return Err(unusable(Unusable::Busy(kind)));
+    }
+    let c_path = c_path(path.as_os_str())?;
+    // SAFETY: no precondition.
+    let root = unsafe { libc::geteuid() } == 0;
+    // SAFETY: `c_path` is NUL-terminated.
+    if !root && unsafe { libc::access(c_path.as_ptr(), libc::W_OK) } != 0 {
+        return Err(unusable(Unusable::NotWritable));
+    }
+    // libfuse opens it first of all, and fusermount3 with the rights of the user.
+    device()?;
+    Ok(c_path)
+}
+
+fn device() -> Result<(), MountError> {
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .map_err(MountError::Device)?;
+    let metadata = file.metadata().map_err(MountError::Device)?;
+    if metadata.file_type().is_char_device() {
+        Ok(())
+    } else {
+        Err(MountError::Device(io::Error::other(
+            "it is not a character device",
+        )))
+    }
+}
+
+/// The type of the FUSE file system that is mounted right on `path`.
+fn mounted(path: &Path) -> Option<String> {
+    // Without /proc nobody knows; the mount then is made over what is there.
+    let mounts = fs::read("/proc/self/mountinfo").ok()?;
+    mounts
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| {
+            // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
+            let mut fields = line.split(|byte| *byte == b' ');
+            let point = unescape(fields.nth(4)?);
+            let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+            Some((
+                PathBuf::from(std::ffi::OsString::from_vec(point)),
+                String::from_utf8_lossy(kind).into_owned(),
+            ))
+        })
+        .rfind(|(point, kind)| {
+            point == path && (kind == "fuse" || kind.starts_with("fuse.") || kind == "fuseblk")
+        })
+        .map(|(_, kind)| kind)
+}
+
+/// `\040` and the like, as the kernel writes white space and backslashes in mountinfo.
+fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((byte, after)) = rest.split_first() {
+        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
+        match (byte, after.get(..3).and_then(octal)) {
+            (b'\\', Some(code)) => {
+                out.push(code);
+                rest = &after[3..];
+            }
+            _ => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mountinfo_is_unescaped() {
+        assert_eq!(unescape(br"/a\040b\134c"), b"/a b\\c");
+        assert_eq!(unescape(br"/a\0"), br"/a\0");
+    }
+
+    #[test]
+    fn descriptors_are_told_from_paths() {
+        assert_eq!(descriptor(Path::new("/dev/fd/7")), Some(7));
+        assert_eq!(descriptor(Path::new("/dev/fd/x")), None);
+        assert_eq!(descriptor(Path::new("/dev/fd")), None);
+    }
+}

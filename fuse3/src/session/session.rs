@@ -1,0 +1,485 @@
+use std::ffi::{CStr, c_int};
+use std::fmt;
+use std::io;
+use std::mem::{self, ManuallyDrop};
+use std::panic::resume_unwind;
+use std::process::{ExitCode, Termination};
+use std::sync::Arc;
+use std::thread;
+
+use crate::base::log;
+use crate::conn::control::{TERMINATED, TROUBLE};
+use crate::conn::wake::Wake;
+use crate::conn::{connection::Agreement, daemon, stats::SessionStats};
+use crate::dispatch::core::{Core, Live, Trouble};
+use crate::dispatch::filesystem::Filesystem;
+use crate::lock::locking::Locking;
+use crate::session::builder::Settings;
+use crate::session::loopconfig::LoopConfig;
+use crate::session::signals::Handling;
+use crate::session::{
+    builder::Builder,
+    handle::Handle,
+    served::{Served, Stopped},
+};
+use crate::sys;
+use crate::types::capabilities::Capabilities;
+
+/// The loop's result when the connection ended while a request was being read.
+pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
+
+/// `struct fuse_session`: a file system that is mounted.
+///
+/// Dropped, it is unmounted. With the feature `tokio`, where futures that were [served](Self::serve) are in flight and the
+/// `runtime` of the builder is a single-threaded one that the dropping thread is in, they could not end: then the session
+/// ends on a thread of its own, when they have. A process that returns from `main` before that leaves a dead mount: keep it
+/// alive, or [`close`](Self::close) the session on a thread of `spawn_blocking`.
+pub struct Session<F: Filesystem> {
+    live: Arc<Live<F>>,
+    core: Arc<Core<F>>,
+    settings: Settings,
+    /// The lock was told that it serves.
+    started: bool,
+    /// The loop has run before.
+    again: bool,
+    ended: bool,
+    /// From before the mount until it is unmounted, if asked for.
+    handling: Option<Handling>,
+}
+
+impl<F: Filesystem> Session<F> {
+    /// The options of a session of `fs`, whose handlers run with `lock` held.
+    pub fn builder(fs: F, lock: F::Lock) -> Builder<F> {
+        Builder::new(fs, lock)
+    }
+
+    /// From now on signals end it, if asked for. It is not mounted yet.
+    pub(crate) fn new(
+        live: Arc<Live<F>>,
+        core: Arc<Core<F>>,
+        settings: Settings,
+    ) -> io::Result<Self> {
+        let mut session = Self {
+            live,
+            core,
+            settings,
+            started: false,
+            again: false,
+            ended: false,
+            handling: None,
+        };
+        let control = &session.core.control;
+        control.open(session.live.session());
+        if settings.handle_signals {
+            session.handling = Some(Handling::of(control)?);
+        }
+        Ok(session)
+    }
+
+    /// `fuse_session_mount()`, once. The error is what libfuse said.
+    pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+        let session = self.live.session();
+        // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
+        let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
+        match log::listen(mount) {
+            (0, _) => {}
+            (_, said) if said.is_empty() => {
+                return Err("fusermount3 said why on stderr".to_owned());
+            }
+            (_, said) => return Err(said),
+        }
+        self.live.open_notifications(&self.core);
+        Ok(())
+    }
+
+    /// A handle on the session, to end it and to ask what it does, from anywhere.
+    pub fn handle(&self) -> Handle {
+        let core = &self.core;
+        Handle {
+            control: Arc::clone(&core.control),
+            counters: Arc::clone(&core.counters),
+            notifications: Arc::clone(&core.notifications),
+            reporting: core.reporting(),
+        }
+    }
+
+    /// The file system.
+    pub fn fs(&self) -> &F {
+        &self.core.fs
+    }
+
+    /// `fuse_daemonize()`: goes to the background, unless `foreground`; the working directory becomes `/` either way, so that
+    /// the process keeps no other file system busy.
+    ///
+    /// The process forks, and the one that returns has a session of its own (setsid(2)). The one in the foreground waits
+    /// until [`init`](Filesystem::init) has succeeded and then ends with status 0. Until then errors go to the same stderr
+    /// as before, and if the process in the background ends, the one in the foreground does so with the same status. (C's
+    /// ends at once, and such errors are lost.) Afterwards standard input, output and error are /dev/null: set a logger
+    /// before, if the file system has something to say.
+    ///
+    /// A signal that the session [handles](Builder::handle_signals) and that comes to the process in the foreground, which
+    /// has the terminal, is passed on to the one in the background.
+    ///
+    /// Start threads after it.
+    ///
+    /// # Errors
+    ///
+    /// Of the system; and when the process has more than one thread, since the others would be gone.
+    pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
+        if !foreground {
+            let control = &self.core.control;
+            let waiting = daemon::fork(|| control.reason())?;
+            self.core.release_when_begun(waiting);
+        }
+        std::env::set_current_dir("/")?;
+        Ok(self)
+    }
+
+    /// `fuse_session_loop_mt()`, llfuse's `main`: serves requests until the file system is unmounted, the session is
+    /// [terminated](Handle::terminate), or a signal comes; then unmounts.
+    ///
+    /// Handlers run on libfuse's workers, and this thread waits. When it returns, the workers have ended, and every request
+    /// that a handler was given has been answered.
+    ///
+    /// # Errors
+    ///
+    /// What `init` returned; what the loop failed with; EAGAIN when not even the first worker could be started, or the
+    /// teardown watchdog; EDEADLK when this thread holds the session's global lock, which every handler would wait for.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a handler, unless [`OnPanic::Continue`](crate::session::OnPanic::Continue) was set. With the feature `tokio`, inside of an
+    /// `async fn` when the `runtime` of the builder is a single-threaded one: it would never run the futures.
+    pub fn run(mut self) -> io::Result<End<F>> {
+        let result = self.work()?;
+        self.finish(result)
+    }
+
+    /// llfuse's `main` without its `close`: as [`run`](Self::run), but after a signal or [`Handle::terminate`] the file
+    /// system stays mounted, and the session can serve again.
+    ///
+    /// What clients ask meanwhile waits in the kernel. [`Stopped::close`] unmounts, as does dropping it. A `terminate` ends
+    /// the `serve` that is under way, or the next.
+    ///
+    /// Over io_uring, whose queues libfuse takes down with the loop, there is no next time: the session ends as with `run`.
+    ///
+    /// libfuse cancels its workers in read(2), and with glibc before 2.41 one that has just read a request may lose it. So
+    /// the next `serve` begins with `FUSE_NOTIFY_RESEND`, which Linux has from 6.9 on: the kernel sends once more what has
+    /// not been answered. It does not while an answer is deferred, or a backing file open, since such requests would then be
+    /// handled twice; and with older kernels the client of a request that was lost waits until the file system is unmounted.
+    ///
+    /// ```no_run
+    /// # use fuse3::{End, Filesystem, Session};
+    /// # use fuse3::session::Served;
+    /// # fn reload() {}
+    /// /// SIGHUP: reads the configuration again. Any other signal ends it.
+    /// fn serve<F: Filesystem>(mut session: Session<F>) -> std::io::Result<End<F>> {
+    ///     loop {
+    ///         match session.serve()? {
+    ///             Served::Ended(end) => return Ok(end),
+    ///             Served::Stopped(stopped) if stopped.is_signal(libc::SIGHUP) => {
+    ///                 reload();
+    ///                 session = stopped.again();
+    ///             }
+    ///             Served::Stopped(stopped) => return Ok(stopped.close()),
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As `run`. The session has ended then.
+    ///
+    /// # Panics
+    ///
+    /// As `run`. The session has ended then.
+    pub fn serve(mut self) -> io::Result<Served<F>> {
+        let result = self.work()?;
+        let reason = match self.core.control.reason() {
+            TERMINATED => Reason::Terminated,
+            signal if signal > 0 => Reason::Signal(signal),
+            _ => return self.finish(result).map(Served::Ended),
+        };
+        if !self.again {
+            return self.finish(result).map(Served::Ended);
+        }
+        self.core.control.again();
+        // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
+        if self.core.is_in_trouble() {
+            return self.finish(result).map(Served::Ended);
+        }
+        Ok(Served::Stopped(Stopped {
+            session: self,
+            reason,
+        }))
+    }
+
+    /// llfuse's `close`: unmounts, and gives the file system back, without serving (any more).
+    ///
+    /// `destroy` is called, on this thread, if `init` was.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::session::OnPanic::Continue) was set. With the feature `tokio`, as
+    /// [`run`](Self::run) does, if futures that were served are in flight.
+    pub fn close(mut self) -> End<F> {
+        if self.core.tasks_need_this_thread() {
+            self.core.check_tasks();
+        }
+        self.end();
+        let trouble = self.core.take_trouble();
+        let end = self.given_back(Reason::Closed);
+        drop(self);
+        if let Some(Trouble::Panic(payload)) = trouble {
+            resume_unwind(payload)
+        }
+        end
+    }
+
+    /// [`Builder::keep_mounted`], for what is decided later.
+    pub fn keep_mounted(mut self, keep_mounted: bool) -> Self {
+        self.settings.keep_mounted = keep_mounted;
+        self
+    }
+
+    /// Runs the loop, and returns its result.
+    fn work(&mut self) -> io::Result<c_int> {
+        if self.core.lock.is_held() {
+            crate::base::log::error!(
+                "Session::run was called with the global lock held, which no handler could take then"
+            );
+            return Err(io::Error::from_raw_os_error(libc::EDEADLK));
+        }
+        self.core.check_tasks();
+        if !self.started {
+            self.core.lock.start()?;
+            self.started = true;
+        }
+        let control = &self.core.control;
+        let wake = Wake::if_needed()?;
+        if let Some(wake) = &wake {
+            // SAFETY: `control.close_wake()` comes before `wake` is dropped.
+            unsafe { control.open_wake(wake) };
+        }
+        self.core.notifications.running();
+        // Every deferred answer has a share of `live`.
+        if self.again && Arc::strong_count(&self.live) == 1 {
+            self.core.notifications.resend();
+        }
+        let result = self.run_loop();
+        let agreement = control.agreement();
+        let over_io_uring = |agreement: Agreement| {
+            let granted = agreement.granted;
+            granted.contains(Capabilities::OVER_IO_URING)
+        };
+        control.close_wake();
+        drop(wake);
+        self.again = !agreement.is_some_and(over_io_uring);
+        Ok(result)
+    }
+
+    fn run_loop(&self) -> c_int {
+        let settings = &self.settings;
+        let Some(mut config) = LoopConfig::new(settings.workers, settings.clone_fd) else {
+            return -libc::ENOMEM;
+        };
+        if let Some(workers) = settings.max_idle_workers {
+            // What a worker that ends late drops is `'static`.
+            config = config.max_idle_workers(workers);
+        }
+        let session = self.live.session();
+        let watchdog = self.settings.teardown_limit.map(|limit| {
+            let seconds = c_int::try_from(limit.as_secs()).unwrap_or(c_int::MAX);
+            // SAFETY: the session lives, and is mounted, until the watchdog is stopped.
+            unsafe { sys::fuse3_session_start_teardown_watchdog(session, seconds) }
+        });
+        let mut result = -libc::EAGAIN;
+        if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
+            // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
+            let run = || unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
+            result = log::looping(run);
+        }
+        if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
+            // SAFETY: it was started above, and is not used again.
+            unsafe { sys::fuse3_session_stop_teardown_watchdog(watchdog) };
+        }
+        result
+    }
+
+    /// Unmounts, and gives back what there is.
+    fn finish(mut self, result: c_int) -> io::Result<End<F>> {
+        self.end();
+        let core = &self.core;
+        let reason = match (core.take_trouble(), core.control.reason()) {
+            (Some(Trouble::Panic(payload)), _) => {
+                drop(self);
+                resume_unwind(payload)
+            }
+            (Some(Trouble::Init(error)), _) => return Err(error),
+            (None, TERMINATED | TROUBLE) => Reason::Terminated,
+            (None, signal) if signal > 0 => Reason::Signal(signal),
+            // ENODEV, which libfuse takes for the end, is what the kernel says when nothing was under way; ECONNABORTED
+            // is the same for a worker that was just being given a request (fuse_dev_do_read(), fs/fuse/dev.c).
+            (None, _) if matches!(result, 0.. | ERROR_ABORTED) => Reason::Unmounted,
+            (None, _) => return Err(io::Error::from_raw_os_error(-result)),
+        };
+        Ok(self.given_back(reason))
+    }
+
+    fn given_back(&self, reason: Reason) -> End<F> {
+        let core = &self.core;
+        End {
+            reason,
+            fs: Arc::clone(&core.fs),
+            lock: core.lock.clone(),
+            stats: core.counters.stats(),
+        }
+    }
+
+    /// After it nothing of the session is reached from outside any more, and `destroy` has been called. Again, it does
+    /// nothing.
+    fn end(&mut self) {
+        if self.ended {
+            return;
+        }
+        let session = self.live.session();
+        self.core.control.set_over();
+        self.core.finish_tasks();
+        self.live.close(&self.core);
+        // Asked when nothing but `destroy` is left that could panic.
+        if self.settings.keep_mounted || self.core.ends_mounted() {
+            disconnect(session);
+        } else {
+            // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
+            unsafe { sys::fuse_session_unmount(session) };
+        }
+        // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
+        self.handling = None;
+        self.core.destroy();
+        if mem::take(&mut self.started) {
+            self.core.stop();
+        }
+        self.ended = true;
+    }
+}
+
+impl<F: Filesystem> Session<F> {
+    /// Leaves the end to a thread that can wait for the futures, which this one runs.
+    fn end_elsewhere(&mut self) {
+        crate::base::log::warn!(
+            "a session was dropped on the thread that runs its futures: it ends in the background, when they have"
+        );
+        let ending = Self {
+            live: Arc::clone(&self.live),
+            core: Arc::clone(&self.core),
+            settings: self.settings,
+            started: mem::take(&mut self.started),
+            again: self.again,
+            ended: mem::replace(&mut self.ended, true),
+            handling: self.handling.take(),
+        };
+        // What is not spawned is not dropped either: here it would wait for ever.
+        let ending = ManuallyDrop::new(ending);
+        let spawned = thread::Builder::new()
+            .name("fuse3-end".to_owned())
+            .spawn(|| drop(ManuallyDrop::into_inner(ending)));
+        if let Err(error) = spawned {
+            crate::base::log::error!(
+                "it is left mounted, since no thread could be started: {error}"
+            );
+        }
+    }
+}
+
+/// Ends the connection to the kernel, so that no client waits for an answer any more, but leaves the mount.
+///
+/// The descriptor is made one of /dev/null, rather than closed: libfuse closes the number later.
+fn disconnect(session: *mut sys::fuse_session) {
+    // SAFETY: the caller's session lives.
+    let fd = unsafe { sys::fuse_session_fd(session) };
+    if fd == -1 {
+        // It was not mounted.
+        return;
+    }
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null");
+    let replaced = null.and_then(|null| {
+        use std::os::fd::AsRawFd;
+        // SAFETY: both descriptors are open, and `fd` is the session's own.
+        match unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) } {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        }
+    });
+    if let Err(error) = replaced {
+        crate::base::log::error!(
+            "the connection stays open until the last deferred reply is dropped: {error}"
+        );
+    }
+}
+
+impl<F: Filesystem> Drop for Session<F> {
+    fn drop(&mut self) {
+        if !self.ended && self.core.tasks_need_this_thread() {
+            self.end_elsewhere();
+        } else {
+            self.end();
+        }
+    }
+}
+
+impl<F: Filesystem> fmt::Debug for Session<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Somebody unmounted the file system, or the connection was aborted.
+    Unmounted,
+    /// [`Handle::terminate`].
+    Terminated,
+    /// This signal; what llfuse's `main` returns.
+    Signal(i32),
+    /// [`Session::close`], [`Stopped::close`].
+    Closed,
+}
+
+/// As libfuse's examples have it: 0 when the file system was unmounted or the session terminated, 1 after a signal.
+impl Termination for Reason {
+    fn report(self) -> ExitCode {
+        match self {
+            Self::Unmounted | Self::Terminated | Self::Closed => ExitCode::SUCCESS,
+            Self::Signal(_) => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// What is left of a session.
+pub struct End<F: Filesystem> {
+    /// Why it ended.
+    pub reason: Reason,
+    /// The file system; [`Arc::into_inner`] gives it back, unless a task that outlived the session has it too.
+    pub fs: Arc<F>,
+    /// The lock, and what it guards.
+    pub lock: F::Lock,
+    /// What the session did.
+    pub stats: SessionStats,
+}
+
+impl<F: Filesystem> fmt::Debug for End<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End")
+            .field("reason", &self.reason)
+            .field("stats", &self.stats)
+            .finish_non_exhaustive()
+    }
+}

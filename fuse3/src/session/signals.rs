@@ -1,0 +1,157 @@
+//! SIGINT, SIGTERM and SIGHUP as ends of sessions: of all that are mounted with [`handle_signals`], and without any thread.
+//!
+//! [`handle_signals`]: crate::Builder::handle_signals
+
+use std::ffi::c_int;
+use std::io;
+use std::mem;
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
+
+use crate::conn::control::Control;
+
+const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// How many sessions may handle signals at once.
+const MOST: usize = 256;
+
+/// The sessions to end. A handler reads it; only who holds `INSTALLED` writes it.
+static SESSIONS: [AtomicPtr<Control>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
+/// Handlers that may be reading `SESSIONS`.
+static READERS: AtomicUsize = AtomicUsize::new(0);
+/// What was installed before, while there is a session.
+static INSTALLED: Mutex<Installed> = Mutex::new(Installed {
+    sessions: 0,
+    before: [const { None }; SIGNALS.len()],
+});
+
+struct Installed {
+    sessions: usize,
+    before: [Option<libc::sigaction>; SIGNALS.len()],
+}
+
+/// While it lives, the signals end its session. With the last one, the handlers from before are installed again.
+#[derive(Debug)]
+pub(crate) struct Handling {
+    slot: usize,
+    /// What `SESSIONS[slot]` points to.
+    _control: Arc<Control>,
+}
+
+impl Handling {
+    /// Signals that are ignored (nohup, a shell's background jobs) stay ignored.
+    pub(crate) fn of(control: &Arc<Control>) -> io::Result<Self> {
+        let mut installed = INSTALLED.lock();
+        let free = SESSIONS
+            .iter()
+            .position(|slot| slot.load(Ordering::SeqCst).is_null());
+        let slot = free.ok_or_else(|| {
+            io::Error::other(format!("more than {MOST} sessions that handle signals"))
+        })?;
+        SESSIONS[slot].store(Arc::as_ptr(control).cast_mut(), Ordering::SeqCst);
+        installed.sessions += 1;
+        let handling = Self {
+            slot,
+            _control: Arc::clone(control),
+        };
+        let result = match installed.sessions {
+            1 => installed.install(),
+            _ => Ok(()),
+        };
+        // Dropped, `handling` takes it.
+        drop(installed);
+        result.map(|()| handling)
+    }
+}
+
+impl Installed {
+    /// What was installed before an error is restored with the session.
+    fn install(&mut self) -> io::Result<()> {
+        for (signal, before) in SIGNALS.iter().zip(&mut self.before) {
+            *before = install(*signal)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        let mut installed = INSTALLED.lock();
+        installed.sessions -= 1;
+        if installed.sessions == 0 {
+            for (signal, before) in SIGNALS.iter().zip(&mut installed.before) {
+                if let Some(before) = before.take() {
+                    restore(*signal, &before);
+                }
+            }
+        }
+        SESSIONS[self.slot].store(ptr::null_mut(), Ordering::SeqCst);
+        // A handler on another thread may have read the pointer; one on this thread has returned.
+        while READERS.load(Ordering::SeqCst) != 0 {
+            thread::yield_now();
+        }
+    }
+}
+
+fn current(signal: c_int) -> io::Result<libc::sigaction> {
+    // SAFETY: `struct sigaction` is integers, pointers and a mask, for which zero is a value.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: `action` lives; a null action asks only.
+    match unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) } {
+        0 => Ok(action),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn install(signal: c_int) -> io::Result<Option<libc::sigaction>> {
+    let before = current(signal)?;
+    if before.sa_sigaction == libc::SIG_IGN {
+        return Ok(None);
+    }
+    // SAFETY: as in `current`.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = handle as extern "C" fn(c_int) as usize;
+    // Calls that the signal interrupts go on: nobody but the session is to notice.
+    action.sa_flags = libc::SA_RESTART;
+    // SAFETY: `action` lives, and its handler does only what a signal handler may.
+    match unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } {
+        0 => Ok(Some(before)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn restore(signal: c_int, before: &libc::sigaction) {
+    let ours = current(signal)
+        .is_ok_and(|action| action.sa_sigaction == handle as extern "C" fn(c_int) as usize);
+    // What the application installed meanwhile is left alone.
+    if ours {
+        // SAFETY: `before` is what sigaction(2) returned for this signal.
+        if unsafe { libc::sigaction(signal, before, ptr::null_mut()) } != 0 {
+            crate::base::log::error!(
+                "the handler of signal {signal} was not restored: {}",
+                io::Error::last_os_error()
+            );
+        }
+    }
+}
+
+extern "C" fn handle(signal: c_int) {
+    let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
+    READERS.fetch_add(1, Ordering::SeqCst);
+    for slot in &SESSIONS {
+        let control = slot.load(Ordering::SeqCst);
+        if !control.is_null() {
+            // SAFETY: `Handling` keeps what the slot points to until it has emptied the slot and seen no reader.
+            unsafe { &*control }.end(signal);
+        }
+    }
+    READERS.fetch_sub(1, Ordering::SeqCst);
+    // SAFETY: every thread has an errno.
+    let place = unsafe { libc::__errno_location() };
+    // SAFETY: `place` is this thread's errno, which the interrupted code expects to find unchanged.
+    unsafe { *place = errno };
+}
