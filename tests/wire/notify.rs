@@ -618,54 +618,6 @@ fn the_end_waits_for_what_is_on_its_way() {
 
 /// What would wait for the very handler that sends it panics in debug builds, and says what and where.
 #[cfg(debug_assertions)]
-#[test]
-fn what_would_wait_for_its_own_handler() {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    let shared = Arc::new(OnceLock::<Notifier>::new());
-    let (told, said) = mpsc::channel();
-    let fs = Probe::<Concurrent>::new({
-        let shared = Arc::clone(&shared);
-        move |cx, _| {
-            let notifier = shared.get().unwrap();
-            let mut attempt = |send: &dyn Fn(&Blocking<'_>) -> Result<(), NotifyError>| {
-                let sent =
-                    AssertUnwindSafe(|| cx.released(|proof| send(&notifier.blocking(proof))));
-                let panicked = catch_unwind(sent).err();
-                told.send(panicked.map(|what| *what.downcast::<String>().unwrap()))
-                    .unwrap();
-            };
-            attempt(&|now| now.inval_entry(Ino::ROOT, "name"));
-            attempt(&|now| now.expire_entry(Ino::ROOT, "name"));
-            attempt(&|now| now.delete(Ino::ROOT, Ino(2), "name"));
-            attempt(&|now| now.delete(Ino(2), Ino::ROOT, "name"));
-            attempt(&|now| now.inval_entry(Ino(2), "name"));
-            attempt(&|now| now.inval_inode(Ino::ROOT, ..));
-            attempt(&|now| now.store(Ino::ROOT, 0, b""));
-            enoent()
-        }
-    });
-    let mut wire = Wire::new(fs, Concurrent);
-    shared.set(wire.handle.notifier()).unwrap();
-    // Another session's handler, of the same number, is no matter.
-    let other = Wire::new(Bare::<Concurrent>::new(), Concurrent);
-    let unique = wire.send(&proto::lookup(1, b"name"));
-    for what in ["inval_entry", "expire_entry", "delete", "delete"] {
-        let message = await_from(&said).expect("a panic");
-        assert!(message.contains(what), "{message}");
-        assert!(message.contains("lookup of inode 1"), "{message}");
-    }
-    for _ in 0..3 {
-        assert_eq!(await_from(&said), None);
-    }
-    assert_eq!(wire.receive(), inval_entry(2, b"name", 0));
-    assert_eq!(wire.receive(), inval_inode(1, 0, 0));
-    assert_eq!(wire.receive(), store(1, 0, b""));
-    assert_eq!(wire.receive(), proto::error(unique, libc::ENOENT));
-    other.end();
-    wire.end();
-}
-
 /// 100,000 from one handler, under the lock, are queued in no time, and sent once each.
 #[test]
 fn a_hundred_thousand_do_not_block() {

@@ -686,32 +686,6 @@ fn a_read_answers_owned_data() {
     wire.end();
 }
 
-/// It is refused as in the handler, where it is noticed: the kernel waits for this very lookup.
-#[test]
-fn a_notification_that_would_wait_for_its_own_request() {
-    if cfg!(not(debug_assertions)) {
-        return;
-    }
-    let notifier = Arc::new(Mutex::new(None::<fuse3::Notifier>));
-    let its = Arc::clone(&notifier);
-    let fs = Probe::<Concurrent>::new(move |cx, _| {
-        let notifier = its.lock().clone().unwrap();
-        cx.spawn(move |_| async move {
-            yield_now().await;
-            let send =
-                || Concurrent.unlocked(|it| notifier.blocking(it).inval_entry(Ino(1), "name"));
-            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(send)).unwrap_err();
-            let text = panic.downcast_ref::<String>().unwrap();
-            assert!(text.contains("waits for that lookup"), "{text}");
-            enoent()
-        })
-    });
-    let mut wire = Wire::new(fs, Concurrent);
-    *notifier.lock() = Some(wire.handle.notifier());
-    wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
-    assert_eq!(wire.end().stats.panics, 0);
-}
-
 /// The kernel does not wait for what goes on behind a handler.
 #[test]
 fn a_notification_from_behind_its_request() {

@@ -24,7 +24,7 @@ use std::sync::{Arc, Once, Weak};
 use ::log::Level;
 
 use crate::base::panic::discard;
-use crate::conn::control::Control;
+use crate::conn::conn::Conn;
 use crate::sys;
 
 macro_rules! error {
@@ -76,7 +76,7 @@ thread_local! {
     /// What libfuse says on this thread, while it is asked why a call failed.
     static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
     /// The session whose `init` has returned on this thread last.
-    static BEGUN: RefCell<Weak<Control>> = const { RefCell::new(Weak::new()) };
+    static BEGUN: RefCell<Weak<Conn>> = const { RefCell::new(Weak::new()) };
     /// libfuse could not start a thread from this one.
     static NO_THREAD: Cell<bool> = const { Cell::new(false) };
 }
@@ -97,8 +97,8 @@ pub(crate) fn listen<R>(call: impl FnOnce() -> R) -> (R, String) {
 }
 
 /// `init` has returned. What libfuse could not begin after that, on this thread, it says in its log and nowhere else.
-pub(crate) fn begun(control: &Arc<Control>) {
-    BEGUN.set(Arc::downgrade(control));
+pub(crate) fn begun(conn: &Arc<Conn>) {
+    BEGUN.set(Arc::downgrade(conn));
 }
 
 fn begins_without(message: &CStr) {
@@ -107,9 +107,9 @@ fn begins_without(message: &CStr) {
         .starts_with(b"fuse: failed to start io-uring")
     {
         // None on a thread that is ending, or in a signal handler that interrupted `begun`.
-        let control = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
-        if let Ok(Some(control)) = control {
-            control.set_without_io_uring();
+        let conn = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
+        if let Ok(Some(conn)) = conn {
+            conn.set_without_io_uring();
         }
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 use parking_lot::Mutex;
 
 use crate::base::cancel::Uncancelled;
+use crate::conn::conn::Conn;
 use crate::lock::sleeper::{Sleeper, Waking};
-use crate::reply::deferred::Outlived;
 use crate::sys;
 
 /// What waits for the interruption of one request: the data of `fuse_req_interrupt_func()`.
@@ -35,16 +35,13 @@ type Run = Box<dyn FnOnce() + Send>;
 pub(crate) struct Callback {
     /// Whoever takes it runs it, or sees to it that it is not run.
     run: Mutex<Option<Run>>,
-    session: Arc<dyn Outlived>,
+    conn: Arc<Conn>,
 }
 
 impl Callback {
-    pub(crate) fn new(
-        run: impl FnOnce() + Send + 'static,
-        session: Arc<dyn Outlived>,
-    ) -> Arc<Self> {
+    pub(crate) fn new(run: impl FnOnce() + Send + 'static, conn: Arc<Conn>) -> Arc<Self> {
         let run = Mutex::new(Some(Box::new(run) as Run));
-        Arc::new(Self { run, session })
+        Arc::new(Self { run, conn })
     }
 
     fn take(&self) -> Option<Run> {
@@ -57,7 +54,7 @@ impl Callback {
             .name("fuse3-interrupt".to_owned())
             .spawn(move || {
                 if let Some(run) = self.take() {
-                    self.session.run(run);
+                    self.conn.guarded(&"an interrupt callback", run);
                 }
             });
         if let Err(error) = spawned {

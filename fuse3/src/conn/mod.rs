@@ -1,13 +1,18 @@
-//! The connection to the kernel that a session has.
+//! The connection to the kernel that a session has, and the requests that outlive their handlers.
 
+pub(crate) mod asked;
+#[expect(clippy::module_inception, reason = "the noun of the folder")]
+pub(crate) mod conn;
 pub mod connection;
-pub(crate) mod control;
 pub(crate) mod daemon;
+pub(crate) mod drain;
 pub(crate) mod interrupt;
-pub(crate) mod lent;
 pub(crate) mod options;
+pub(crate) mod panics;
+pub(crate) mod pending;
 pub(crate) mod pipe;
 pub(crate) mod request;
 pub(crate) mod ring;
 pub(crate) mod stats;
+pub(crate) mod undo;
 pub(crate) mod wake;

@@ -1,268 +1,138 @@
-//! Requests that came over io_uring.
+//! Answers to requests that came over io_uring.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::mpsc::{self, Sender};
 use std::thread::{self, JoinHandle};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex};
 
 use crate::base::cancel::Uncancelled;
-use crate::conn::lent::Lent;
+use crate::conn::conn::Conn;
+use crate::conn::pending::Parcel;
+use crate::conn::request::Request;
 
 /// A thread of libfuse that serves a ring: there is one for each processor.
 ///
-/// A request that came over io_uring is part of its ring, which libfuse frees before its loop returns, once the thread has
-/// ended: `fuse_session_destruct_uring()` joins it first. So an answer that has been deferred, and may be given whenever it
-/// is, has to see that the thread is there, and keep it from ending meanwhile.
+/// Three things about it decide how a deferred answer leaves (lib/fuse_uring.c of libfuse, io_uring/cancel.c of Linux):
 ///
-/// With the answer, the next request is asked for; and the kernel takes back what a thread has asked for when that thread
-/// ends (`io_uring_cancel_generic()`, io_uring/cancel.c): the ring would have one place less, and who was just given it would
-/// wait for ever. So answers go out from threads that last as long as the ring: its own, and a helper.
-///
-/// # Invariants
-///
-/// `there` is true until the thread ends, which waits for those that have the lock, and for what is lent.
-#[derive(Debug)]
+/// - The thread has `ring_lock` while it handles requests, and every other thread that answers one of the ring needs it. So
+///   whoever gives an answer must not send it itself: the handler may be waiting for a lock that the answering thread has.
+/// - With an answer the next request is asked for, and the kernel takes back what a thread has asked for when that thread
+///   ends. So answers leave from a thread that lasts as long as the ring: its own, or a helper that waits for `ring_lock`.
+/// - A request is memory of its ring, which libfuse frees once the thread has ended. So the thread waits, before it ends, for
+///   its helper and for C code.
 pub(crate) struct Ring {
-    there: RwLock<bool>,
-    helper: Mutex<Option<Helper>>,
-    /// Requests of it that C code answers.
-    lent: Lent,
+    outbox: Mutex<Outbox>,
+    filled: Condvar,
 }
 
-#[derive(Debug)]
-struct Helper {
-    jobs: Sender<Job>,
-    thread: JoinHandle<()>,
+#[derive(Default)]
+struct Outbox {
+    parcels: VecDeque<(Request, Parcel)>,
+    helper: Option<JoinHandle<()>>,
+    closed: bool,
 }
 
-/// Somebody waits until `done` is dropped, which is after `run`.
-struct Job {
-    run: Box<dyn FnOnce() + Send>,
-    done: Sender<()>,
-}
-
-/// Dropped when its thread ends: libfuse cancels it, and both end in pthread_exit(3), which runs destructors before
-/// pthread_join(3) returns.
-struct Here(Arc<Ring>);
-
-impl Drop for Here {
-    fn drop(&mut self) {
-        // For good: one that has ended by itself is cancelled all the same, and must not be where it waits, with nothing left
-        // to unwind.
-        mem::forget(Uncancelled::new());
-        self.0.lent.close();
-        *self.0.there.write() = false;
-        let helper = self.0.helper.lock().take();
-        if let Some(Helper { jobs, thread }) = helper {
-            drop(jobs);
-            // Its panics were caught, and are the askers'.
-            drop(thread.join());
-        }
-    }
+/// Dropped when its thread ends: libfuse cancels it, and both ways to end run destructors before pthread_join(3) returns.
+struct Here {
+    ring: Arc<Ring>,
+    conn: Arc<Conn>,
 }
 
 thread_local! {
-    static HERE: Here = Here(Arc::new(Ring::new(true)));
-    /// The thread is a ring's own, or its helper.
-    static LASTS: Cell<bool> = const { Cell::new(false) };
+    static HERE: OnceCell<Here> = const { OnceCell::new() };
 }
 
 impl Ring {
-    fn new(there: bool) -> Self {
-        Self {
-            there: RwLock::new(there),
-            helper: Mutex::new(None),
-            lent: Lent::default(),
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            outbox: Mutex::default(),
+            filled: Condvar::new(),
+        })
+    }
+
+    /// That of the calling thread, which is one of libfuse's for io_uring, of this connection, and serves a request.
+    pub(super) fn here(conn: &Arc<Conn>) -> Arc<Self> {
+        HERE.with(|here| {
+            let here = here.get_or_init(|| Here {
+                ring: Self::new(),
+                conn: Arc::clone(conn),
+            });
+            Arc::clone(&here.ring)
+        })
+    }
+
+    /// The calling thread is the ring's own, which has `ring_lock` or does not need it.
+    pub(super) fn is_here(&self) -> bool {
+        let is_here = HERE.try_with(|here| {
+            let here = here.get();
+            here.is_some_and(|here| std::ptr::eq(&raw const *here.ring, self))
+        });
+        is_here.unwrap_or(false)
+    }
+
+    /// Has the helper send it. After an error it is sent when a helper could be started, at the latest when the ring ends.
+    pub(super) fn post(self: &Arc<Self>, request: Request, parcel: Parcel) -> io::Result<()> {
+        let mut outbox = self.outbox.lock();
+        outbox.parcels.push_back((request, parcel));
+        if outbox.helper.is_none() {
+            let ring = Arc::clone(self);
+            let helper = thread::Builder::new().name("fuse3-ring".to_owned());
+            outbox.helper = Some(helper.spawn(move || ring.send_all())?);
+        }
+        drop(outbox);
+        self.filled.notify_one();
+        Ok(())
+    }
+
+    /// Sends what there is and what comes, until the ring is closed.
+    fn send_all(&self) {
+        let mut outbox = self.outbox.lock();
+        loop {
+            while let Some((request, parcel)) = outbox.parcels.pop_front() {
+                drop(outbox);
+                parcel(request);
+                outbox = self.outbox.lock();
+            }
+            if outbox.closed {
+                return;
+            }
+            self.filled.wait(&mut outbox);
         }
     }
 
-    /// From now on its requests are there, until [`returned`](Self::returned) is called as often; false when it is too late.
-    pub(crate) fn lend(&self) -> bool {
-        *self.there.read_recursive() && self.lent.begin()
-    }
-
-    /// C code has answered one of them, or does not any more.
-    pub(crate) fn returned(&self) {
-        self.lent.end();
-    }
-
-    /// That of the calling thread, which is one of libfuse's for io_uring and has just been given a request.
-    pub(crate) fn here() -> Arc<Self> {
-        LASTS.set(true);
-        HERE.try_with(|here| Arc::clone(&here.0))
-            // No request is served while the thread ends.
-            .unwrap_or_else(|_| Arc::new(Self::new(false)))
-    }
-
-    /// Runs `answer` while the requests of the ring are there, on a thread that lasts; `None` when they are gone.
-    pub(crate) fn while_there<R: Send>(&self, answer: impl FnOnce() -> R + Send) -> Option<R> {
-        if LASTS.get() {
-            return self.now(answer);
+    /// Returns when everything has been sent. Nothing is posted any more.
+    fn close(&self) {
+        let mut outbox = self.outbox.lock();
+        outbox.closed = true;
+        let helper = outbox.helper.take();
+        drop(outbox);
+        self.filled.notify_one();
+        match helper {
+            // Parcels catch what the application panics with.
+            Some(helper) => drop(helper.join()),
+            // What no helper could be started for.
+            None => self.send_all(),
         }
-        let mut result = None;
-        let run = || {
-            result = Some(catch_unwind(AssertUnwindSafe(|| self.now(answer))));
-        };
-        self.help(Box::new(run));
-        match result? {
-            Ok(result) => result,
-            Err(payload) => resume_unwind(payload),
-        }
-    }
-
-    fn now<R>(&self, answer: impl FnOnce() -> R) -> Option<R> {
-        // Recursive: what an answer is made of may send another one.
-        let there = self.there.read_recursive();
-        there.then(answer)
-    }
-
-    /// Has the helper run it, and waits until it has; it is not run when the ring is gone.
-    fn help<'a>(&self, run: Box<dyn FnOnce() + Send + 'a>) {
-        // SAFETY: the types differ in the lifetime alone, and `run` is gone when this returns: it waits until `done` is
-        // dropped, which the helper, and whoever drops a job that was not run, does after it.
-        let run: Box<dyn FnOnce() + Send> = unsafe { mem::transmute(run) };
-        let (done, waits) = mpsc::channel();
-        let mut helper = self.helper.lock();
-        // Looked at with the lock held: a helper that is there now is joined later.
-        if !*self.there.read_recursive() {
-            return;
-        }
-        let jobs = match &*helper {
-            Some(helper) => &helper.jobs,
-            None => match Helper::start() {
-                Ok(started) => &helper.insert(started).jobs,
-                Err(error) => {
-                    crate::base::log::error!("a request over io_uring cannot be answered: {error}");
-                    return;
-                }
-            },
-        };
-        // What is not taken is dropped here.
-        drop(jobs.send(Job { run, done }));
-        drop(helper);
-        // Nothing is ever sent.
-        let _ = waits.recv();
     }
 }
 
-impl Helper {
-    fn start() -> std::io::Result<Self> {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        let thread = thread::Builder::new()
-            .name("fuse3-ring".to_owned())
-            .spawn(move || {
-                LASTS.set(true);
-                for Job { run, done } in queue {
-                    run();
-                    drop(done);
-                }
-            })?;
-        Ok(Self { jobs, thread })
+impl Drop for Here {
+    fn drop(&mut self) {
+        // For good: a thread that has ended by itself is cancelled all the same, and must not be where it waits, with nothing
+        // left to unwind.
+        mem::forget(Uncancelled::new());
+        self.conn.pending().ring_ends(&self.ring);
+        self.ring.close();
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn gone_with_its_thread() {
-        let (sender, rings) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
-        let thread = thread::spawn(move || {
-            sender.send((Ring::here(), Ring::here())).unwrap();
-            assert_eq!(
-                Ring::here().while_there(|| thread::current().id()),
-                Some(thread::current().id())
-            );
-            let _ = ended.recv();
-        });
-        let (ring, same) = rings.recv().unwrap();
-        assert!(Arc::ptr_eq(&ring, &same));
-        assert_eq!(ring.while_there(|| ring.while_there(|| 7)), Some(Some(7)));
-        drop(end);
-        thread.join().unwrap();
-        assert_eq!(ring.while_there(|| 7), None);
-    }
-
-    /// On one thread that lasts, whoever answers.
-    #[test]
-    fn answers_go_out_from_the_helper() {
-        let (sender, rings) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
-        let thread = thread::spawn(move || {
-            sender.send(Ring::here()).unwrap();
-            let _ = ended.recv();
-        });
-        let ring = rings.recv().unwrap();
-        let lent = String::from("what the caller has");
-        let by = || ring.while_there(|| (thread::current().id(), lent.len()));
-        let first = by().unwrap();
-        assert_ne!(first.0, thread::current().id());
-        let others = thread::scope(|scope| {
-            [(); 4]
-                .map(|()| scope.spawn(by))
-                .map(|each| each.join().unwrap())
-        });
-        assert_eq!(others, [Some(first); 4]);
-        let nested = ring.while_there(by);
-        assert_eq!(nested, Some(Some(first)));
-        let panicked = catch_unwind(AssertUnwindSafe(|| {
-            ring.while_there(|| panic!("on purpose"))
-        }));
-        assert!(panicked.is_err());
-        assert_eq!(by(), Some(first));
-        drop(end);
-        thread.join().unwrap();
-        assert_eq!(by(), None);
-        assert!(ring.helper.lock().is_none());
-    }
-
-    #[test]
-    fn a_thread_that_was_cancelled_waits_for_its_helper() {
-        let (sender, rings) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
-        let thread = thread::spawn(move || {
-            let uncancelled = Uncancelled::new();
-            sender.send(Ring::here()).unwrap();
-            let _ = ended.recv();
-            // SAFETY: no precondition.
-            let this = unsafe { libc::pthread_self() };
-            // SAFETY: the thread is there.
-            assert_eq!(unsafe { libc::pthread_cancel(this) }, 0);
-            drop(uncancelled);
-        });
-        let ring = rings.recv().unwrap();
-        assert_eq!(ring.while_there(|| 7), Some(7));
-        drop(end);
-        thread.join().unwrap();
-        assert_eq!(ring.while_there(|| 7), None);
-    }
-
-    /// The memory is there as long as somebody answers.
-    #[test]
-    fn the_end_waits_for_answers() {
-        let (sender, rings) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
-        let thread = thread::spawn(move || {
-            sender.send(Ring::here()).unwrap();
-            let _ = ended.recv();
-        });
-        let ring = rings.recv().unwrap();
-        let (joined, gone) = mpsc::channel();
-        let gone = Mutex::new(gone);
-        let answered = ring.while_there(|| {
-            drop(end);
-            thread::spawn(move || joined.send(thread.join().is_ok()));
-            gone.lock().recv_timeout(Duration::from_millis(50))
-        });
-        assert_eq!(answered, Some(Err(mpsc::RecvTimeoutError::Timeout)));
-        assert_eq!(gone.lock().recv(), Ok(true));
-        assert_eq!(ring.while_there(|| ()), None);
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring").finish_non_exhaustive()
     }
 }

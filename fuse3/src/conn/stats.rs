@@ -1,7 +1,9 @@
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use crate::lock::thread::ThreadId;
+use parking_lot::Mutex;
+
 use crate::types::operation::Operation;
 
 /// What a session has done.
@@ -28,26 +30,52 @@ impl SessionStats {
 }
 
 /// Counts for [`SessionStats`].
+///
+/// # Invariants
+///
+/// `session` is of no other value, before or after, and `workers` only grows: an entry lives as long as this value.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    /// One for each worker, or for a few: a counter that all of them write to costs each request a cache miss.
-    requests: [Requests; 16],
+    session: u64,
+    /// One for each of the first [`MOST`] threads that requests have come on, which alone writes to it.
+    #[expect(
+        clippy::vec_box,
+        reason = "an entry stays where it is when the vector grows"
+    )]
+    workers: Mutex<Vec<Box<Requests>>>,
+    /// Of what is called elsewhere.
+    others: Requests,
+    threads: AtomicUsize,
+    /// A request has come that is not INIT.
+    settled: AtomicBool,
     not_taken: AtomicU64,
     panics: AtomicU64,
-    workers: AtomicUsize,
-    /// Which of all sessions it is.
-    session: u64,
 }
 
-thread_local! {
-    /// The session whose requests come on this thread; 0 before the first. One of libfuse's serves one session only.
-    static SERVED: Cell<u64> = const { Cell::new(0) };
-}
+/// Threads may come and go as long as a session lasts.
+const MOST: usize = 64;
 
 /// Requests of each operation, in cache lines of their own.
 #[derive(Debug)]
 #[repr(align(64))]
 struct Requests([AtomicU64; Operation::ALL.len()]);
+
+/// Where the calling thread counts, of which session; 0 before its first request. A thread of libfuse's serves one session only.
+#[derive(Clone, Copy)]
+struct Served {
+    session: u64,
+    /// Null where it shares `others`.
+    requests: *const Requests,
+}
+
+thread_local! {
+    static SERVED: Cell<Served> = const {
+        Cell::new(Served {
+            session: 0,
+            requests: ptr::null(),
+        })
+    };
+}
 
 impl Requests {
     const fn new() -> Self {
@@ -59,33 +87,57 @@ impl Counters {
     pub(crate) fn new() -> Self {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
         Self {
-            requests: [const { Requests::new() }; 16],
+            session: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            workers: Mutex::default(),
+            others: Requests::new(),
+            threads: AtomicUsize::new(0),
+            settled: AtomicBool::new(false),
             not_taken: AtomicU64::new(0),
             panics: AtomicU64::new(0),
-            workers: AtomicUsize::new(0),
-            session: SESSIONS.fetch_add(1, Ordering::Relaxed),
         }
     }
 
     /// Counts a request, and with the first one of a thread the thread.
     #[inline]
     pub(crate) fn request(&self, operation: Operation) {
-        if SERVED.get() != self.session {
-            self.worker();
+        let mut served = SERVED.get();
+        if served.session != self.session {
+            served = self.worker();
         }
-        self.called(operation);
+        // SAFETY: it is null, or an entry of `workers`, which lives as long as `self`: `session` says that it is of this value
+        // (invariant).
+        match unsafe { served.requests.as_ref() } {
+            Some(Requests(here)) => {
+                let count = &here[operation as usize];
+                // Nobody else writes to it.
+                count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            }
+            None => self.called(operation),
+        }
     }
 
     #[cold]
-    fn worker(&self) {
-        SERVED.set(self.session);
-        self.workers.fetch_add(1, Ordering::Relaxed);
+    fn worker(&self) -> Served {
+        let mut served = Served {
+            session: self.session,
+            requests: ptr::null(),
+        };
+        let mut workers = self.workers.lock();
+        if workers.len() < MOST {
+            let requests = Box::new(Requests::new());
+            served.requests = &raw const *requests;
+            workers.push(requests);
+        }
+        drop(workers);
+        self.threads.fetch_add(1, Ordering::Relaxed);
+        SERVED.set(served);
+        self.settled.store(true, Ordering::Release);
+        served
     }
 
-    /// Counts a call that need not be on a worker.
-    #[inline]
+    /// Counts a call that need not be on a worker, and is not for a request, or is INIT.
     pub(crate) fn called(&self, operation: Operation) {
-        let Requests(here) = &self.requests[ThreadId::current().count() % self.requests.len()];
+        let Requests(here) = &self.others;
         here[operation as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -97,28 +149,27 @@ impl Counters {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn requests(&self, operation: Operation) -> u64 {
-        let counts = self
-            .requests
-            .iter()
-            .map(|Requests(here)| &here[operation as usize]);
-        counts.map(|count| count.load(Ordering::Relaxed)).sum()
-    }
-
-    /// A request came that is not INIT, so that INIT was answered.
+    /// A request has come that is not INIT, so that INIT was answered. What libfuse wrote before is visible then.
     pub(crate) fn settled(&self) -> bool {
-        let mut operations = Operation::ALL.iter();
-        operations.any(|operation| *operation != Operation::Init && self.requests(*operation) > 0)
+        self.settled.load(Ordering::Acquire)
     }
 
     pub(crate) fn stats(&self) -> SessionStats {
+        let workers = self.workers.lock();
+        let count = |operation: Operation| {
+            let all = workers.iter().map(|worker| &**worker);
+            let counts = all
+                .chain([&self.others])
+                .map(|it| &it.0[operation as usize]);
+            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
         let requests = Operation::ALL.iter();
-        let requests = requests.map(|operation| (*operation, self.requests(*operation)));
+        let requests = requests.map(|operation| (*operation, count(*operation)));
         SessionStats {
             requests: requests.filter(|(_, count)| *count > 0).collect(),
             not_taken: self.not_taken.load(Ordering::Relaxed),
             panics: self.panics.load(Ordering::Relaxed),
-            workers: self.workers.load(Ordering::Relaxed),
+            workers: self.threads.load(Ordering::Relaxed),
         }
     }
 }

@@ -1,27 +1,34 @@
+//! A request on its way to its handler, and the answer on its way back.
+
 use std::ffi::OsStr;
-use std::sync::Weak;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
 use crate::base::cancel::Uncancelled;
+use crate::conn::conn::Conn;
 use crate::conn::request::Request;
-use crate::dispatch::context::Caller;
+use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::core::Core;
+use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::Reporting;
-use crate::dispatch::{context::Context, filesystem::Filesystem};
 use crate::lock::locking::Locking;
 use crate::notify::current::Current;
 use crate::notify::error::NotifyError;
-use crate::reply::answer::{Answer, Unanswered};
-use crate::reply::answer::{Asked, Payload};
-use crate::reply::deferred::Outlived;
+use crate::reply::answer::{Answer, Asked, Unanswered};
+use crate::reply::deliver::{deliver, revoke};
+use crate::reply::payload::Payload;
 use crate::sys;
-use crate::types::{errno::Errno, operation::Operation};
+use crate::types::{caller::Caller, errno::Errno, operation::Operation};
 
 /// A request on its way to its handler. Everything that trampolines have in common is here.
 pub(crate) struct Call<'c, F: Filesystem> {
     core: &'c Core<F>,
     request: Request,
     asked: Asked,
-    _uncancelled: Uncancelled,
+    /// Over io_uring libfuse cancels its threads while they are in handlers; those that read the descriptor it has made
+    /// uncancellable before it calls one (`fuse_do_work()`, lib/fuse_loop_mt.c).
+    _uncancelled: Option<Uncancelled>,
 }
 
 impl<'c, F: Filesystem> Call<'c, F> {
@@ -30,13 +37,13 @@ impl<'c, F: Filesystem> Call<'c, F> {
     /// libfuse passed `req` to a slot of the table of `F`, and nobody else answers it.
     #[inline]
     pub(crate) unsafe fn take(req: sys::fuse_req_t, asked: Asked) -> Self {
-        let uncancelled = Uncancelled::new();
         // SAFETY: the caller promises that libfuse passed `req` to a handler.
         let userdata = unsafe { sys::fuse_req_userdata(req) };
         // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives its loop.
         let core = unsafe { &*userdata.cast::<Core<F>>() };
         // SAFETY: the caller promises it.
         let request = unsafe { Request::take(req) };
+        let uncancelled = request.is_uring().then(Uncancelled::new);
         Self {
             core,
             request,
@@ -46,8 +53,8 @@ impl<'c, F: Filesystem> Call<'c, F> {
     }
 
     /// The session, for what may outlive it.
-    pub(crate) fn session(&self) -> Weak<dyn Outlived> {
-        self.core.session()
+    pub(crate) fn conn(&self) -> &'c Arc<Conn> {
+        self.core.conn()
     }
 
     /// Runs the handler with the lock held, and sends what it returns with the lock released.
@@ -66,49 +73,55 @@ impl<'c, F: Filesystem> Call<'c, F> {
             asked,
             _uncancelled,
         } = self;
-        core.counters.request(operation);
-        let _turn = core.turn();
-        let _busy = core.busy(operation, asked.ino);
-        let mut request = Some(request);
-        let mut answer = core.guarded(operation, || {
-            let guard = core.lock.enter(operation).map_err(|error| {
+        let serving = &core.serving;
+        let conn = &serving.conn;
+        conn.counters().request(operation);
+        let _turn = serving.turn();
+        let _busy = serving.busy(operation, asked.ino);
+        let mut duty = Duty::Here(request);
+        let run = || {
+            let answer = match core.lock.enter(operation) {
+                // Asked with the lock held, so that nobody who waited for it comes after a panic.
+                Ok(_) if serving.refuses(operation) => Err(Errno::EIO.into()),
+                Ok(guard) => {
+                    let mut cx = Context::new(guard, &mut duty, asked, Some(core));
+                    let _poisons = conn.poisons();
+                    let _current = Current::enter(conn, asked.locked);
+                    handler(&core.fs, &mut cx)
+                }
                 // A handler leaked its guard on this worker.
-                crate::base::log::error!(
-                    "{operation} was not called: {error}; the caller gets EDEADLK"
-                );
-                Errno::EDEADLK
-            })?;
-            // Asked with the lock held, so that nobody who waited for it comes after a panic.
-            if core.refuses(operation) {
-                return Err(Errno::EIO.into());
+                Err(error) => {
+                    crate::base::log::error!(
+                        "{operation} was not called: {error}; the caller gets EDEADLK"
+                    );
+                    Err(Errno::EDEADLK.into())
+                }
+            };
+            // The context is gone, and with it the lock; so is what the handler was given.
+            settle(conn, operation, asked, &mut duty, answer);
+        };
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            conn.panicked(&operation, payload);
+        }
+        match duty {
+            Duty::None(_) => {}
+            Duty::Away(ticket, _) => conn.handled(ticket),
+            // The handler panicked. Whether the caller takes the EIO or is gone makes no difference.
+            Duty::Here(request) => {
+                let _ = request.err(Errno::EIO);
             }
-            let mut cx = Context::new(guard, Caller::default(), &mut request, asked, Some(core));
-            let _poisons = core.poisons();
-            let _current = Current::enter(core.notifications.id(), operation, asked.ino);
-            handler(&core.fs, &mut cx)
-        });
-        core.guarded(operation, || {
-            match (&answer, request) {
-                (Some(answer), request) => settle(core, operation, asked, request, answer),
-                // Whether the caller takes the EIO or is gone makes no difference.
-                (None, Some(request)) => drop(request.err(Errno::EIO)),
-                // The handler deferred its answer and then panicked: the deferred one counts.
-                (None, None) => {}
-            }
-            // What the file system answered with is dropped here, where a panic of it is caught.
-            answer = None;
-        });
+        }
     }
 
     /// `Setxattr` of this name asks for a report, not for its handler.
     pub(crate) fn is_stacktrace(&self, name: &OsStr) -> bool {
-        self.core.is_stacktrace(self.asked.ino, name)
+        self.core.serving.is_stacktrace(self.asked.ino, name)
     }
 
     /// Logs the report; the lock is not taken.
     #[cold]
     pub(crate) fn stacktrace(self) {
-        self.core.counters.request(Operation::Setxattr);
+        self.conn().counters().request(Operation::Setxattr);
         crate::base::log::warn!(
             "what the threads of the file system do:\n{}",
             self.core.report()
@@ -129,61 +142,51 @@ impl<'c, F: Filesystem> Call<'c, F> {
             asked,
             _uncancelled,
         } = self;
-        core.counters.request(operation);
-        let _turn = core.turn();
-        let caller = Caller::of(&request);
+        core.conn().counters().request(operation);
+        let _turn = core.serving.turn();
+        let caller = request.caller();
         request.none();
         core.call_unanswered(operation, caller, asked, handler);
     }
-}
 
-impl<F: Filesystem> Call<'_, F> {
     /// `retrieve_reply`, which no handler is called for, and the kernel wants no answer to.
     pub(crate) fn retrieved(self, ticket: usize, offset: u64, data: Result<Vec<u8>, NotifyError>) {
-        let Self {
-            core,
-            request,
-            asked,
-            _uncancelled,
-        } = self;
-        core.counters.request(Operation::RetrieveReply);
-        request.none();
-        core.notifications
-            .retrieved(ticket, asked.ino, offset, data);
+        self.conn().counters().request(Operation::RetrieveReply);
+        self.request.none();
+        let notifications = &self.core.serving.notifications;
+        notifications.retrieved(ticket, self.asked.ino, offset, data);
     }
 }
 
-/// Sends the answer, and takes back what it gave out when the kernel does not take it.
+/// Sends the answer, unless it was taken away.
 #[inline(always)]
-fn settle<F: Filesystem, T: Payload>(
-    core: &Core<F>,
+fn settle<T: Payload>(
+    conn: &Conn,
     operation: Operation,
     asked: Asked,
-    request: Option<Request>,
-    answer: &Answer<T>,
+    duty: &mut Duty,
+    answer: Answer<T>,
 ) {
-    match (answer, request) {
-        (Ok(payload), Some(request)) => {
-            if payload.send(request, asked).is_err() {
-                core.undo(payload.undo(asked));
+    match (answer, mem::replace(duty, Duty::None(Caller::default()))) {
+        (Err(Unanswered::Deferred(_)), away @ Duty::Away(..)) => *duty = away,
+        (answer, Duty::Here(request)) => {
+            if let Err(Unanswered::Deferred(_)) = answer {
+                crate::base::log::error!(
+                    "{operation} returned the deferred answer of another request"
+                );
             }
+            deliver(conn, request.spliced(), asked, answer);
         }
-        // An error that is not taken leaves nothing to undo.
-        (Err(Unanswered::Errno(errno)), Some(request)) => drop(request.err(*errno)),
-        (Err(Unanswered::Deferred(_)), None) => {}
-        (Err(Unanswered::Deferred(_)), Some(_)) => {
-            crate::base::log::error!("{operation} returned the deferred answer of another request");
-        }
-        (Ok(payload), None) => {
+        (answer, other) => {
+            let what = match &answer {
+                Err(Unanswered::Errno(errno)) => format!("{errno:?}"),
+                _ => "one".to_owned(),
+            };
             crate::base::log::error!(
-                "{operation} both deferred its answer and returned one; the deferred one counts"
+                "{operation} both deferred its answer and returned {what}; the deferred one counts"
             );
-            core.undo(payload.undo(asked));
-        }
-        (Err(Unanswered::Errno(errno)), None) => {
-            crate::base::log::error!(
-                "{operation} both deferred its answer and returned {errno:?}; the deferred one counts"
-            );
+            *duty = other;
+            revoke(conn, asked, answer);
         }
     }
 }

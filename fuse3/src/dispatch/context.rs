@@ -1,27 +1,33 @@
 //! What a handler is given: who asks, what is held, and how the answer is taken away.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::panic::discard;
 use crate::conn::interrupt::Callback;
+use crate::conn::pending::Ticket;
 use crate::conn::request::Request;
 use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::{clock::Deadline, sleeper::Waking};
 use crate::lock::{
     condvar::{Condvar, Woken},
-    locking::Locking,
+    locking::{Concurrent, Locking},
+    proof::{self, NotHolding},
 };
-use crate::notify::current;
-use crate::reply::answer::{Asked, Payload};
+use crate::reply::answer::Asked;
 use crate::reply::deferred::{Deferred, Reply};
+use crate::reply::passthrough::BackingId;
+use crate::reply::payload::Payload;
 use crate::sys;
-use crate::types::errno::Errno;
+use crate::types::{capabilities::Capabilities, errno::Errno, setting::SettingError};
+
+pub use crate::types::caller::{Caller, SecurityContext};
 
 /// What the lock of the file system `F` gives a handler: [`Locked`](crate::Locked), or [`NoLock`](crate::lock::NoLock).
 pub type Guard<'a, F> = <<F as Filesystem>::Lock as Locking>::Guard<'a>;
@@ -31,92 +37,43 @@ pub type Guard<'a, F> = <<F as Filesystem>::Lock as Locking>::Guard<'a>;
 /// It derefs to the [guard](Guard), and through it to the state under the global lock.
 pub struct Context<'a, F: Filesystem> {
     guard: Guard<'a, F>,
-    /// Who asked, once the request is gone.
-    caller: Caller,
-    /// `None` once the answer was taken away, and where there is none to give. It is the caller's, so
-    /// that a handler that panics does not take it along.
-    request: &'a mut Option<Request>,
+    /// It is the caller's, so that a handler that panics does not take it along.
+    duty: &'a mut Duty,
     asked: Asked,
     /// `None` in a test of a handler.
     core: Option<&'a Core<F>>,
 }
 
-/// `struct fuse_ctx`: the process that caused a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Caller {
-    /// File system user id, as seen from where the file system was mounted.
-    pub uid: u32,
-    /// File system group id.
-    pub gid: u32,
-    /// Thread id; 0 for the kernel itself and for a process of another pid namespace.
-    pub pid: i32,
-    /// The umask, of `mknod`, `mkdir` and `create`; 0 otherwise.
-    pub umask: u32,
-}
-
-impl Caller {
-    #[inline]
-    pub(crate) fn of(request: &Request) -> Self {
-        // SAFETY: the request is unanswered.
-        let ctx = unsafe { sys::fuse_req_ctx(request.as_ptr()) };
-        // SAFETY: `fuse_req_ctx()` returned a member of the request, which lives until it is answered.
-        let ctx = unsafe { &*ctx };
-        Self {
-            uid: ctx.uid,
-            gid: ctx.gid,
-            pid: ctx.pid,
-            umask: ctx.umask,
-        }
-    }
-
-    /// llfuse's `get_sup_groups`: the supplementary groups of the process, as [`Context::groups`] has them, and when the
-    /// request is gone, too.
-    ///
-    /// They are those of now, and of whoever has the number now: of a caller whose request has been answered, another
-    /// process may.
-    ///
-    /// # Errors
-    ///
-    /// Without /proc, and when the process has ended; ESRCH when there is none, since `pid` is 0.
-    pub fn groups(self) -> io::Result<Vec<u32>> {
-        if self.pid <= 0 {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        }
-        let path = format!("/proc/{}/status", self.pid);
-        let status = std::fs::read_to_string(path)?;
-        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
-        let groups = groups.ok_or(io::ErrorKind::InvalidData)?;
-        let numbers = groups.split_whitespace().map(str::parse);
-        numbers
-            .collect::<Result<_, _>>()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
-    }
-}
-
-/// A security context of a file: an extended attribute that it is made with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SecurityContext {
-    /// The name of the attribute: `security.selinux`.
-    pub name: OsString,
-    /// Its value; SELinux's is text, and ends with a NUL.
-    pub value: Vec<u8>,
+/// The duty to answer.
+#[derive(Debug)]
+pub(crate) enum Duty {
+    /// The handler's.
+    Here(Request),
+    /// It was taken away from the handler of a request of this caller.
+    Away(Ticket, Caller),
+    /// There is none.
+    None(Caller),
 }
 
 impl<'a, F: Filesystem> Context<'a, F> {
     pub(crate) fn new(
         guard: Guard<'a, F>,
-        caller: Caller,
-        request: &'a mut Option<Request>,
+        duty: &'a mut Duty,
         asked: Asked,
         core: Option<&'a Core<F>>,
     ) -> Self {
         Self {
             guard,
-            caller,
-            request,
+            duty,
             asked,
             core,
+        }
+    }
+
+    fn request(&self) -> Option<&Request> {
+        match &*self.duty {
+            Duty::Here(request) => Some(request),
+            Duty::Away(..) | Duty::None(_) => None,
         }
     }
 
@@ -127,7 +84,10 @@ impl<'a, F: Filesystem> Context<'a, F> {
 
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
     pub fn caller(&self) -> Caller {
-        self.request.as_ref().map_or(self.caller, Caller::of)
+        match &*self.duty {
+            Duty::Here(request) => request.caller(),
+            Duty::Away(_, caller) | Duty::None(caller) => *caller,
+        }
     }
 
     /// `fuse_ctx::uid`.
@@ -159,23 +119,9 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// EIO when the caller has ended, and without /proc; ESRCH when there is no request.
     pub fn groups(&self) -> io::Result<Vec<u32>> {
-        let Some(request) = &self.request else {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        };
-        let mut groups = vec![0; 32];
-        loop {
-            let room = i32::try_from(groups.len()).unwrap_or(i32::MAX);
-            // SAFETY: the request is unanswered, and `groups` has `room` elements.
-            let count =
-                unsafe { sys::fuse_req_getgroups(request.as_ptr(), room, groups.as_mut_ptr()) };
-            let Ok(count) = usize::try_from(count) else {
-                return Err(io::Error::from_raw_os_error(-count));
-            };
-            let enough = count <= groups.len();
-            groups.resize(count, 0);
-            if enough {
-                return Ok(groups);
-            }
+        match self.request() {
+            Some(request) => request.groups(),
+            None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
         }
     }
 
@@ -191,10 +137,10 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// [`Unsupported`](io::ErrorKind::Unsupported) with libfuse before 3.19, which does not offer `SECURITY_CTX` either; EIO
     /// when what the kernel sent cannot be read; ESRCH when there is no request (any more).
     pub fn security_contexts(&self) -> io::Result<Vec<SecurityContext>> {
-        let Some(request) = &self.request else {
-            return Err(io::Error::from_raw_os_error(libc::ESRCH));
-        };
-        request.security_contexts()
+        match self.request() {
+            Some(request) => request.security_contexts(),
+            None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
     }
 
     /// The `fuse_req_t` itself, for what [`sys`](crate::sys) and C code may ask of a request; `None` where there is no answer
@@ -208,7 +154,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// [`Reply::into_raw`]. `fuse_req_interrupt_func()` is what [`on_interrupt`](Self::on_interrupt) and
     /// [`wait_while`](Self::wait_while) use, and `fuse_req_userdata()` is the library's.
     pub fn raw_request(&self) -> Option<NonNull<sys::fuse_req>> {
-        NonNull::new(self.request.as_ref()?.as_ptr())
+        NonNull::new(self.request()?.as_ptr())
     }
 
     /// `fuse_req_is_uring()`: the request came over io_uring, and not over the session's descriptor.
@@ -221,7 +167,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// False as well where there is no answer to give (any more).
     pub fn is_uring(&self) -> bool {
-        self.request.as_ref().is_some_and(Request::is_uring)
+        self.request().is_some_and(Request::is_uring)
     }
 
     /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this request to end; EINTR ends it.
@@ -235,7 +181,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// interrupted. False as well where there is no answer to give (any more): in `forget`, and after `defer`, which
     /// hands this over to [`Reply::interrupted`].
     pub fn interrupted(&self) -> bool {
-        self.request.as_ref().is_some_and(Request::is_interrupted)
+        self.request().is_some_and(Request::is_interrupted)
     }
 
     /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been.
@@ -282,9 +228,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// Requests that register nothing pay nothing for it; the first call for a request allocates.
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
-        let session = self.core.and_then(Core::outlived);
-        if let (Some(request), Some(session)) = (&mut *self.request, session) {
-            discard(request.interrupts().set(Callback::new(f, session)));
+        if let (Duty::Here(request), Some(conn)) = (&mut *self.duty, self.core.map(Core::conn)) {
+            discard(request.interrupts().set(Callback::new(f, Arc::clone(conn))));
         }
     }
 
@@ -348,7 +293,10 @@ impl<'a, F: Filesystem> Context<'a, F> {
             if !condition(&mut self.guard) {
                 return Ok(Woken::Notified);
             }
-            let interrupts = self.request.as_mut().map(Request::interrupts);
+            let interrupts = match &mut *self.duty {
+                Duty::Here(request) => Some(request.interrupts()),
+                Duty::Away(..) | Duty::None(_) => None,
+            };
             let armed = interrupts.map(|interrupts| interrupts.arm(ticket.sleeper()));
             if let Some(None) = armed {
                 return Err(Errno::EINTR);
@@ -386,18 +334,61 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// # Panics
     ///
     /// When the answer has been taken away already, and in `forget`, `init` and `destroy`, which have none.
-    pub fn defer<T: Payload>(&mut self) -> (Reply<T>, Deferred<T>) {
-        let request = self
-            .request
-            .take()
-            .expect("Context::defer: there is no answer to take away, or it was taken away before");
-        self.caller = Caller::of(&request);
-        let session = self
-            .core
-            .and_then(Core::outlived)
-            .expect("a session lives while its handlers run");
-        current::deferred();
-        (Reply::new(request, self.asked, session), Deferred::new())
+    pub fn defer<T: Payload + 'static>(&mut self) -> (Reply<T>, Deferred<T>) {
+        let Some(conn) = self.core.map(Core::conn) else {
+            panic!("Context::defer: a test of a handler has no session to answer");
+        };
+        let caller = self.caller();
+        match std::mem::replace(self.duty, Duty::None(caller)) {
+            Duty::Here(request) => {
+                let ticket = conn.defer(request);
+                *self.duty = Duty::Away(ticket, caller);
+                let reply = Reply::new(Some(ticket), self.asked, Arc::clone(conn));
+                (reply, Deferred::new())
+            }
+            before => {
+                *self.duty = before;
+                panic!(
+                    "Context::defer: there is no answer to take away, or it was taken away before"
+                );
+            }
+        }
+    }
+
+    /// `fuse_passthrough_open()`: lets the kernel read and write `file` by itself.
+    ///
+    /// Asked for with [`Capabilities::PASSTHROUGH`] in `init`. The kernel keeps the file open; `file` may be closed.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported`, with what is lacking, where passthrough was not negotiated: with libfuse before 3.17, Linux before 6.9, and
+    /// a file system that did not ask for it. `PermissionDenied` without CAP_SYS_ADMIN. Otherwise what the kernel says: ELOOP for
+    /// a file on too many layers ([`Connection::set_max_backing_stack_depth`]), EOPNOTSUPP for one that cannot be read.
+    ///
+    /// [`Connection::set_max_backing_stack_depth`]: crate::Connection::set_max_backing_stack_depth
+    pub fn open_backing(&self, file: impl AsFd) -> io::Result<BackingId> {
+        let over = || io::Error::new(io::ErrorKind::NotConnected, "there is no session");
+        let conn = self.core.map(Core::conn).ok_or_else(over)?;
+        let agreement = conn.agreement().ok_or_else(over)?;
+        if !agreement.granted.contains(Capabilities::PASSTHROUGH) {
+            let offered = agreement.capable & Capabilities::known();
+            return Err(if offered.contains(Capabilities::PASSTHROUGH) {
+                io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "init did not ask for PASSTHROUGH",
+                )
+            } else {
+                SettingError::NotOffered(Capabilities::PASSTHROUGH).into()
+            });
+        }
+        BackingId::open(conn, file.as_fd()).map_err(|errno| match errno {
+            None => over(),
+            Some(Errno::EPERM) => io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "passthrough needs CAP_SYS_ADMIN",
+            ),
+            Some(errno) => io::Error::from_raw_os_error(errno.raw()),
+        })
     }
 }
 
@@ -420,5 +411,12 @@ impl<F: Filesystem> fmt::Debug for Context<'_, F> {
         f.debug_struct("Context")
             .field("caller", &self.caller())
             .finish_non_exhaustive()
+    }
+}
+
+impl<F: Filesystem<Lock = Concurrent>> proof::sealed::Sealed for Context<'_, F> {}
+impl<F: Filesystem<Lock = Concurrent>> NotHolding for Context<'_, F> {
+    fn is_broken(&self) -> bool {
+        false
     }
 }

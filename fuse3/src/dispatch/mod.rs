@@ -6,5 +6,7 @@ pub mod context;
 pub(crate) mod core;
 pub(crate) mod filesystem;
 pub(crate) mod report;
+#[cfg(feature = "tokio")]
+pub(crate) mod spawn;
 pub(crate) mod table;
 pub(crate) mod turns;

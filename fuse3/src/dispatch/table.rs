@@ -16,9 +16,8 @@ use std::slice;
 use crate::base::cancel::Uncancelled;
 use crate::conn::connection::Connection;
 use crate::dispatch::call::Call;
-use crate::dispatch::core::{Core, Live};
+use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
-use crate::notify::current;
 use crate::notify::retrieve::read as read_retrieved;
 use crate::reply::answer::Asked;
 use crate::reply::{dirbuf::DirBuf, readbuf::ReadBuf, writedata::WriteData};
@@ -124,7 +123,7 @@ unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_
     let core = unsafe { &*userdata.cast::<Core<F>>() };
     // SAFETY: `conn` is what libfuse passed.
     if unsafe { begin(core, conn) } {
-        core.release();
+        core.serving.release();
     }
 }
 
@@ -140,18 +139,14 @@ unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> boo
     // SAFETY: `conn` is what libfuse passed, and `connection` is gone when this returns.
     let mut connection = unsafe { Connection::new(conn) };
     let begun = core.begin(&mut connection);
-    core.control.begun(conn);
-    crate::base::log::begun(&core.control);
+    core.conn().begun(conn);
+    crate::base::log::begun(core.conn());
     begun
 }
 
 unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
-    if Live::<F>::is_disposing() {
-        return;
-    }
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which is there until the session has ended; after that this is called
-    // in `fuse_session_destroy()` only.
+    // SAFETY: `userdata` is the session's `Core<F>`, which outlives the session: `Session::end` destroys it.
     let core = unsafe { &*userdata.cast::<Core<F>>() };
     core.destroy();
 }
@@ -239,20 +234,14 @@ unsafe extern "C" fn setattr<F: Filesystem>(
         u32::from_ne_bytes(to_set.to_ne_bytes()),
         file.map(FileInfo::handle),
     );
-    call.answer(Operation::Setattr, |fs, cx| {
-        current::changes(cx, &changes);
-        fs.setattr(cx, ino, &changes)
-    });
+    call.answer(Operation::Setattr, |fs, cx| fs.setattr(cx, ino, &changes));
 }
 
 unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    call.answer(Operation::Readlink, |fs, cx| {
-        current::reads_link(cx);
-        fs.readlink(cx, ino)
-    });
+    call.answer(Operation::Readlink, |fs, cx| fs.readlink(cx, ino));
 }
 
 unsafe extern "C" fn mknod<F: Filesystem>(
@@ -264,7 +253,14 @@ unsafe extern "C" fn mknod<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
+    let call = unsafe {
+        Call::<F>::take(
+            req,
+            Asked::of(parent)
+                .locked(parent, Ino(0))
+                .made(mode & libc::S_IFMT),
+        )
+    };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Mknod, |fs, cx| {
@@ -280,7 +276,12 @@ unsafe extern "C" fn mkdir<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFDIR)) };
+    let call = unsafe {
+        Call::<F>::take(
+            req,
+            Asked::of(parent).locked(parent, Ino(0)).made(libc::S_IFDIR),
+        )
+    };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Mkdir, |fs, cx| fs.mkdir(cx, parent, name, mode));
@@ -293,7 +294,7 @@ unsafe extern "C" fn unlink<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).locked(parent, Ino(0))) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Unlink, |fs, cx| fs.unlink(cx, parent, name));
@@ -306,7 +307,7 @@ unsafe extern "C" fn rmdir<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).locked(parent, Ino(0))) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Rmdir, |fs, cx| fs.rmdir(cx, parent, name));
@@ -320,7 +321,12 @@ unsafe extern "C" fn symlink<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFLNK)) };
+    let call = unsafe {
+        Call::<F>::take(
+            req,
+            Asked::of(parent).locked(parent, Ino(0)).made(libc::S_IFLNK),
+        )
+    };
     // SAFETY: libfuse's string, until this returns.
     let target = unsafe { os_str(target) };
     // SAFETY: libfuse's name, until this returns.
@@ -340,14 +346,13 @@ unsafe extern "C" fn rename<F: Filesystem>(
 ) {
     let (parent, newparent) = (Ino(parent), Ino(newparent));
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).locked(parent, newparent)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
-        current::locks(newparent);
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
@@ -360,11 +365,10 @@ unsafe extern "C" fn link<F: Filesystem>(
 ) {
     let (ino, newparent) = (Ino(ino), Ino(newparent));
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).made(0)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).locked(newparent, Ino(0)).made(0)) };
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
-        current::locks(newparent);
         fs.link(cx, ino, newparent, newname)
     });
 }
@@ -379,10 +383,7 @@ unsafe extern "C" fn open<F: Filesystem>(
     let flags = unsafe { FileInfo::borrow(fi) }.flags();
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits())) };
-    call.answer(Operation::Open, |fs, cx| {
-        current::opens(cx, flags);
-        fs.open(cx, ino, flags)
-    });
+    call.answer(Operation::Open, |fs, cx| fs.open(cx, ino, flags));
 }
 
 unsafe extern "C" fn create<F: Filesystem>(
@@ -395,7 +396,10 @@ unsafe extern "C" fn create<F: Filesystem>(
     let parent = Ino(parent);
     // SAFETY: libfuse's file, until this returns.
     let flags = unsafe { FileInfo::borrow(fi) }.flags();
-    let asked = Asked::of(parent).flags(flags.bits()).made(libc::S_IFREG);
+    let asked = Asked::of(parent)
+        .locked(parent, Ino(0))
+        .flags(flags.bits())
+        .made(libc::S_IFREG);
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, asked) };
     // SAFETY: libfuse's name, until this returns.
@@ -418,7 +422,6 @@ unsafe extern "C" fn read<F: Filesystem>(
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
     call.answer(Operation::Read, |fs, cx| {
-        current::reads(file, bits(offset), size);
         fs.read(cx, ino, file, bits(offset), ReadBuf::new(size))
     });
 }
@@ -438,7 +441,6 @@ unsafe extern "C" fn write_buf<F: Filesystem>(
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
     call.answer(Operation::Write, |fs, cx| {
-        current::writes(cx, file, bits(offset), data.len());
         fs.write_buf(cx, ino, file, bits(offset), data)
     });
 }

@@ -1,9 +1,5 @@
-use crate::dispatch::{context::Context, filesystem::Filesystem};
 use crate::lock::order::{self, Kind};
-use crate::lock::{
-    locking::{Concurrent, NoLock},
-    unlocked::Unlocked,
-};
+use crate::lock::{locking::NoLock, unlocked::Unlocked};
 
 /// The proof that a thread does not hold the global lock.
 ///
@@ -15,14 +11,10 @@ pub trait NotHolding: sealed::Sealed {
     fn is_broken(&self) -> bool;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl<S> Sealed for crate::lock::unlocked::Unlocked<'_, S> {}
     impl Sealed for crate::lock::locking::NoLock {}
-    impl<F: crate::dispatch::filesystem::Filesystem<Lock = crate::lock::locking::Concurrent>> Sealed
-        for crate::dispatch::context::Context<'_, F>
-    {
-    }
 }
 
 impl<S> NotHolding for Unlocked<'_, S> {
@@ -32,12 +24,6 @@ impl<S> NotHolding for Unlocked<'_, S> {
 }
 
 impl NotHolding for NoLock {
-    fn is_broken(&self) -> bool {
-        false
-    }
-}
-
-impl<F: Filesystem<Lock = Concurrent>> NotHolding for Context<'_, F> {
     fn is_broken(&self) -> bool {
         false
     }

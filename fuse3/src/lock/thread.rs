@@ -77,13 +77,6 @@ impl ThreadId {
         ThreadId(id.unwrap_or(NonZeroU64::MAX))
     }
 
-    /// How many threads asked for their identity before this one, and one.
-    #[inline]
-    pub(crate) fn count(self) -> usize {
-        // On 32 bits the low ones will do.
-        (self.0.get() >> TID_BITS) as usize
-    }
-
     pub(crate) fn tid(self) -> Tid {
         let low = self.0.get() & ((1 << TID_BITS) - 1);
         Tid(u32::try_from(low).unwrap_or(0))

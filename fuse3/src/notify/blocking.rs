@@ -22,24 +22,21 @@ use crate::types::ino::Ino;
 /// not have it; [`NotifyError::Deadlock`] when the proof is that of another lock, and this thread holds the session's;
 /// what the kernel said, as ENOENT for an inode or name that it does not know, in which case nothing is out of date.
 ///
-/// # Panics
+/// # What the kernel waits for
 ///
-/// In debug builds: inside a handler that has the answer yet to give, when the kernel would wait for that answer.
-///
-/// | the kernel waits | while these are handled |
+/// | with | while these are handled |
 /// |---|---|
-/// | with `inval_entry`, `expire_entry` and `delete` in a directory | there: `lookup`, `readdir`, `fsyncdir`, `create`, `mknod`, `mkdir`, `symlink`, `link`, `unlink`, `rmdir`, `rename` from and to it; of it: `setattr`, `setxattr`, `removexattr`, chattr(1) |
-/// | with `delete` of an inode | of it: the same; `link`, `write`, `fsync`, `fallocate`, `lseek`, `copy_file_range` to it, `open` that truncates with the writeback cache |
-/// | with `inval_inode` of data, and with `store` | `read` of the same pages; `write` of a part of the page; `readlink` with `CACHE_SYMLINKS` |
-/// | with `inval_inode` of data | with the writeback cache: `setattr` or `open` that truncates; `write` from the cache, since Linux 6.16 |
-/// | with `inval_attr`, `retrieve`, `increment_epoch`, `prune`, `resend` | |
+/// | `inval_entry`, `expire_entry` and `delete` in a directory | there: `lookup`, `readdir`, `fsyncdir`, `create`, `mknod`, `mkdir`, `symlink`, `link`, `unlink`, `rmdir`, `rename` from and to it; of it: `setattr`, `setxattr`, `removexattr`, chattr(1) |
+/// | `delete` of an inode | of it: the same; `link`, `write`, `fsync`, `fallocate`, `lseek`, `copy_file_range` to it, `open` that truncates with the writeback cache |
+/// | `inval_inode` of data, and `store` | `read` of the same pages; `write` of a part of the page; `readlink` with `CACHE_SYMLINKS` |
+/// | `inval_inode` of data | with the writeback cache: `setattr` or `open` that truncates; `write` from the cache, since Linux 6.16 |
+/// | `inval_attr`, `retrieve`, `increment_epoch`, `prune`, `resend` | |
 ///
-/// `write` from the writeback cache and direct `read` lock nothing. Others are waited for in none of these ways, and may
-/// send what they like: `inval_inode` of the inode in its own `getattr` just returns.
-///
-/// It is not noticed, and waits all the same, for what a request does not tell: `unlink`, `rmdir` and `rename` lock the inode
-/// that has the name, too; a `read` has its caller wait for other pages than its own, perhaps with locks. Nor is it after
-/// [`Context::defer`](crate::Context::defer). Two handlers that wait for each other's requests are nobody's to notice.
+/// A handler that has the answer yet to give and sends one that the kernel answers after that waits for itself. Where it is certain,
+/// in the first row for `create`, `mknod`, `mkdir`, `symlink`, `link`, `unlink`, `rmdir` and `rename`, the notification is refused
+/// with [`NotifyError::Deadlock`]. The rest depends on who calls, and on what the kernel has in its caches, and is not noticed; nor is
+/// it when two handlers wait for each other's requests. Queue it
+/// ([`Notifier`](crate::Notifier)), or send it from another thread.
 pub struct Blocking<'n> {
     hub: &'n Arc<Hub>,
     /// The proof is lent as long, and is of this thread.
@@ -54,20 +51,18 @@ impl<'n> Blocking<'n> {
         }
     }
 
-    #[track_caller]
     fn allowed(&self, notification: &Notification) -> Result<(), NotifyError> {
-        if self.hub.link.is_held() {
+        let conn = self.hub.conn();
+        if conn.holds_lock() || current::waits_for_itself(conn, notification) {
             return Err(NotifyError::Deadlock);
         }
-        current::check(self.hub.id(), notification);
         Ok(())
     }
 
-    #[track_caller]
     fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
         self.allowed(notification)?;
-        let _hold = self.hub.link.hold().ok_or(NotifyError::Ended)?;
-        self.hub.link.send(notification, 0)
+        let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;
+        self.hub.send(notification, 0)
     }
 
     /// [`Notifier::inval_inode`](crate::Notifier::inval_inode).
@@ -75,7 +70,6 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`].
-    #[track_caller]
     pub fn inval_inode(&self, ino: Ino, range: impl RangeBounds<u64>) -> Result<(), NotifyError> {
         self.send(&Notification::inval_inode(ino, range))
     }
@@ -85,7 +79,6 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`].
-    #[track_caller]
     pub fn inval_attr(&self, ino: Ino) -> Result<(), NotifyError> {
         self.send(&Notification::inval_attr(ino))
     }
@@ -95,7 +88,6 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`].
-    #[track_caller]
     pub fn inval_entry(&self, parent: Ino, name: impl AsRef<OsStr>) -> Result<(), NotifyError> {
         let name = name.as_ref().to_owned();
         self.send(&Notification::InvalEntry { parent, name })
@@ -106,7 +98,6 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`].
-    #[track_caller]
     pub fn expire_entry(&self, parent: Ino, name: impl AsRef<OsStr>) -> Result<(), NotifyError> {
         let name = name.as_ref().to_owned();
         self.send(&Notification::ExpireEntry { parent, name })
@@ -117,7 +108,6 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`].
-    #[track_caller]
     pub fn delete(
         &self,
         parent: Ino,
@@ -137,18 +127,12 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`].
-    #[track_caller]
     pub fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
-        // Looked at in debug builds alone.
-        let looked_at = if cfg!(debug_assertions) { data } else { &[] };
-        let data_of = Arc::from(looked_at);
-        self.allowed(&Notification::Store {
-            ino,
-            offset,
-            data: data_of,
-        })?;
-        let _hold = self.hub.link.hold().ok_or(NotifyError::Ended)?;
-        self.hub.link.store(ino, offset, data)
+        if self.hub.conn().holds_lock() {
+            return Err(NotifyError::Deadlock);
+        }
+        let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;
+        self.hub.store(ino, offset, data)
     }
 
     /// [`Notifier::retrieve`](crate::Notifier::retrieve), with the answer. A worker has to be free to take it.
@@ -156,7 +140,6 @@ impl<'n> Blocking<'n> {
     /// # Errors
     ///
     /// See [`Blocking`]; [`NotifyError::TimedOut`].
-    #[track_caller]
     pub fn retrieve(
         &self,
         ino: Ino,

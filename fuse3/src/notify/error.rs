@@ -52,7 +52,8 @@ impl fmt::Display for NotifyError {
             Self::NotConnected => f.write_str("the session has not begun"),
             Self::Ended => f.write_str("the session has ended"),
             Self::Deadlock => f.write_str(
-                "this thread would wait for itself: it holds the global lock, or sends the queue",
+                "this thread would wait for itself: it holds the global lock, sends the queue, or handles a request that \
+                 keeps the directory locked",
             ),
             Self::TimedOut => f.write_str("the time was up"),
             Self::Unsupported { needs, has } => write!(

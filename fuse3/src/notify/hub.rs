@@ -3,30 +3,29 @@
 use std::ffi::c_int;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::base::panic::discard;
-use crate::conn::control::Control;
-use crate::notify::link::{Asks, Link};
+use crate::conn::conn::Conn;
 use crate::notify::queue::Queue;
 use crate::notify::retrieve::{Answer, Retrievals, Retrieved, Taker};
+use crate::notify::sender::Sender;
 use crate::notify::{error::NotifyError, notification::Notification};
-use crate::sys;
 use crate::types::ino::Ino;
 
 /// What a queued notification that failed is told to.
 pub(crate) type OnError = Box<dyn Fn(&Notification, NotifyError) + Send + Sync>;
 
-/// The link to the kernel, the queue before it, and who waits for what comes back.
+/// The way to the kernel, the queue before it, and who waits for what comes back.
 pub(crate) struct Hub {
-    pub(super) link: Link,
+    conn: Arc<Conn>,
+    sender: Sender,
     pub(super) queue: Queue,
     retrievals: Retrievals,
     on_error: OnError,
 }
 
-/// Logs, but for what is as good as done, and for what is normal while a file system is unmounted.
+/// Logs, except what is as good as done, and what is normal while a file system is unmounted.
 fn log(notification: &Notification, error: NotifyError) {
     let errno = error.errno().raw();
     let normal: [c_int; 4] = [libc::ENOENT, libc::EBADF, libc::ENODEV, libc::ENOTCONN];
@@ -36,26 +35,18 @@ fn log(notification: &Notification, error: NotifyError) {
 }
 
 impl Hub {
-    pub(crate) fn new(control: Arc<Control>, on_error: Option<OnError>) -> Arc<Self> {
+    pub(crate) fn new(conn: Arc<Conn>, on_error: Option<OnError>) -> Arc<Self> {
         Arc::new(Self {
-            link: Link::new(control),
+            conn,
+            sender: Sender::default(),
             queue: Queue::default(),
             retrievals: Retrievals::default(),
             on_error: on_error.unwrap_or_else(|| Box::new(log)),
         })
     }
 
-    /// Tells sessions apart.
-    pub(crate) fn id(&self) -> usize {
-        std::ptr::from_ref(self).addr()
-    }
-
-    /// # Safety
-    ///
-    /// `session` is not destroyed, nor its descriptor closed, until [`close`](Self::close) has returned.
-    pub(crate) unsafe fn open(&self, session: NonNull<sys::fuse_session>, asks: Asks) {
-        // SAFETY: the caller promises it.
-        unsafe { self.link.open(session, asks) };
+    pub(super) fn conn(&self) -> &Conn {
+        &self.conn
     }
 
     /// `Session::run` was called: the process forks no more.
@@ -63,19 +54,8 @@ impl Hub {
         self.queue.running(self);
     }
 
-    /// Runs `f` while the session is there and its descriptor open; `None` when it is ending.
-    pub(crate) fn with_raw<R>(&self, f: impl FnOnce(NonNull<sys::fuse_session>) -> R) -> Option<R> {
-        self.link.with_raw(f)
-    }
-
-    /// Has the kernel send once more what it has sent and got no answer for.
-    pub(crate) fn resend(&self) {
-        self.link.resend();
-    }
-
     /// `init` has returned.
-    pub(crate) fn ready(self: &Arc<Self>, minor: u32) {
-        self.link.ready(minor);
+    pub(crate) fn ready(self: &Arc<Self>) {
         self.queue.ready(self);
     }
 
@@ -83,11 +63,25 @@ impl Hub {
     /// does nothing the second time.
     pub(crate) fn close(&self) {
         self.queue.close();
-        self.link.close();
+        self.conn.close_to_notifications();
         self.queue.join();
         for taker in self.retrievals.close() {
             tell(taker, Err(NotifyError::Ended));
         }
+    }
+
+    /// Sends a notification, and waits until the kernel has done it. `ticket` is of `Retrieve`.
+    pub(super) fn send(
+        &self,
+        notification: &Notification,
+        ticket: usize,
+    ) -> Result<(), NotifyError> {
+        self.sender.send(&self.conn, notification, ticket)
+    }
+
+    /// [`Notification::Store`] of borrowed data.
+    pub(super) fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
+        self.sender.store(&self.conn, ino, offset, data)
     }
 
     pub(super) fn push(self: &Arc<Self>, notification: Notification) {
@@ -116,11 +110,11 @@ impl Hub {
         }
     }
 
-    /// The same, sent at once.
+    /// The same, sent by this thread.
     pub(super) fn retrieve_now(&self, notification: &Notification, taker: Taker) {
         match self.retrievals.register(taker) {
             Ok(ticket) => {
-                if let Err(error) = self.link.send(notification, ticket) {
+                if let Err(error) = self.send(notification, ticket) {
                     self.answer(ticket, Err(error));
                 }
             }
@@ -148,7 +142,7 @@ impl Hub {
     /// What the thread does.
     pub(super) fn work(&self) {
         while let Some(job) = self.queue.next() {
-            let result = self.link.send(&job.notification, job.ticket);
+            let result = self.send(&job.notification, job.ticket);
             match (result, &*job.notification) {
                 (Ok(()), _) => {}
                 (Err(error), Notification::Retrieve { .. }) => {
@@ -173,7 +167,7 @@ fn tell(taker: Taker, answer: Answer) {
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
-            .field("link", &self.link)
+            .field("conn", &self.conn)
             .field("queue", &self.queue)
             .field("retrievals", &self.retrievals)
             .finish_non_exhaustive()

@@ -22,16 +22,15 @@
 
 pub(crate) mod blocking;
 pub(crate) mod current;
-pub(crate) mod drain;
 pub(crate) mod error;
 pub(crate) mod hub;
-pub(crate) mod link;
 pub(crate) mod notification;
 pub(crate) mod notifier;
 pub mod poll;
 pub(crate) mod queue;
 pub(crate) mod raw;
 pub(crate) mod retrieve;
+pub(crate) mod sender;
 
 pub use blocking::Blocking;
 pub use error::NotifyError;

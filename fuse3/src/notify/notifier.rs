@@ -174,10 +174,10 @@ impl Notifier {
     /// the kernel goes on, or is the one that sends; [`NotifyError::TimedOut`]; [`NotifyError::Ended`] when the session
     /// ended before it was sent.
     pub fn flush(&self, timeout: Duration) -> Result<(), NotifyError> {
-        if self.hub.link.is_held() {
+        if self.hub.conn().holds_lock() {
             return Err(NotifyError::Deadlock);
         }
-        let _hold = self.hub.link.hold().ok_or(NotifyError::Ended)?;
+        let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;
         self.hub.queue.flush(timeout)
     }
 

@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::ptr::NonNull;
-use std::sync::Weak;
+use std::sync::Arc;
 
-use crate::conn::request::{Request, Sent};
+use crate::conn::conn::Conn;
 use crate::notify::error::NotifyError;
-use crate::reply::answer::{Asked, Payload, sealed};
-use crate::reply::deferred::Outlived;
 use crate::sys;
 
 pub use crate::types::poll::PollEvents;
@@ -20,10 +18,10 @@ pub use crate::types::poll::PollEvents;
 ///
 /// # Invariants
 ///
-/// `handle` came from libfuse for a request of `session`, and is destroyed with this value.
+/// `handle` came from libfuse for a request of `conn`, and is destroyed with this value.
 pub struct PollHandle {
     handle: NonNull<sys::fuse_pollhandle>,
-    session: Weak<dyn Outlived>,
+    conn: Arc<Conn>,
 }
 
 // SAFETY: libfuse's handle is a number and a pointer to its session, that any thread may use (`fuse_lowlevel_notify_poll()`
@@ -36,11 +34,8 @@ impl PollHandle {
     /// # Safety
     ///
     /// The invariants.
-    pub(crate) unsafe fn new(
-        handle: NonNull<sys::fuse_pollhandle>,
-        session: Weak<dyn Outlived>,
-    ) -> Self {
-        Self { handle, session }
+    pub(crate) unsafe fn new(handle: NonNull<sys::fuse_pollhandle>, conn: Arc<Conn>) -> Self {
+        Self { handle, conn }
     }
 
     /// `fuse_lowlevel_notify_poll()`: wakes who waits for the open file, to ask again what it is ready for.
@@ -53,18 +48,12 @@ impl PollHandle {
     /// [`NotifyError::Ended`] when the session has ended; what writing to the kernel failed with, ENODEV when the file
     /// system was unmounted. Nobody waits then.
     pub fn notify(self) -> Result<(), NotifyError> {
-        let mut sent = Err(NotifyError::Ended);
-        if let Some(session) = self.session.upgrade() {
-            session.while_open(&mut || {
-                // SAFETY: the handle lives (invariant), and so does its session, whose descriptor is open.
-                let result = unsafe { sys::fuse_lowlevel_notify_poll(self.handle.as_ptr()) };
-                sent = match result {
-                    0 => Ok(()),
-                    error => Err(NotifyError::of(error)),
-                };
-            });
+        let _pass = self.conn.pass().ok_or(NotifyError::Ended)?;
+        // SAFETY: the handle lives (invariant), and so does its session, whose descriptor is open (`Pass`).
+        match unsafe { sys::fuse_lowlevel_notify_poll(self.handle.as_ptr()) } {
+            0 => Ok(()),
+            error => Err(NotifyError::of(error)),
         }
-        sent
     }
 }
 
@@ -78,13 +67,6 @@ impl Drop for PollHandle {
 impl fmt::Debug for PollHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PollHandle")
-    }
-}
-
-impl sealed::Sealed for PollEvents {}
-impl Payload for PollEvents {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.poll(self.bits())
     }
 }
 

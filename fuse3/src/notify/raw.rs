@@ -14,7 +14,6 @@ const INVAL_INODE: i32 = 2;
 const INVAL_ENTRY: i32 = 3;
 const STORE: i32 = 4;
 const DELETE: i32 = 6;
-const RESEND: i32 = 7;
 const INC_EPOCH: i32 = 8;
 const PRUNE: i32 = 9;
 
@@ -68,7 +67,7 @@ impl Message {
             iov_len: bytes.len(),
         };
         let pieces = [piece(&self.0), piece(data)];
-        // SAFETY: both pieces live, and are only read. The descriptor is the session's, and open, as the caller's lock sees
+        // SAFETY: both pieces live, and are only read. The descriptor is the session's, and open, as the caller's `Pass` sees
         // to.
         let written = unsafe { libc::writev(fd, pieces.as_ptr(), 2) };
         if written < 0 {
@@ -114,10 +113,6 @@ pub(super) fn store(fd: c_int, ino: Ino, offset: u64, data: &[u8]) -> c_int {
     };
     let message = Message::new(STORE).u64(ino.0).u64(offset);
     message.u32(length).u32(0).send(fd, data)
-}
-
-pub(super) fn resend(fd: c_int) -> c_int {
-    Message::new(RESEND).send(fd, &[])
 }
 
 pub(super) fn increment_epoch(fd: c_int) -> c_int {

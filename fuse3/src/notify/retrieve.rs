@@ -61,7 +61,7 @@ impl Retrieval {
     pub(super) fn wait_any(mut self, timeout: Duration) -> Answer {
         // Workers have to go on taking requests meanwhile, since the answer is one.
         let hub = Arc::clone(&self.hub);
-        let Some(_hold) = hub.link.hold() else {
+        let Some(_hold) = hub.conn().hold() else {
             return self.take().unwrap_or(Err(NotifyError::Ended));
         };
         match self.answer.recv_timeout(timeout) {

@@ -1,120 +1,96 @@
-use std::any::Any;
-use std::ffi::c_int;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::base::panic::discard;
+use crate::conn::conn::Conn;
 use crate::conn::interrupt::Callback;
-use crate::conn::request::{Request, Sent};
-use crate::reply::answer::{Asked, Payload, Undo};
-use crate::reply::{
-    answer::{Answer, Unanswered},
-    raw::RawReply,
-};
+use crate::conn::pending::Ticket;
+use crate::reply::answer::{Answer, Asked, Unanswered};
+use crate::reply::deliver::deliver;
+use crate::reply::payload::Payload;
+use crate::reply::raw::RawReply;
 use crate::types::errno::Errno;
-
-/// A session that an answer outlives a handler for.
-pub(crate) trait Outlived: Send + Sync {
-    /// Runs `send` with the session's descriptor open, or returns false when the session has ended.
-    fn while_open(&self, send: &mut dyn FnMut()) -> bool;
-
-    /// Runs a function of the file system. A panic of it is counted, and by policy ends the session.
-    fn run(&self, callback: Box<dyn FnOnce() + Send>);
-
-    /// Code of the file system, called so in the log, panicked with `payload`: it is counted, and by policy ends the session.
-    fn panicked(&self, what: &'static str, payload: Box<dyn Any + Send>);
-
-    /// The session's descriptor, to be used while it is open.
-    fn descriptor(&self) -> c_int;
-
-    /// Takes back what an answer gave out that was not taken.
-    fn undo(self: Arc<Self>, undo: Undo);
-
-    /// From now on the session does not end, until [`returned`](Self::returned) is called as often; false when it is too late.
-    fn lend(&self) -> bool;
-
-    /// C code has answered, or does not any more.
-    fn returned(&self);
-
-    /// Counts an answer of C code that was not taken.
-    fn not_taken(&self);
-}
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).
 ///
-/// It may be sent from any thread, at any time. Over io_uring, a thread of the library's sends it, which this one waits for.
-/// Dropped, it answers EIO. After the session has ended nothing is sent, since
-/// nobody waits any more. It keeps the memory of libfuse's session alive, and until the end the file system and its lock,
-/// so that a file system may keep its replies in its own state. Those that are left at the end can be dropped in
-/// [`destroy`](crate::Filesystem::destroy), or go with the state; [`clone_fd`](crate::Builder::clone_fd) says why the former
-/// is better.
+/// It may be sent from any thread, at any time, with any lock held. Dropped, it answers EIO. After the session has ended nothing is
+/// sent, since nobody waits any more; and it keeps nothing of the session alive, so that a file system may keep its replies in its
+/// own state.
 pub struct Reply<T> {
-    request: Option<Request>,
+    ticket: Option<Ticket>,
     asked: Asked,
-    session: Arc<dyn Outlived>,
+    conn: Arc<Conn>,
     answer: PhantomData<fn(T)>,
 }
 
-impl<T: Payload> Reply<T> {
-    pub(crate) fn new(request: Request, asked: Asked, session: Arc<dyn Outlived>) -> Self {
-        Self {
-            request: Some(request),
-            asked,
-            session,
-            answer: PhantomData,
-        }
-    }
-
-    /// Sends the answer, an error, or nothing when `answer` has been deferred once more.
+impl<T: Payload + 'static> Reply<T> {
+    /// Sends the answer, or an error.
     ///
-    /// When the caller was interrupted and the kernel does not take the answer, what it gave out is
-    /// taken back as for any handler: `forget`, `release` or `releasedir` is called under the lock,
-    /// on this thread, or on another one while this one holds the lock.
+    /// This waits for no handler and no lock, and returns nothing: the answer may leave later. Inside of the request's own handler,
+    /// and from another thread while that runs, it leaves when the handler has returned, since it may overwrite what the handler
+    /// borrows (a name, or the data of a write). Over io_uring ([`Context::is_uring`](crate::Context::is_uring)) a thread of the
+    /// library's sends it.
+    ///
+    /// When the caller was interrupted and the kernel does not take the answer, what it gave out is taken back as for any handler:
+    /// `forget`, `release` or `releasedir` is called under the lock, on the thread that sends it, or on another one if that holds
+    /// the lock.
+    ///
+    /// An answer that says [`Deferred`] is that of another request: the caller gets EIO.
     pub fn send(mut self, answer: Answer<T>) {
-        let asked = self.asked;
-        match answer {
-            Ok(payload) => {
-                let sent = self.answer_with(|request| payload.send(request, asked));
-                // Where the session has ended, nobody is told to forget any more.
-                if let Some(Err(_)) = sent {
-                    Arc::clone(&self.session).undo(payload.undo(asked));
-                }
-            }
-            Err(Unanswered::Errno(errno)) => {
-                // An error that is not taken leaves nothing to undo.
-                self.answer_with(|request| request.err(errno));
-            }
-            // That other reply is of another request; this one still wants its answer, which is EIO by `drop`.
-            Err(Unanswered::Deferred(_)) => {}
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        if let Err(Unanswered::Deferred(_)) = answer {
+            crate::base::log::error!(
+                "a reply was sent the deferred answer of another request; its caller gets EIO"
+            );
+        }
+        let (conn, asked) = (Arc::clone(&self.conn), self.asked);
+        self.conn.answer(ticket, move |request| {
+            deliver(&conn, request, asked, answer);
+        });
+    }
+}
+
+impl<T> Reply<T> {
+    /// `None` for one that was answered.
+    pub(crate) fn new(ticket: Option<Ticket>, asked: Asked, conn: Arc<Conn>) -> Self {
+        Self {
+            ticket,
+            asked,
+            conn,
+            answer: PhantomData,
         }
     }
 
     /// Hands the duty to answer over to C code, which calls one of `fuse_reply_*()` with the request.
     ///
-    /// `None` when it is too late, since the session unmounts as soon as the last [`RawReply`] is gone, or has ended. Who waits
-    /// yet gets EIO.
+    /// `None` when it is too late, since the session unmounts as soon as the last [`RawReply`] is gone, or has ended. The caller
+    /// gets EIO if it still waits.
     pub fn into_raw(mut self) -> Option<RawReply<T>> {
-        let request = self.request.take()?;
-        match RawReply::lend(request, self.asked, Arc::clone(&self.session)) {
-            Ok(raw) => Some(raw),
-            Err(request) => {
-                self.request = Some(request);
-                // Whether the caller takes the EIO or is gone makes no difference.
-                let _ = self.answer_with(|request| request.err(Errno::EIO));
+        let ticket = self.ticket.take()?;
+        match self.conn.lend(ticket) {
+            Some(req) => Some(RawReply::new(
+                req,
+                ticket,
+                self.asked,
+                Arc::clone(&self.conn),
+            )),
+            None => {
+                refuse(&self.conn, ticket);
                 None
             }
         }
     }
-}
 
-impl<T> Reply<T> {
     /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this answer, as
     /// [`Context::interrupted`](crate::Context::interrupted). EINTR is what it expects.
     ///
     /// The end of the session is no interrupt.
     pub fn interrupted(&self) -> bool {
-        self.request.as_ref().is_some_and(Request::is_interrupted)
+        self.ticket
+            .is_some_and(|ticket| self.conn.is_interrupted(ticket))
     }
 
     /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been, as
@@ -134,7 +110,7 @@ impl<T> Reply<T> {
     /// type Waiting = Mutex<HashMap<u64, Reply<()>>>;
     ///
     /// fn queue(waiting: &Arc<Waiting>, number: u64, mut reply: Reply<()>) {
-    ///     // `f` may run at once: it waits until the reply is in its place.
+    ///     // `f` may run immediately: it waits until the reply is in its place.
     ///     let mut replies = waiting.lock().unwrap();
     ///     let weak = Arc::downgrade(waiting);
     ///     reply.on_interrupt(move || {
@@ -148,47 +124,36 @@ impl<T> Reply<T> {
     /// }
     /// ```
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
-        if let Some(request) = &mut self.request {
-            let callback = Callback::new(f, Arc::clone(&self.session));
-            discard(request.interrupts().set(callback));
+        let interrupts = self.ticket.and_then(|ticket| self.conn.interrupts(ticket));
+        if let Some(interrupts) = interrupts {
+            let callback = Callback::new(f, Arc::clone(&self.conn));
+            discard(interrupts.set(callback));
         }
     }
 
-    /// The same, of a future that is to be told: at once, when the interrupt has come before.
+    /// The interrupt has come.
     #[cfg(feature = "tokio")]
-    pub(crate) fn on_interrupt_cancel(&mut self, cancel: &Arc<crate::tasks::cancel::Cancel>) {
-        let its = Arc::clone(cancel);
-        self.on_interrupt(move || its.cancel(Errno::EINTR));
-        if let Some(request) = &mut self.request {
-            if request.interrupts().is_told() {
-                cancel.cancel(Errno::EINTR);
-            }
-        }
+    pub(crate) fn is_told(&self) -> bool {
+        let interrupts = self.ticket.and_then(|ticket| self.conn.interrupts(ticket));
+        interrupts.is_some_and(|interrupts| interrupts.is_told())
     }
+}
 
-    /// `None` when the session has ended.
-    fn answer_with(&mut self, send: impl FnOnce(Request) -> Sent + Send) -> Option<Sent> {
-        let (mut request, mut send, mut sent) = (self.request.take(), Some(send), None);
-        let open = self.session.while_open(&mut || {
-            if let (Some(request), Some(send)) = (request.take(), send.take()) {
-                sent = request.while_there(send);
-            }
-        });
-        if let (false, Some(request)) = (open, request) {
-            request.outlived();
-        }
-        sent
-    }
+/// Answers EIO.
+fn refuse(conn: &Conn, ticket: Ticket) {
+    // Whether the caller takes the EIO or is gone makes no difference.
+    conn.answer(ticket, |request| {
+        let _ = request.err(Errno::EIO);
+    });
 }
 
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
-        if self.request.is_some() {
+        if let Some(ticket) = self.ticket.take() {
             crate::base::log::warn!(
                 "a deferred reply was dropped without an answer; its caller gets EIO"
             );
-            // Whether the caller takes the EIO or is gone makes no difference.
-            let _ = self.answer_with(|request| request.err(Errno::EIO));
+            refuse(&self.conn, ticket);
         }
     }
 }

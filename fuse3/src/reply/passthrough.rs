@@ -2,16 +2,14 @@
 
 use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use crate::dispatch::core::Core;
-use crate::dispatch::{context::Context, filesystem::Filesystem};
-use crate::reply::deferred::Outlived;
+use crate::conn::conn::Conn;
 use crate::sys;
-use crate::types::{capabilities::Capabilities, setting::SettingError};
+use crate::types::{errno::Errno, opened::Opened};
 
 /// `fuse_file_info::backing_id`: a file that the kernel reads and writes in place of the file system. Dropped, it is closed.
 ///
@@ -25,11 +23,25 @@ use crate::types::{capabilities::Capabilities, setting::SettingError};
 /// The number came from the kernel, by the session's descriptor, and is closed with this value and not before.
 pub struct BackingId {
     number: NonZero<i32>,
-    /// Weak, since the file system, which the session owns, keeps this value.
-    session: Weak<dyn Outlived>,
+    conn: Arc<Conn>,
 }
 
 impl BackingId {
+    /// `fuse_passthrough_open()`. `Err(None)` when the session has ended, and otherwise the errno.
+    pub(crate) fn open(conn: &Arc<Conn>, file: BorrowedFd<'_>) -> Result<Self, Option<Errno>> {
+        let pass = conn.pass().ok_or(None)?;
+        // SAFETY: both descriptors are open (`Pass`, and the borrow), and the call takes numbers alone.
+        let result = unsafe { sys::fuse3_backing_open(pass.descriptor(), file.as_raw_fd()) };
+        match NonZero::new(result) {
+            Some(number) if number.get() > 0 => Ok(Self {
+                number,
+                conn: Arc::clone(conn),
+            }),
+            Some(errno) => Err(Some(Errno::from_raw(-errno.get()))),
+            None => Err(None),
+        }
+    }
+
     pub(crate) fn number(&self) -> i32 {
         self.number.get()
     }
@@ -37,14 +49,11 @@ impl BackingId {
 
 impl Drop for BackingId {
     fn drop(&mut self) {
-        let Some(session) = self.session.upgrade() else {
+        let Some(pass) = self.conn.pass() else {
             return;
         };
-        let mut result = 0;
-        session.while_open(&mut || {
-            // SAFETY: the descriptor is open meanwhile, and the call takes a number alone.
-            result = unsafe { sys::fuse3_backing_close(session.descriptor(), self.number.get()) };
-        });
+        // SAFETY: the descriptor is open (`Pass`), and the call takes a number alone.
+        let result = unsafe { sys::fuse3_backing_close(pass.descriptor(), self.number.get()) };
         if result != 0 {
             let error = io::Error::from_raw_os_error(-result);
             crate::base::log::error!("backing file {} was not closed: {error}", self.number);
@@ -115,51 +124,13 @@ impl SharedBacking {
     }
 }
 
-impl<F: Filesystem> Context<'_, F> {
-    /// `fuse_passthrough_open()`: lets the kernel read and write `file` by itself.
+impl Opened {
+    /// `backing_id`: the kernel reads and writes `backing` by itself, no `read` and `write` come. With `direct_io` too, only for
+    /// mmap(2).
     ///
-    /// Asked for with [`Capabilities::PASSTHROUGH`] in `init`. The kernel keeps the file open; `file` may be closed.
-    ///
-    /// # Errors
-    ///
-    /// `Unsupported`, with what is lacking, where passthrough was not negotiated: with libfuse before 3.17, Linux before 6.9, and
-    /// a file system that did not ask for it. `PermissionDenied` without CAP_SYS_ADMIN. Otherwise what the kernel says: ELOOP for
-    /// a file on too many layers ([`Connection::set_max_backing_stack_depth`]), EOPNOTSUPP for one that cannot be read.
-    ///
-    /// [`Connection::set_max_backing_stack_depth`]: crate::Connection::set_max_backing_stack_depth
-    pub fn open_backing(&self, file: impl AsFd) -> io::Result<BackingId> {
-        let over = || io::Error::new(io::ErrorKind::NotConnected, "there is no session");
-        let session = self.core().and_then(Core::outlived).ok_or_else(over)?;
-        let agreement = self.core().and_then(|core| core.control.agreement());
-        let agreement = agreement.ok_or_else(over)?;
-        if !agreement.granted.contains(Capabilities::PASSTHROUGH) {
-            let offered = agreement.capable & Capabilities::known();
-            return Err(if offered.contains(Capabilities::PASSTHROUGH) {
-                io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "init did not ask for PASSTHROUGH",
-                )
-            } else {
-                SettingError::NotOffered(Capabilities::PASSTHROUGH).into()
-            });
-        }
-        let file = file.as_fd().as_raw_fd();
-        let mut result = 0;
-        session.while_open(&mut || {
-            // SAFETY: both descriptors are open meanwhile, and the call takes numbers alone.
-            result = unsafe { sys::fuse3_backing_open(session.descriptor(), file) };
-        });
-        match NonZero::new(result) {
-            None => Err(over()),
-            Some(number) if number.get() > 0 => Ok(BackingId {
-                number,
-                session: Arc::downgrade(&session),
-            }),
-            Some(errno) if errno.get() == -libc::EPERM => Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "passthrough needs CAP_SYS_ADMIN",
-            )),
-            Some(errno) => Err(io::Error::from_raw_os_error(-errno.get())),
-        }
+    /// `backing` is to live until [`release`](crate::Filesystem::release): dropped earlier, open(2) fails with EIO. So it does
+    /// while the inode is open without it, or with another one; and with `keep_cache`, `nonseekable` or `cache_readdir`.
+    pub fn backing(self, backing: &BackingId) -> Self {
+        self.backed_by(backing.number())
     }
 }

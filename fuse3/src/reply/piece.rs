@@ -183,6 +183,40 @@ impl FileRange<'_> {
     }
 }
 
+impl Piece<'_> {
+    pub(super) fn length(&self) -> Result<usize, String> {
+        match &self.0 {
+            Part::Copied(bytes) => Ok(bytes.len()),
+            Part::Lent(bytes) => Ok(bytes.len()),
+            Part::Shared(bytes, range) => bytes.slice(range).map(<[u8]>::len),
+            Part::File(range) => Ok(range.length),
+        }
+    }
+
+    pub(super) fn memory(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Part::Copied(bytes) => Some(bytes),
+            Part::Lent(bytes) => Some(bytes),
+            // Its range was looked at before.
+            Part::Shared(bytes, range) => Some(bytes.slice(range).unwrap_or(&[])),
+            Part::File(_) => None,
+        }
+    }
+
+    pub(super) fn to_buf(&self) -> sys::fuse_buf {
+        match (&self.0, self.memory()) {
+            (Part::File(range), _) => range.to_buf(range.length),
+            (_, bytes) => {
+                let bytes = bytes.unwrap_or(&[]);
+                let [mut buf] = sys::FUSE_BUFVEC_INIT(bytes.len()).buf;
+                // libfuse only reads what a reply is made of.
+                buf.mem = bytes.as_ptr().cast_mut().cast();
+                buf
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

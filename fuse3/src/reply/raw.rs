@@ -4,10 +4,9 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::conn::request::Request;
-use crate::conn::ring::Ring;
-use crate::reply::answer::{Asked, Payload};
-use crate::reply::deferred::Outlived;
+use crate::conn::conn::Conn;
+use crate::conn::pending::Ticket;
+use crate::reply::answer::Asked;
 use crate::reply::deferred::Reply;
 use crate::sys;
 
@@ -24,12 +23,14 @@ use crate::sys;
 ///   and nothing with the request after it.
 /// - From any thread; but over io_uring ([`Context::is_uring`](crate::Context::is_uring)) in the handler, or from a thread that
 ///   lasts as long as the session: the kernel takes back what a thread has submitted, when that ends.
+/// - Over io_uring, the answer may overwrite what the handler of the request borrows: not before that has used its arguments for
+///   the last time.
 /// - While this value lives. It need not live long after: drop it, or call [`answered`](Self::answered), once C code has
 ///   answered.
 /// - What an answer gives out (a lookup count, a handle) that the kernel does not take, which is a result below 0, is C's to take
 ///   back; the library calls neither `forget` nor `release` for it.
 ///
-/// A handler that has C code answer at once does so with the lock held, unless it does so in
+/// A handler that has C code answer before it returns does so with the lock held, unless it does so in
 /// [`released`](crate::Locked::released).
 ///
 /// # The end of the session
@@ -44,9 +45,10 @@ use crate::sys;
 #[must_use = "the session does not know that C code answers when it is dropped"]
 pub struct RawReply<T> {
     req: NonNull<sys::fuse_req>,
-    ring: Option<Arc<Ring>>,
+    /// `None` once it was taken back.
+    ticket: Option<Ticket>,
     asked: Asked,
-    session: Arc<dyn Outlived>,
+    conn: Arc<Conn>,
     answer: PhantomData<fn(T)>,
 }
 
@@ -54,28 +56,21 @@ pub struct RawReply<T> {
 // the pointer from `as_ptr` answers, which two threads must not.
 unsafe impl<T> Send for RawReply<T> {}
 
-impl<T: Payload> RawReply<T> {
-    /// The request itself when the session waits for no more of them, or the ring of the request; it may yet be answered.
-    pub(crate) fn lend(
-        request: Request,
+impl<T> RawReply<T> {
+    /// `conn` has lent `req`, which has `ticket`.
+    pub(super) fn new(
+        req: NonNull<sys::fuse_req>,
+        ticket: Ticket,
         asked: Asked,
-        session: Arc<dyn Outlived>,
-    ) -> Result<Self, Request> {
-        if !session.lend() {
-            return Err(request);
-        }
-        if request.ring().is_some_and(|ring| !ring.lend()) {
-            session.returned();
-            return Err(request);
-        }
-        let (req, ring) = request.into_raw();
-        Ok(Self {
+        conn: Arc<Conn>,
+    ) -> Self {
+        Self {
             req,
-            ring,
+            ticket: Some(ticket),
             asked,
-            session,
+            conn,
             answer: PhantomData,
-        })
+        }
     }
 
     /// The request, for C code, to be answered once and while this value lives.
@@ -89,7 +84,7 @@ impl<T: Payload> RawReply<T> {
     /// it counts in [`SessionStats::not_taken`](crate::session::SessionStats::not_taken).
     pub fn answered(self, result: c_int) {
         if result < 0 {
-            self.session.not_taken();
+            self.conn.counters().not_taken();
         }
     }
 
@@ -99,20 +94,20 @@ impl<T: Payload> RawReply<T> {
     ///
     /// C code has not answered the request, has nothing registered by `fuse_req_interrupt_func()` for it, and does not use it
     /// any more.
-    pub unsafe fn take_back(self) -> Reply<T> {
-        // SAFETY: `lend` has both from the request; nobody else has answered or will (the caller), and it is there, since this
-        // value was until now.
-        let request = unsafe { Request::from_raw(self.req, self.ring.clone()) };
-        Reply::new(request, self.asked, Arc::clone(&self.session))
+    pub unsafe fn take_back(mut self) -> Reply<T> {
+        let ticket = self.ticket.take();
+        if let Some(ticket) = ticket {
+            self.conn.returned(ticket, false);
+        }
+        Reply::new(ticket, self.asked, Arc::clone(&self.conn))
     }
 }
 
 impl<T> Drop for RawReply<T> {
     fn drop(&mut self) {
-        if let Some(ring) = &self.ring {
-            ring.returned();
+        if let Some(ticket) = self.ticket.take() {
+            self.conn.returned(ticket, true);
         }
-        self.session.returned();
     }
 }
 

@@ -102,7 +102,8 @@ impl ReadBuf {
 
     /// Appends what `read` writes into `count` bytes, as many as it says; for read(2) and its like.
     ///
-    /// They are zeros before, so that a `read` which says more than it has written shows nobody what others read.
+    /// Before, they are whatever an earlier answer has left there: `read` must not say more than it has written. (They are not
+    /// cleared, which would cost as much as a copy.)
     ///
     /// # Errors
     ///
@@ -114,7 +115,6 @@ impl ReadBuf {
     ) -> Result<usize, E> {
         let count = count.min(self.remaining());
         let room = self.room(count);
-        room.fill(0);
         let result = read(room);
         let got = result.as_ref().map_or(0, |&got| got);
         self.filled += got.min(count);
@@ -217,8 +217,9 @@ impl ReadBuf {
 
     /// `fuse_req_get_payload()`: the answer is what `read` writes, as many bytes as it says, after the lock has been released.
     ///
-    /// It is given zeros, as many as were asked for: over io_uring the request's own memory, so that nothing is copied, and
-    /// otherwise memory of the thread. When it fails, the caller gets that error.
+    /// It is given room for as many as were asked for: over io_uring the request's own memory, so that nothing is copied, and
+    /// otherwise memory of the thread. What an earlier answer has left there is not cleared, so that `read` must not say more than
+    /// it has written. When it fails, the caller gets that error.
     pub fn later<'a>(
         self,
         read: impl Fn(&mut [u8]) -> io::Result<usize> + Send + Sync + 'a,

@@ -9,8 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::log;
-use crate::conn::control::Control;
-use crate::dispatch::core::{Core, Live};
+use crate::conn::conn::Conn;
+use crate::conn::panics::OnPanic;
+use crate::dispatch::core::{Core, Serving};
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::table::Table;
 use crate::notify::hub::{Hub, OnError};
@@ -21,26 +22,7 @@ use crate::session::{
 };
 use crate::sys;
 #[cfg(feature = "tokio")]
-use crate::tasks::Tasks;
-
-/// What becomes of a session one of whose handlers panicked. The caller got EIO, the lock was released and the worker
-/// lives, either way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnPanic {
-    /// The session ends, and [`Session::run`] resumes the panic: llfuse's way.
-    #[default]
-    End,
-    /// The same, but the mount point stays, and fails with ENOTCONN, as with [`Builder::keep_mounted`]: what programs that
-    /// use llfuse do after a crash, so that nobody (a backup, say) takes the empty directory below for the file system.
-    EndMounted,
-    /// The session goes on.
-    Continue,
-    /// The state may be broken: the session goes on, and answers every request with EIO until
-    /// [`Handle::clear_poison`](crate::Handle::clear_poison). Handlers are not called meanwhile, not even those that waited
-    /// for the lock when it happened; but for `forget`, `release`, `releasedir` and `destroy`, by which the kernel gives back
-    /// what it has.
-    Poison,
-}
+use crate::tasks::in_flight::Tasks;
 
 /// The options of a session, before it is mounted: [`Session::builder`].
 pub struct Builder<F: Filesystem> {
@@ -52,7 +34,7 @@ pub struct Builder<F: Filesystem> {
     stacktrace: bool,
     on_notify_error: Option<OnError>,
     #[cfg(feature = "tokio")]
-    pub(crate) tasks: crate::tasks::Settings,
+    pub(crate) tasks: crate::tasks::in_flight::Settings,
     pub(crate) settings: Settings,
 }
 
@@ -91,7 +73,7 @@ impl<F: Filesystem> Builder<F> {
             stacktrace: false,
             on_notify_error: None,
             #[cfg(feature = "tokio")]
-            tasks: crate::tasks::Settings::default(),
+            tasks: crate::tasks::in_flight::Settings::default(),
             settings,
         }
     }
@@ -200,11 +182,7 @@ impl<F: Filesystem> Builder<F> {
     }
 
     /// `clone_fd`: each worker has a descriptor of its own, which is closed when the worker has ended and the last request
-    /// that came by it has been answered.
-    ///
-    /// So a [`Reply`](crate::Reply) that outlives the session keeps a descriptor, and with it the connection: until it is
-    /// dropped, or sent, the clients that still wait go on waiting, unless the connection is aborted. Without `clone_fd`,
-    /// they get ENOTCONN or ECONNABORTED when the session ends.
+    /// that came by it has been answered, at the latest when the session ends.
     pub fn clone_fd(mut self, clone_fd: bool) -> Self {
         self.settings.clone_fd = clone_fd;
         self
@@ -348,19 +326,21 @@ impl<F: Filesystem> Builder<F> {
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
         log::capture_libfuse();
-        let control = Arc::new(Control::new());
-        let core = Core::new(
-            Arc::new(self.fs),
-            self.lock,
-            Arc::clone(&control),
-            Hub::new(control, self.on_notify_error),
-            &self.settings,
+        let conn = Conn::new(self.settings.on_panic);
+        let serving = Serving::new(
+            Arc::clone(&conn),
+            Hub::new(Arc::clone(&conn), self.on_notify_error),
+            self.settings.workers,
             self.stacktrace,
             options.connection.clone(),
         );
         #[cfg(feature = "tokio")]
-        let core = core.with_tasks(Tasks::new(self.tasks));
-        let core = Arc::new(core);
+        let serving = serving.with_tasks(Tasks::new(self.tasks));
+        let core = Arc::new(Core {
+            fs: Arc::new(self.fs),
+            lock: self.lock,
+            serving,
+        });
         let mut arguments = vec![OsString::from("fuse3")];
         arguments.extend(options.arguments());
         if self.debug {
@@ -368,9 +348,10 @@ impl<F: Filesystem> Builder<F> {
         }
         let userdata = Arc::as_ptr(&core).cast_mut().cast();
         let session = new_session(arguments, |args| new(args, userdata))?;
-        // SAFETY: `session` came from libfuse with `core` as its userdata, and is in no other hands.
-        let live = unsafe { Live::new(session, Arc::clone(&core)) };
-        let session = Session::new(live, core, self.settings).map_err(MountError::Signals)?;
+        // SAFETY: `session` came from libfuse, and is in no other hands. `core`, its userdata, has a share of `conn`, and
+        // `Session` has one of `core` until it has destroyed the session.
+        unsafe { conn.attach(session, true) };
+        let session = Session::new(core, self.settings).map_err(MountError::Signals)?;
         session
             .mount(place)
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;

@@ -6,11 +6,13 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::conn::control::{Control, TERMINATED};
+use crate::conn::conn::{Conn, Host, TERMINATED};
+use crate::conn::panics::OnPanic;
+use crate::conn::undo::Undo;
 use crate::conn::wake::Wake;
 use crate::lock::global::GlobalLock;
+use crate::notify::hub::Hub;
 use crate::notify::notifier::Notifier;
-use crate::notify::{hub::Hub, link::Asks};
 use crate::session::loopconfig::LoopConfig;
 use crate::session::session::ERROR_ABORTED;
 use crate::session::session::Reason;
@@ -28,7 +30,7 @@ use crate::types::operation::Operation;
 /// It is there before the session is, so that a signal handler has something to end. It serves one session, once.
 #[derive(Debug)]
 pub struct ForeignSession {
-    control: Arc<Control>,
+    conn: Arc<Conn>,
     notifications: Arc<Hub>,
     /// It was run.
     used: AtomicBool,
@@ -38,10 +40,10 @@ pub struct ForeignSession {
 
 impl Default for ForeignSession {
     fn default() -> Self {
-        let control = Arc::new(Control::new());
+        let conn = Conn::new(OnPanic::Continue);
         Self {
-            notifications: Hub::new(Arc::clone(&control), None),
-            control,
+            notifications: Hub::new(Arc::clone(&conn), None),
+            conn,
             used: AtomicBool::new(false),
             terminated: AtomicBool::new(false),
         }
@@ -88,40 +90,25 @@ impl ForeignSession {
         if self.used.swap(true, Ordering::SeqCst) {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
-        let control = &self.control;
-        control.open(session.as_ptr());
-        if let Some(wake) = &wake {
-            // SAFETY: `control.close_wake()` comes before `wake` is dropped.
-            unsafe { control.open_wake(wake) };
-        }
+        let conn = &self.conn;
+        // SAFETY: nobody else runs, unmounts or destroys it before this returns (the caller), and `conn` is closed below.
+        unsafe { conn.attach(session, false) };
+        // After `wake`, and so gone before it, whatever happens.
+        let wakes = wake.as_ref().map(|wake| conn.wakes_by(wake));
         // From now on `terminate` finds the session; before, it left this.
         if self.terminated.load(Ordering::SeqCst) {
-            control.end(TERMINATED);
+            conn.end(TERMINATED);
         }
-        let (held, settled) = (Arc::clone(lock), Arc::clone(lock));
-        let asks = Asks {
-            is_held: Box::new(move || held.is_held()),
-            // What took the lock is all that is known of what came.
-            is_settled: Box::new(move || {
-                let stats = settled.stats();
-                let past = stats.operations.iter().map(|it| it.operation);
-                let now = stats.holder.map(|it| it.operation);
-                let mut operations = past.chain(now).flatten();
-                operations.any(|operation| operation != Operation::Init)
-            }),
-        };
-        // SAFETY: the session is neither destroyed nor unmounted before this returns (the caller), and it is closed below.
-        unsafe {
-            self.notifications.open(session, asks);
-        };
+        let host: Arc<dyn Host> = Arc::new(Arc::clone(lock));
+        conn.open(Arc::downgrade(&host));
         self.notifications.running();
         // SAFETY: the session lives, is mounted, and is run by nobody else (the caller); `config` lives.
         let result = unsafe { sys::fuse_session_loop_mt(session.as_ptr(), config.as_ptr()) };
-        control.close_wake();
-        drop(wake);
+        drop(wakes);
         self.notifications.close();
-        control.close();
-        match (control.reason(), result) {
+        conn.hush();
+        conn.close();
+        match (conn.reason(), result) {
             (0, signal @ 1..) => Ok(Reason::Signal(signal)),
             (0, 0 | ERROR_ABORTED) => Ok(Reason::Unmounted),
             // It could not start a worker. (EPERM, which has the number, is of a descriptor that nobody has mounted.)
@@ -136,7 +123,8 @@ impl ForeignSession {
     /// Notifications are sent from then on. What the kernel does not take yet, since libfuse answers after `init`, is tried
     /// again.
     pub fn begun(&self, proto_minor: u32) {
-        self.notifications.ready(proto_minor);
+        self.conn.set_minor(proto_minor);
+        self.notifications.ready();
     }
 
     /// `fuse_session_exit()`: makes [`run`](Self::run) return, also if it is called before.
@@ -144,7 +132,7 @@ impl ForeignSession {
     /// From any thread, from a handler, which goes on, and from a signal handler: it takes no lock and allocates nothing.
     pub fn terminate(&self) {
         self.terminated.store(true, Ordering::SeqCst);
-        self.control.end(TERMINATED);
+        self.conn.end(TERMINATED);
     }
 
     /// It was told to end.
@@ -161,4 +149,23 @@ impl ForeignSession {
     pub fn notifier(&self) -> Notifier {
         Notifier::new(Arc::clone(&self.notifications))
     }
+}
+
+/// Of a session in C, its lock is all that is known.
+impl<S: Send + 'static> Host for Arc<GlobalLock<S>> {
+    fn holds_lock(&self) -> bool {
+        self.is_held()
+    }
+
+    /// What took the lock is all that is known of what came.
+    fn is_settled(&self) -> bool {
+        let stats = self.stats();
+        let past = stats.operations.iter().map(|it| it.operation);
+        let now = stats.holder.map(|it| it.operation);
+        let mut operations = past.chain(now).flatten();
+        operations.any(|operation| operation != Operation::Init)
+    }
+
+    /// The C code's own answers give out what only it can take back; nothing else answers.
+    fn undo(self: Arc<Self>, _undo: Undo) {}
 }

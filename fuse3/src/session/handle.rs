@@ -1,9 +1,9 @@
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
-use crate::conn::control::{Control, TERMINATED};
-use crate::conn::stats::Counters;
-use crate::conn::{connection::Agreement, stats::SessionStats};
+use crate::conn::conn::{Conn, TERMINATED};
+use crate::conn::connection::Agreement;
+use crate::conn::stats::SessionStats;
 use crate::dispatch::report::Report;
 use crate::dispatch::report::Reporting;
 use crate::notify::hub::Hub;
@@ -13,8 +13,7 @@ use crate::sys;
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.
 #[derive(Clone, Debug)]
 pub struct Handle {
-    pub(crate) control: Arc<Control>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) conn: Arc<Conn>,
     pub(crate) notifications: Arc<Hub>,
     pub(crate) reporting: Weak<dyn Reporting>,
 }
@@ -27,7 +26,7 @@ impl Handle {
     ///
     /// Handlers in flight run to their end, and are answered; so do [blocking notifications](crate::notify::Blocking).
     pub fn terminate(&self) {
-        self.control.end(TERMINATED);
+        self.conn.end(TERMINATED);
     }
 
     /// The session was told to end, by whomever: [`terminate`](Self::terminate), a signal, a panic, an unmount, `umount -f`. Or it
@@ -39,18 +38,18 @@ impl Handle {
     /// It says the same when [`Session::serve`](crate::Session::serve) was told to return, and no longer so once it has,
     /// where the session may serve again.
     pub fn is_ending(&self) -> bool {
-        self.control.is_over()
+        self.conn.is_over()
     }
 
     /// A handler has panicked under [`OnPanic::Poison`](crate::session::OnPanic::Poison), and every request gets EIO.
     pub fn is_poisoned(&self) -> bool {
-        self.control.is_poisoned()
+        self.conn.is_poisoned()
     }
 
     /// Serves requests again: the state is sound, or has been repaired. Repair it and call this with the lock held, so that
     /// nobody comes in between.
     pub fn clear_poison(&self) {
-        self.control.set_poisoned(false);
+        self.conn.set_poisoned(false);
     }
 
     /// What tells the kernel that its caches are out of date.
@@ -91,7 +90,10 @@ impl Handle {
         &self,
         f: impl FnOnce(NonNull<sys::fuse_session>) -> R,
     ) -> Option<R> {
-        self.notifications.with_raw(f)
+        let pass = self.conn.pass_to_notify()?;
+        // What waits for the kernel waits for the loop; where that was told to end before, the end helps.
+        let _hold = self.conn.hold();
+        Some(f(pass.session()))
     }
 
     /// `struct fuse_conn_info`: what kernel and libfuse agreed on, above all what of it was granted.
@@ -99,12 +101,15 @@ impl Handle {
     /// `None` before the kernel has sent a request after INIT, when libfuse has not settled it yet, and after the end of the
     /// session.
     pub fn connection(&self) -> Option<Agreement> {
-        self.counters.settled().then(|| self.control.agreement())?
+        self.conn
+            .counters()
+            .settled()
+            .then(|| self.conn.agreement())?
     }
 
     /// What the session has done so far.
     pub fn stats(&self) -> SessionStats {
-        self.counters.stats()
+        self.conn.counters().stats()
     }
 
     /// What the threads of the process do, and who has the global lock: when "the mount hangs".

@@ -12,10 +12,13 @@ pub(crate) mod served;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]
 pub(crate) mod session;
 pub(crate) mod signals;
+#[cfg(feature = "tokio")]
+pub(crate) mod tasks;
 
+pub use crate::conn::panics::OnPanic;
 pub use crate::conn::stats::SessionStats;
 pub use crate::dispatch::report::{Report, ReportedThread};
-pub use builder::{Builder, OnPanic};
+pub use builder::Builder;
 pub use device::CharDevice;
 pub use foreign::ForeignSession;
 pub use handle::Handle;

@@ -4,14 +4,17 @@ use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::thread;
 
 use crate::base::log;
-use crate::conn::control::{TERMINATED, TROUBLE};
+use crate::conn::conn::{TERMINATED, TROUBLE};
+use crate::conn::drain::resend;
+use crate::conn::panics::Trouble;
 use crate::conn::wake::Wake;
 use crate::conn::{connection::Agreement, daemon, stats::SessionStats};
-use crate::dispatch::core::{Core, Live, Trouble};
+use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Locking;
 use crate::session::builder::Settings;
@@ -35,7 +38,6 @@ pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 /// ends on a thread of its own, when they have. A process that returns from `main` before that leaves a dead mount: keep it
 /// alive, or [`close`](Self::close) the session on a thread of `spawn_blocking`.
 pub struct Session<F: Filesystem> {
-    live: Arc<Live<F>>,
     core: Arc<Core<F>>,
     settings: Settings,
     /// The lock was told that it serves.
@@ -54,13 +56,8 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// From now on signals end it, if asked for. It is not mounted yet.
-    pub(crate) fn new(
-        live: Arc<Live<F>>,
-        core: Arc<Core<F>>,
-        settings: Settings,
-    ) -> io::Result<Self> {
+    pub(crate) fn new(core: Arc<Core<F>>, settings: Settings) -> io::Result<Self> {
         let mut session = Self {
-            live,
             core,
             settings,
             started: false,
@@ -68,17 +65,15 @@ impl<F: Filesystem> Session<F> {
             ended: false,
             handling: None,
         };
-        let control = &session.core.control;
-        control.open(session.live.session());
         if settings.handle_signals {
-            session.handling = Some(Handling::of(control)?);
+            session.handling = Some(Handling::of(session.core.conn())?);
         }
         Ok(session)
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
     pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
-        let session = self.live.session();
+        let session = self.raw();
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
         let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
         match log::listen(mount) {
@@ -88,17 +83,22 @@ impl<F: Filesystem> Session<F> {
             }
             (_, said) => return Err(said),
         }
-        self.live.open_notifications(&self.core);
+        self.core.conn().open(self.core.host());
         Ok(())
+    }
+
+    /// The session itself, for what only its owner does; null after the end.
+    fn raw(&self) -> *mut sys::fuse_session {
+        let session = self.core.conn().session();
+        session.map_or(ptr::null_mut(), NonNull::as_ptr)
     }
 
     /// A handle on the session, to end it and to ask what it does, from anywhere.
     pub fn handle(&self) -> Handle {
         let core = &self.core;
         Handle {
-            control: Arc::clone(&core.control),
-            counters: Arc::clone(&core.counters),
-            notifications: Arc::clone(&core.notifications),
+            conn: Arc::clone(core.conn()),
+            notifications: Arc::clone(&core.serving.notifications),
             reporting: core.reporting(),
         }
     }
@@ -127,9 +127,9 @@ impl<F: Filesystem> Session<F> {
     /// Of the system; and when the process has more than one thread, since the others would be gone.
     pub fn daemonize(self, foreground: bool) -> io::Result<Self> {
         if !foreground {
-            let control = &self.core.control;
-            let waiting = daemon::fork(|| control.reason())?;
-            self.core.release_when_begun(waiting);
+            let conn = self.core.conn();
+            let waiting = daemon::fork(|| conn.reason())?;
+            self.core.serving.release_when_begun(waiting);
         }
         std::env::set_current_dir("/")?;
         Ok(self)
@@ -196,7 +196,7 @@ impl<F: Filesystem> Session<F> {
     /// As `run`. The session has ended then.
     pub fn serve(mut self) -> io::Result<Served<F>> {
         let result = self.work()?;
-        let reason = match self.core.control.reason() {
+        let reason = match self.core.conn().reason() {
             TERMINATED => Reason::Terminated,
             signal if signal > 0 => Reason::Signal(signal),
             _ => return self.finish(result).map(Served::Ended),
@@ -204,9 +204,9 @@ impl<F: Filesystem> Session<F> {
         if !self.again {
             return self.finish(result).map(Served::Ended);
         }
-        self.core.control.again();
+        self.core.conn().again();
         // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
-        if self.core.is_in_trouble() {
+        if self.core.conn().is_in_trouble() {
             return self.finish(result).map(Served::Ended);
         }
         Ok(Served::Stopped(Stopped {
@@ -224,11 +224,11 @@ impl<F: Filesystem> Session<F> {
     /// Resumes the panic of `destroy`, unless [`OnPanic::Continue`](crate::session::OnPanic::Continue) was set. With the feature `tokio`, as
     /// [`run`](Self::run) does, if futures that were served are in flight.
     pub fn close(mut self) -> End<F> {
-        if self.core.tasks_need_this_thread() {
-            self.core.check_tasks();
+        if self.core.serving.tasks_need_this_thread() {
+            self.core.serving.check_tasks();
         }
         self.end();
-        let trouble = self.core.take_trouble();
+        let trouble = self.core.conn().take_trouble();
         let end = self.given_back(Reason::Closed);
         drop(self);
         if let Some(Trouble::Panic(payload)) = trouble {
@@ -251,30 +251,30 @@ impl<F: Filesystem> Session<F> {
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        self.core.check_tasks();
+        self.core.serving.check_tasks();
         if !self.started {
             self.core.lock.start()?;
             self.started = true;
         }
-        let control = &self.core.control;
+        let conn = self.core.conn();
         let wake = Wake::if_needed()?;
-        if let Some(wake) = &wake {
-            // SAFETY: `control.close_wake()` comes before `wake` is dropped.
-            unsafe { control.open_wake(wake) };
-        }
-        self.core.notifications.running();
-        // Every deferred answer has a share of `live`.
-        if self.again && Arc::strong_count(&self.live) == 1 {
-            self.core.notifications.resend();
+        // After `wake`, and so gone before it, whatever happens.
+        let wakes = wake.as_ref().map(|wake| conn.wakes_by(wake));
+        self.core.serving.notifications.running();
+        if self.again && conn.is_all_answered() {
+            if let Some(pass) = conn.pass() {
+                // INIT was answered, since the loop has run before. A kernel that cannot says EINVAL, and nothing can be done
+                // about it.
+                let _ = resend(pass.descriptor());
+            }
         }
         let result = self.run_loop();
-        let agreement = control.agreement();
+        let agreement = conn.agreement();
+        drop(wakes);
         let over_io_uring = |agreement: Agreement| {
             let granted = agreement.granted;
             granted.contains(Capabilities::OVER_IO_URING)
         };
-        control.close_wake();
-        drop(wake);
         self.again = !agreement.is_some_and(over_io_uring);
         Ok(result)
     }
@@ -288,7 +288,7 @@ impl<F: Filesystem> Session<F> {
             // What a worker that ends late drops is `'static`.
             config = config.max_idle_workers(workers);
         }
-        let session = self.live.session();
+        let session = self.raw();
         let watchdog = self.settings.teardown_limit.map(|limit| {
             let seconds = c_int::try_from(limit.as_secs()).unwrap_or(c_int::MAX);
             // SAFETY: the session lives, and is mounted, until the watchdog is stopped.
@@ -311,7 +311,7 @@ impl<F: Filesystem> Session<F> {
     fn finish(mut self, result: c_int) -> io::Result<End<F>> {
         self.end();
         let core = &self.core;
-        let reason = match (core.take_trouble(), core.control.reason()) {
+        let reason = match (core.conn().take_trouble(), core.conn().reason()) {
             (Some(Trouble::Panic(payload)), _) => {
                 drop(self);
                 resume_unwind(payload)
@@ -333,7 +333,7 @@ impl<F: Filesystem> Session<F> {
             reason,
             fs: Arc::clone(&core.fs),
             lock: core.lock.clone(),
-            stats: core.counters.stats(),
+            stats: core.conn().counters().stats(),
         }
     }
 
@@ -343,15 +343,18 @@ impl<F: Filesystem> Session<F> {
         if self.ended {
             return;
         }
-        let session = self.live.session();
-        self.core.control.set_over();
-        self.core.finish_tasks();
-        self.live.close(&self.core);
+        let session = self.raw();
+        let conn = self.core.conn();
+        conn.set_over();
+        self.core.serving.finish_tasks();
+        conn.hush();
+        self.core.serving.notifications.close();
+        conn.close();
         // Asked when nothing but `destroy` is left that could panic.
-        if self.settings.keep_mounted || self.core.ends_mounted() {
+        if self.settings.keep_mounted || conn.ends_mounted() {
             disconnect(session);
         } else {
-            // SAFETY: the session lives, its loop has ended or never ran, and no reply uses the descriptor (`close`).
+            // SAFETY: the session lives, its loop has ended or never ran, and nobody uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
@@ -360,6 +363,7 @@ impl<F: Filesystem> Session<F> {
         if mem::take(&mut self.started) {
             self.core.stop();
         }
+        conn.destroy();
         self.ended = true;
     }
 }
@@ -371,7 +375,6 @@ impl<F: Filesystem> Session<F> {
             "a session was dropped on the thread that runs its futures: it ends in the background, when they have"
         );
         let ending = Self {
-            live: Arc::clone(&self.live),
             core: Arc::clone(&self.core),
             settings: self.settings,
             started: mem::take(&mut self.started),
@@ -423,7 +426,7 @@ fn disconnect(session: *mut sys::fuse_session) {
 
 impl<F: Filesystem> Drop for Session<F> {
     fn drop(&mut self) {
-        if !self.ended && self.core.tasks_need_this_thread() {
+        if !self.ended && self.core.serving.tasks_need_this_thread() {
             self.end_elsewhere();
         } else {
             self.end();

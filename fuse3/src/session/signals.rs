@@ -12,7 +12,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use crate::conn::control::Control;
+use crate::conn::conn::Conn;
 
 const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
@@ -20,7 +20,7 @@ const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 const MOST: usize = 256;
 
 /// The sessions to end. A handler reads it; only who holds `INSTALLED` writes it.
-static SESSIONS: [AtomicPtr<Control>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
+static SESSIONS: [AtomicPtr<Conn>; MOST] = [const { AtomicPtr::new(ptr::null_mut()) }; MOST];
 /// Handlers that may be reading `SESSIONS`.
 static READERS: AtomicUsize = AtomicUsize::new(0);
 /// What was installed before, while there is a session.
@@ -39,12 +39,12 @@ struct Installed {
 pub(crate) struct Handling {
     slot: usize,
     /// What `SESSIONS[slot]` points to.
-    _control: Arc<Control>,
+    _conn: Arc<Conn>,
 }
 
 impl Handling {
     /// Signals that are ignored (nohup, a shell's background jobs) stay ignored.
-    pub(crate) fn of(control: &Arc<Control>) -> io::Result<Self> {
+    pub(crate) fn of(conn: &Arc<Conn>) -> io::Result<Self> {
         let mut installed = INSTALLED.lock();
         let free = SESSIONS
             .iter()
@@ -52,11 +52,11 @@ impl Handling {
         let slot = free.ok_or_else(|| {
             io::Error::other(format!("more than {MOST} sessions that handle signals"))
         })?;
-        SESSIONS[slot].store(Arc::as_ptr(control).cast_mut(), Ordering::SeqCst);
+        SESSIONS[slot].store(Arc::as_ptr(conn).cast_mut(), Ordering::SeqCst);
         installed.sessions += 1;
         let handling = Self {
             slot,
-            _control: Arc::clone(control),
+            _conn: Arc::clone(conn),
         };
         let result = match installed.sessions {
             1 => installed.install(),
@@ -143,10 +143,10 @@ extern "C" fn handle(signal: c_int) {
     let errno = io::Error::last_os_error().raw_os_error().unwrap_or(0);
     READERS.fetch_add(1, Ordering::SeqCst);
     for slot in &SESSIONS {
-        let control = slot.load(Ordering::SeqCst);
-        if !control.is_null() {
+        let conn = slot.load(Ordering::SeqCst);
+        if !conn.is_null() {
             // SAFETY: `Handling` keeps what the slot points to until it has emptied the slot and seen no reader.
-            unsafe { &*control }.end(signal);
+            unsafe { &*conn }.end(signal);
         }
     }
     READERS.fetch_sub(1, Ordering::SeqCst);

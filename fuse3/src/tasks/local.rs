@@ -148,7 +148,7 @@ impl<S: 'static> Local<S> {
     }
 
     /// Has the thread do it. Where there is none, `job` is dropped.
-    pub(super) fn post(&self, job: Job<S>) {
+    pub(crate) fn post(&self, job: Job<S>) {
         let jobs = match &*self.0.lock() {
             Phase::Running(running) => Some(running.jobs.clone()),
             Phase::Before(_) | Phase::After => None,

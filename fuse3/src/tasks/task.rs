@@ -1,15 +1,12 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::notify::current::Captured;
-use crate::reply::answer::Payload;
-use crate::reply::deferred::Outlived;
+use crate::conn::conn::Conn;
+use crate::reply::payload::Payload;
 use crate::reply::{answer::Answer, deferred::Reply};
+use crate::tasks::in_flight::Place;
 use crate::types::errno::Errno;
-
-use crate::tasks::Place;
 
 /// What the log calls it.
 const NAME: &str = "a spawned future";
@@ -18,38 +15,22 @@ const NAME: &str = "a spawned future";
 ///
 /// The fields are in the order in which they are dropped when the runtime drops it: the place is left last, so that the end
 /// of the session waits for the answer, too.
-pub(super) struct Task<T: Payload, Fut> {
+pub(crate) struct Task<T: Payload, Fut> {
     future: Option<Pin<Box<Fut>>>,
     /// `None` for a future that answers nothing.
     reply: Option<Reply<T>>,
-    session: Arc<dyn Outlived>,
-    /// What the handler was called for.
-    captured: Captured,
+    conn: Arc<Conn>,
     place: Option<Place>,
 }
 
-impl<T: Payload, Fut: Future<Output = Answer<T>>> Task<T, Fut> {
-    pub(super) fn new(
-        future: Fut,
-        reply: Option<Reply<T>>,
-        session: Arc<dyn Outlived>,
-        captured: Captured,
-        place: Place,
-    ) -> Self {
+impl<T: Payload + 'static, Fut: Future<Output = Answer<T>>> Task<T, Fut> {
+    pub(crate) fn new(future: Fut, reply: Option<Reply<T>>, conn: Arc<Conn>, place: Place) -> Self {
         Self {
             future: Some(Box::pin(future)),
             reply,
-            session,
-            captured,
+            conn,
             place: Some(place),
         }
-    }
-
-    /// Runs code of the file system. A panic ends here: it is counted, and by policy ends the session.
-    fn guarded<R>(session: &Arc<dyn Outlived>, run: impl FnOnce() -> R) -> Option<R> {
-        catch_unwind(AssertUnwindSafe(run))
-            .map_err(|payload| session.panicked(NAME, payload))
-            .ok()
     }
 
     fn poll_future(&mut self, cx: &mut Context<'_>) -> Poll<Answer<T>> {
@@ -59,16 +40,12 @@ impl<T: Payload, Fut: Future<Output = Answer<T>>> Task<T, Fut> {
         if let Some(errno) = self.place.as_ref().and_then(|it| it.cancel.poll(cx)) {
             return Poll::Ready(Err(errno.into()));
         }
-        let captured = self.captured;
-        let polled = Self::guarded(&self.session, || {
-            let _current = captured.enter();
-            future.as_mut().poll(cx)
-        });
+        let polled = self.conn.guarded(&NAME, || future.as_mut().poll(cx));
         polled.unwrap_or(Poll::Ready(Err(Errno::EIO.into())))
     }
 }
 
-impl<T: Payload, Fut: Future<Output = Answer<T>>> Future for Task<T, Fut> {
+impl<T: Payload + 'static, Fut: Future<Output = Answer<T>>> Future for Task<T, Fut> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -77,9 +54,9 @@ impl<T: Payload, Fut: Future<Output = Answer<T>>> Future for Task<T, Fut> {
         };
         // What the future has is dropped before its request is answered.
         let future = self.future.take();
-        Self::guarded(&self.session, || drop(future));
+        self.conn.guarded(&NAME, || drop(future));
         let reply = self.reply.take();
-        Self::guarded(&self.session, || match reply {
+        self.conn.guarded(&NAME, || match reply {
             Some(reply) => reply.send(answer),
             None => drop(answer),
         });

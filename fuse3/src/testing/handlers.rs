@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::dispatch::{
-    context::{Caller, Context},
+    context::{Caller, Context, Duty},
     filesystem::Filesystem,
 };
 use crate::lock::locking::Locking;
@@ -102,13 +102,13 @@ impl<F: Filesystem> Handlers<F> {
     /// When this thread holds the lock.
     #[track_caller]
     pub fn call<'a, R>(&'a self, call: impl FnOnce(&'a F, &mut Context<'_, F>) -> R) -> R {
-        let mut request = None;
+        let mut duty = Duty::None(self.caller);
         let guard = match self.lock.enter(Operation::Init) {
             Ok(guard) => guard,
             Err(error) => panic!("{error}"),
         };
         let asked = Asked::of(Ino(0));
-        let mut cx = Context::new(guard, self.caller, &mut request, asked, None);
+        let mut cx = Context::new(guard, &mut duty, asked, None);
         call(&self.fs, &mut cx)
     }
 

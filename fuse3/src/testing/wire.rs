@@ -8,10 +8,11 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
+use crate::conn::panics::OnPanic;
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Locking;
 use crate::session::{
-    builder::{Builder, OnPanic},
+    builder::Builder,
     handle::Handle,
     session::{End, Session},
 };

@@ -4,8 +4,6 @@ use std::ffi::{c_int, c_short};
 use std::fmt;
 use std::mem;
 
-use crate::conn::request::{Request, Sent};
-use crate::reply::answer::{Asked, Payload, mistake, sealed};
 use crate::types::errno::Errno;
 
 /// `F_RDLCK`, `F_WRLCK`, `F_UNLCK`, and `LOCK_SH`, `LOCK_EX`, `LOCK_UN`: what is asked for, or held.
@@ -117,7 +115,7 @@ impl FileLock {
         Ok(Self::new(kind, start, end).pid(lock.l_pid).owner(owner))
     }
 
-    fn to_flock(self) -> libc::flock {
+    pub(crate) fn to_flock(self) -> libc::flock {
         // SAFETY: `struct flock` is integers, for which zero is a value.
         let mut lock: libc::flock = unsafe { mem::zeroed() };
         let kind = match self.kind {
@@ -138,7 +136,7 @@ impl FileLock {
         lock
     }
 
-    fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         if self.kind == LockKind::Unlock || (self.start <= self.end && self.end <= Self::END) {
             return Ok(());
         }
@@ -193,18 +191,6 @@ impl Flock {
             _ => return Err(Errno::EINVAL),
         };
         Ok(Self::new(kind, operation & libc::LOCK_NB == 0, owner))
-    }
-}
-
-impl sealed::Sealed for Option<FileLock> {}
-impl Payload for Option<FileLock> {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        let none = FileLock::new(LockKind::Unlock, 0, 0);
-        let lock = self.unwrap_or(none);
-        match lock.check() {
-            Ok(()) => request.lock(&lock.to_flock()),
-            Err(what) => mistake(request, what),
-        }
     }
 }
 

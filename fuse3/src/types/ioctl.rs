@@ -4,9 +4,6 @@ use std::ffi::{c_int, c_uint};
 use std::fmt;
 use std::mem;
 
-use crate::conn::request::{Request, Sent};
-use crate::reply::answer::{Asked, Payload, mistake, sealed};
-
 bitflags::bitflags! {
     /// `FUSE_IOCTL_*`: what the kernel says about a call of ioctl(2).
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -138,7 +135,7 @@ pub struct IoctlReply {
     /// At most [`Ioctl::output_size`] bytes.
     pub data: Vec<u8>,
     /// The call is to come once more.
-    retry: Option<Box<Retry>>,
+    pub(crate) retry: Option<Box<Retry>>,
 }
 
 /// `struct iovec` of another process: memory of who called ioctl(2).
@@ -152,13 +149,13 @@ pub struct CallerMemory {
 
 /// What is to be read and to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Retry {
-    input: Vec<CallerMemory>,
-    output: Vec<CallerMemory>,
+pub(crate) struct Retry {
+    pub(crate) input: Vec<CallerMemory>,
+    pub(crate) output: Vec<CallerMemory>,
 }
 
 /// `FUSE_IOCTL_MAX_IOV`.
-const MOST_PARTS: usize = 256;
+pub(crate) const MOST_PARTS: usize = 256;
 
 impl IoctlReply {
     /// ioctl(2) returns `result`.
@@ -205,52 +202,6 @@ impl IoctlReply {
             data: data.into(),
             ..self
         }
-    }
-}
-
-impl sealed::Sealed for IoctlReply {}
-impl Payload for IoctlReply {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
-        let Self {
-            result,
-            data,
-            retry,
-        } = self;
-        if let Some(retry) = retry {
-            return retry.send(request, asked);
-        }
-        if *result < 0 {
-            return mistake(request, format_args!("ioctl gave the result {result}"));
-        }
-        if data.len() > asked.size {
-            let (gave, size) = (data.len(), asked.size);
-            return mistake(
-                request,
-                format_args!("ioctl gave {gave} bytes where the caller has room for {size}"),
-            );
-        }
-        request.ioctl(*result, data)
-    }
-}
-
-impl Retry {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
-        let Self { input, output } = self;
-        let flags = IoctlFlags::from_bits_retain(c_uint::from_ne_bytes(asked.flags.to_ne_bytes()));
-        if !flags.contains(IoctlFlags::UNRESTRICTED) {
-            let what = "ioctl asked for memory of the caller, which it may only of an unrestricted call over CUSE";
-            return mistake(request, what);
-        }
-        let parts = input.len() + output.len();
-        if parts > MOST_PARTS {
-            return mistake(
-                request,
-                format_args!(
-                    "ioctl asked for {parts} parts of memory where {MOST_PARTS} are allowed"
-                ),
-            );
-        }
-        request.ioctl_retry(input, output)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The values of the API: numbers, flags and structures, without a request and without a session.
 
 pub(crate) mod attr;
+pub(crate) mod caller;
 pub(crate) mod capabilities;
 pub(crate) mod errno;
 pub(crate) mod file;

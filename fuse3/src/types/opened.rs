@@ -1,6 +1,5 @@
 use std::sync::Once;
 
-use crate::reply::passthrough::BackingId;
 use crate::sys;
 use crate::types::{file::FileInfo, flags::OpenFlags, ino::Fh, setting::SettingError};
 
@@ -87,16 +86,9 @@ impl Opened {
         }
     }
 
-    /// `backing_id`: the kernel reads and writes `backing` by itself, no `read` and `write` come. With `direct_io` too, only for
-    /// mmap(2).
-    ///
-    /// `backing` is to live until [`release`](crate::Filesystem::release): dropped earlier, open(2) fails with EIO. So it does
-    /// while the inode is open without it, or with another one; and with `keep_cache`, `nonseekable` or `cache_readdir`.
-    pub fn backing(self, backing: &BackingId) -> Self {
-        Self {
-            backing: backing.number(),
-            ..self
-        }
+    /// With the number of a backing file.
+    pub(crate) fn backed_by(self, backing: i32) -> Self {
+        Self { backing, ..self }
     }
 
     /// Whether the libfuse this crate was built against knows all of its flags.

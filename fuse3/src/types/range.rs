@@ -2,8 +2,6 @@
 
 use std::ffi::c_int;
 
-use crate::conn::request::{Request, Sent};
-use crate::reply::answer::{Asked, Payload, mistake, sealed};
 use crate::types::{file::FileInfo, ino::Ino};
 
 bitflags::bitflags! {
@@ -138,31 +136,3 @@ pub struct Offset(pub u64);
 /// A block of a file or a device, of `bmap`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Block(pub u64);
-
-impl sealed::Sealed for Copied {}
-impl Payload for Copied {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
-        if self.0 > asked.size {
-            let what = format!("copy_file_range copied {} bytes of {}", self.0, asked.size);
-            return mistake(request, what);
-        }
-        request.write(self.0)
-    }
-}
-
-impl sealed::Sealed for Offset {}
-impl Payload for Offset {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        match i64::try_from(self.0) {
-            Ok(offset) => request.lseek(offset),
-            Err(_) => mistake(request, format_args!("lseek gave the offset {}", self.0)),
-        }
-    }
-}
-
-impl sealed::Sealed for Block {}
-impl Payload for Block {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        request.bmap(self.0)
-    }
-}

@@ -2,11 +2,7 @@
 
 use std::ffi::c_int;
 use std::mem;
-use std::time::Duration;
 
-use crate::conn::request::{Request, Sent};
-use crate::reply::answer::{Asked, Payload, mistake, sealed};
-use crate::types::attr::seconds;
 use crate::types::attr::{Attr, Timestamp};
 
 bitflags::bitflags! {
@@ -98,7 +94,7 @@ impl Statx {
         }
     }
 
-    fn to_statx(self) -> libc::statx {
+    pub(crate) fn to_statx(self) -> libc::statx {
         let time = |time: Timestamp| {
             // SAFETY: `struct statx_timestamp` is integers, for which zero is a value.
             let mut out: libc::statx_timestamp = unsafe { mem::zeroed() };
@@ -136,16 +132,6 @@ pub(crate) fn device_numbers(device: libc::dev_t) -> [u32; 2] {
     let minor = ((device >> 12) & 0xffff_ff00) | (device & 0xff);
     // Both have 32 bits by now.
     [major, minor].map(|number| u32::try_from(number).unwrap_or(0))
-}
-
-impl sealed::Sealed for (Statx, Duration) {}
-impl Payload for (Statx, Duration) {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
-        match self.0.attr.check() {
-            Ok(()) => request.statx(&mut self.0.to_statx(), seconds(self.1)),
-            Err(what) => mistake(request, what),
-        }
-    }
 }
 
 #[cfg(test)]

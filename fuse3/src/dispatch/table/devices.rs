@@ -3,10 +3,10 @@
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::Arc;
 
 use crate::dispatch::call::Call;
 use crate::dispatch::filesystem::Filesystem;
-use crate::notify::current;
 use crate::notify::poll::{PollEvents, PollHandle};
 use crate::reply::answer::Asked;
 use crate::sys::{fuse_file_info, fuse_ino_t, fuse_pollhandle, fuse_req_t};
@@ -40,10 +40,7 @@ pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
     let ioctl = Ioctl::new(IoctlCommand(command), input, output_size)
         .argument(argument.addr() as u64)
         .flags(IoctlFlags::from_bits_retain(flags));
-    call.answer(Operation::Ioctl, |fs, cx| {
-        current::controls(ioctl.command);
-        fs.ioctl(cx, ino, file, &ioctl)
-    });
+    call.answer(Operation::Ioctl, |fs, cx| fs.ioctl(cx, ino, file, &ioctl));
 }
 
 pub(super) unsafe extern "C" fn poll<F: Filesystem>(
@@ -57,10 +54,10 @@ pub(super) unsafe extern "C" fn poll<F: Filesystem>(
     let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, until this returns.
     let file = unsafe { FileInfo::borrow(fi) };
-    let session = call.session();
+    let conn = Arc::clone(call.conn());
     let handle = NonNull::new(handle)
         // SAFETY: libfuse has made the handle for this request, and leaves it to the handler to destroy it.
-        .map(|handle| unsafe { PollHandle::new(handle, session) });
+        .map(|handle| unsafe { PollHandle::new(handle, conn) });
     let events = PollEvents::from_bits_retain(file.poll_events());
     call.answer(Operation::Poll, |fs, cx| {
         fs.poll(cx, ino, file, events, handle)

@@ -5,7 +5,6 @@ use std::ffi::c_int;
 use crate::dispatch::call::Call;
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::table::bits;
-use crate::notify::current;
 use crate::reply::answer::Asked;
 use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
 use crate::types::range::{
@@ -60,7 +59,6 @@ pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
     let to = Place::new(Ino(ino_out), file_out, bits(off_out));
     let copy = CopyFileRange::new(from, to, length).flags(CopyFlags::from_bits_retain(flags));
     call.answer(Operation::CopyFileRange, |fs, cx| {
-        current::locks(Ino(ino_out));
         fs.copy_file_range(cx, &copy)
     });
 }

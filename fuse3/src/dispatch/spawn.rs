@@ -3,14 +3,14 @@ use std::time::Duration;
 
 use crate::dispatch::core::Core;
 use crate::dispatch::{context::Context, filesystem::Filesystem};
-use crate::notify::current::Captured;
-use crate::reply::answer::Payload;
-use crate::reply::{answer::Answer, deferred::Reply};
+use crate::reply::answer::Answer;
+use crate::reply::deferred::{Deferred, Reply};
+use crate::reply::payload::Payload;
 use crate::tasks::local::{Local, LocalState};
 use crate::types::errno::Errno;
 
+use crate::tasks::in_flight::{Place, Room};
 use crate::tasks::task::Task;
-use crate::tasks::{Place, Room};
 
 impl<'a, F: Filesystem> Context<'a, F> {
     /// Answers by a future: pyfuse3's `async def` handlers. With the feature `tokio`.
@@ -79,11 +79,10 @@ impl<'a, F: Filesystem> Context<'a, F> {
         let core = self.session_core();
         let future = f(Arc::clone(&core.fs));
         let place = self.place()?;
-        let runtime = core.tasks.runtime().inspect_err(no_runtime)?;
-        let captured = Captured::here();
+        let runtime = core.serving.tasks.runtime().inspect_err(no_runtime)?;
         let (reply, deferred) = self.defer_for(&place);
-        let session = core.outlived().expect(LIVES);
-        runtime.spawn(Task::new(future, Some(reply), session, captured, place));
+        let conn = Arc::clone(core.conn());
+        runtime.spawn(Task::new(future, Some(reply), conn, place));
         Err(deferred.into())
     }
 
@@ -100,22 +99,17 @@ impl<'a, F: Filesystem> Context<'a, F> {
     {
         let core = self.session_core();
         let future = f(Arc::clone(&core.fs));
-        let spawned = core
-            .tasks
-            .runtime()
-            .map_err(Errno::from)
-            .and_then(|runtime| {
-                let place = self.place()?;
-                let session = core.outlived().ok_or(Errno::ENOTCONN)?;
-                let future = async move {
-                    future.await;
-                    Ok(())
-                };
-                // The request does not wait for it.
-                let captured = Captured::default();
-                runtime.spawn(Task::<(), _>::new(future, None, session, captured, place));
-                Ok(())
-            });
+        let future = async move {
+            future.await;
+            Ok(())
+        };
+        // A runtime is made only while there is a place: after the end nobody would shut it down.
+        let spawned = self.place().and_then(|place| {
+            let runtime = core.serving.tasks.runtime()?;
+            let conn = Arc::clone(core.conn());
+            runtime.spawn(Task::<(), _>::new(future, None, conn, place));
+            Ok(())
+        });
         if let Err(errno) = spawned {
             crate::base::log::error!("a future in the background was not run: {errno}");
         }
@@ -129,10 +123,10 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// A place for a future, waited for at the limit.
     fn place(&mut self) -> Result<Place, Errno> {
         let core = self.session_core();
-        let tasks = &core.tasks;
+        let tasks = &core.serving.tasks;
         let mut room = tasks.enter();
         while let Room::Full = room {
-            if core.control.is_over() {
+            if core.conn().is_over() {
                 // The end waits for this handler, and has patience with futures only.
                 room = tasks.enter_beyond();
                 break;
@@ -149,12 +143,14 @@ impl<'a, F: Filesystem> Context<'a, F> {
     }
 
     /// Takes the answer away; an interrupt drops the future at `place`.
-    fn defer_for<T: Payload>(
-        &mut self,
-        place: &Place,
-    ) -> (Reply<T>, crate::reply::deferred::Deferred<T>) {
+    fn defer_for<T: Payload + 'static>(&mut self, place: &Place) -> (Reply<T>, Deferred<T>) {
         let (mut reply, deferred) = self.defer();
-        reply.on_interrupt_cancel(&place.cancel);
+        let cancel = Arc::clone(&place.cancel);
+        reply.on_interrupt(move || cancel.cancel(Errno::EINTR));
+        // One that has come before starts no thread that might be late.
+        if reply.is_told() {
+            place.cancel.cancel(Errno::EINTR);
+        }
         (reply, deferred)
     }
 }
@@ -177,15 +173,14 @@ impl<F: Filesystem<Lock = Local<S>>, S: 'static> Context<'_, F> {
     {
         let core = self.session_core();
         let place = self.place()?;
-        let captured = Captured::here();
         let (reply, deferred) = self.defer_for(&place);
-        let session = core.outlived().expect(LIVES);
+        let conn = Arc::clone(core.conn());
         let fs = Arc::clone(&core.fs);
         core.lock.post(Box::new(move |state| {
             let state = state.clone();
             // `f` is called inside of the future, where a panic of it is caught.
             let future = async move { f(fs, state).await };
-            tokio::task::spawn_local(Task::new(future, Some(reply), session, captured, place));
+            tokio::task::spawn_local(Task::new(future, Some(reply), conn, place));
         }));
         Err(deferred.into())
     }

@@ -18,7 +18,7 @@ const UNANSWERED: [u32; 4] = [2, 36, 41, 42];
 /// A notification in flight waits for locks in the kernel that clients hold, which wait for answers; and while it is in
 /// flight, the connection cannot be closed, which would free them.
 pub(super) fn drain(fd: c_int, buffer: &mut Vec<u8>) {
-    // SAFETY: the descriptor is the session's, and open, as the caller's lock sees to.
+    // SAFETY: the descriptor is the session's, and open, as the caller's `Pass` sees to.
     let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
     // A request may be interrupted, and gone, before it is read.
     // SAFETY: as above.
@@ -51,6 +51,21 @@ fn refuse(fd: c_int, request: &[u8]) {
     answer[4..8].copy_from_slice(&(-libc::ENOTCONN).to_ne_bytes());
     answer[8..].copy_from_slice(&request[8..16]);
     // It fails when the client is gone, which then waits no more.
-    // SAFETY: `answer` has that many bytes, and the descriptor is open, as the caller's lock sees to.
+    // SAFETY: `answer` has that many bytes, and the descriptor is open, as the caller's `Pass` sees to.
     unsafe { libc::write(fd, answer.as_ptr().cast(), answer.len()) };
+}
+
+/// `FUSE_NOTIFY_RESEND`: has the kernel send once more what it has sent and got no answer for. Returns 0 or a negative errno;
+/// -EINVAL from a kernel before 6.9.
+pub(crate) fn resend(fd: c_int) -> c_int {
+    const RESEND: i32 = 7;
+    let mut message = [0; 16];
+    message[..4].copy_from_slice(&16_u32.to_ne_bytes());
+    message[4..8].copy_from_slice(&RESEND.to_ne_bytes());
+    // SAFETY: `message` has that many bytes, and the descriptor is open, as the caller's `Pass` sees to.
+    if unsafe { libc::write(fd, message.as_ptr().cast(), message.len()) } < 0 {
+        -Errno::last().raw()
+    } else {
+        0
+    }
 }

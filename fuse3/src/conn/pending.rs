@@ -1,0 +1,261 @@
+//! Requests whose answers were taken away from their handlers.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::mem;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::base::panic::discard;
+use crate::conn::conn::Conn;
+use crate::conn::interrupt::Interrupts;
+use crate::conn::request::Request;
+use crate::conn::ring::Ring;
+use crate::sys;
+
+/// After so long, the log says what is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What sends an answer.
+pub(super) type Parcel = Box<dyn FnOnce(Request) + Send>;
+
+/// Which of the deferred requests of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Ticket(u64);
+
+/// The deferred requests of a connection, which owns them: whoever is to answer has a [`Ticket`].
+///
+/// # Invariants
+///
+/// A request is here from [`Conn::defer`] on until it is answered; at the latest [`free_all`](Self::free_all) frees it, or
+/// [`ring_ends`](Self::ring_ends), when it came over io_uring.
+#[derive(Default)]
+pub(crate) struct Pending {
+    table: Mutex<Table>,
+    /// C code has answered.
+    returned: Condvar,
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    held: HashMap<Ticket, Held>,
+    closed_to_c: bool,
+}
+
+struct Held {
+    request: Request,
+    /// Of a request that came over io_uring.
+    ring: Option<Arc<Ring>>,
+    by: By,
+}
+
+/// Where a request is.
+enum By {
+    /// Its handler has not returned, and may be using what the request has. The answer, if there is one, waits for that.
+    Handler(Option<Parcel>),
+    /// Whoever has the ticket.
+    Ticket,
+    /// C code, which answers by itself.
+    C,
+}
+
+impl Conn {
+    /// Takes over a request, whose handler has not returned.
+    pub(crate) fn defer(self: &Arc<Self>, request: Request) -> Ticket {
+        let ring = request.is_uring().then(|| Ring::here(self));
+        let mut table = self.pending().table.lock();
+        table.last += 1;
+        let ticket = Ticket(table.last);
+        let by = By::Handler(None);
+        table.held.insert(ticket, Held { request, ring, by });
+        ticket
+    }
+
+    /// The handler that deferred it has returned, on this thread, and nothing that it was given is in use any more: sends the
+    /// answer, if there is one.
+    pub(crate) fn handled(&self, ticket: Ticket) {
+        let mut table = self.pending().table.lock();
+        let Some(held) = table.held.get_mut(&ticket) else {
+            // C code has answered it.
+            return;
+        };
+        match &mut held.by {
+            By::Handler(parcel) => match parcel.take() {
+                None => held.by = By::Ticket,
+                Some(parcel) => {
+                    let held = table.held.remove(&ticket);
+                    drop(table);
+                    if let Some(held) = held {
+                        parcel(held.request.spliced());
+                    }
+                }
+            },
+            By::Ticket | By::C => {}
+        }
+    }
+
+    /// Answers it by `send`. This waits for no handler: where the request's own has not returned, the answer leaves after it,
+    /// and over io_uring it leaves from a thread of the library's. Where nobody waits any more, `send` is dropped.
+    pub(crate) fn answer(&self, ticket: Ticket, send: impl FnOnce(Request) + Send + 'static) {
+        let Some(_pass) = self.pass() else { return };
+        let mut table = self.pending().table.lock();
+        let Some(held) = table.held.get_mut(&ticket) else {
+            drop(table);
+            return;
+        };
+        if let By::Handler(parcel) = &mut held.by {
+            *parcel = Some(Box::new(send));
+            return;
+        }
+        let Some(Held { request, ring, .. }) = table.held.remove(&ticket) else {
+            return;
+        };
+        match ring {
+            Some(ring) if !ring.is_here() => {
+                // With the table locked: the ring does not end in between.
+                let posted = ring.post(request, Box::new(send));
+                drop(table);
+                if let Err(error) = posted {
+                    crate::base::log::error!(
+                        "answers over io_uring wait, since no thread could be started: {error}"
+                    );
+                }
+            }
+            _ => {
+                drop(table);
+                send(request);
+            }
+        }
+    }
+
+    /// `fuse_req_interrupted()` of a deferred request.
+    pub(crate) fn is_interrupted(&self, ticket: Ticket) -> bool {
+        let Some(_pass) = self.pass() else {
+            return false;
+        };
+        let table = self.pending().table.lock();
+        let held = table.held.get(&ticket);
+        held.is_some_and(|held| held.request.is_interrupted())
+    }
+
+    /// Who is told of its interruption; `None` when it was answered.
+    pub(crate) fn interrupts(&self, ticket: Ticket) -> Option<Arc<Interrupts>> {
+        let _pass = self.pass()?;
+        let mut table = self.pending().table.lock();
+        let held = table.held.get_mut(&ticket)?;
+        Some(Arc::clone(held.request.interrupts()))
+    }
+
+    /// From now on C code answers it, and [`close`](Self::close) waits for that; `None` when it is too late.
+    pub(crate) fn lend(&self, ticket: Ticket) -> Option<NonNull<sys::fuse_req>> {
+        let _pass = self.pass()?;
+        let mut table = self.pending().table.lock();
+        if table.closed_to_c {
+            return None;
+        }
+        let held = table.held.get_mut(&ticket)?;
+        held.by = By::C;
+        let req = held.request.as_ptr();
+        let told = held.request.forget_interrupts();
+        drop(table);
+        if let Some(told) = told {
+            discard(told.take());
+        }
+        NonNull::new(req)
+    }
+
+    /// C code has answered it, or says that it has; or gives it back.
+    pub(crate) fn returned(&self, ticket: Ticket, is_answered: bool) {
+        let mut table = self.pending().table.lock();
+        if is_answered {
+            if let Some(held) = table.held.remove(&ticket) {
+                held.request.abandon();
+            }
+        } else if let Some(held) = table.held.get_mut(&ticket) {
+            held.by = By::Ticket;
+        }
+        drop(table);
+        self.pending().returned.notify_all();
+    }
+
+    /// No answer is outstanding.
+    pub(crate) fn is_all_answered(&self) -> bool {
+        self.pending().table.lock().held.is_empty()
+    }
+}
+
+impl Pending {
+    /// Waits until C code has answered everything that it was lent, and lends nothing any more.
+    pub(super) fn close_to_c(&self) {
+        let mut table = self.table.lock();
+        table.closed_to_c = true;
+        drop(self.wait_for_c(table, |_| true));
+    }
+
+    /// The thread of `ring` ends, and its memory is freed after that: waits for C code, and forgets the requests.
+    pub(super) fn ring_ends(&self, ring: &Arc<Ring>) {
+        let its = |held: &Held| held.ring.as_ref().is_some_and(|it| Arc::ptr_eq(it, ring));
+        let mut table = self.wait_for_c(self.table.lock(), its);
+        let (gone, held) = mem::take(&mut table.held)
+            .into_iter()
+            .partition::<HashMap<_, _>, _>(|(_, held)| its(held));
+        table.held = held;
+        drop(table);
+        for held in gone.into_values() {
+            held.request.abandon();
+        }
+    }
+
+    /// Waits until C code has none of the requests that `which` are meant.
+    fn wait_for_c<'t>(
+        &'t self,
+        mut table: MutexGuard<'t, Table>,
+        which: impl Fn(&Held) -> bool,
+    ) -> MutexGuard<'t, Table> {
+        let mut said = false;
+        loop {
+            let held = table.held.values();
+            let count = held
+                .filter(|it| matches!(it.by, By::C) && which(it))
+                .count();
+            if count == 0 {
+                return table;
+            }
+            if said {
+                self.returned.wait(&mut table);
+            } else if self.returned.wait_for(&mut table, PATIENCE).timed_out() {
+                said = true;
+                // The logger is the application's, and may have to do with a RawReply.
+                MutexGuard::unlocked(&mut table, || {
+                    crate::base::log::warn!(
+                        "the session ends when the last RawReply is gone; there are still {count}"
+                    );
+                });
+            }
+        }
+    }
+
+    /// Nobody passes any more: frees what was deferred and not answered.
+    pub(super) fn free_all(&self) {
+        let held = mem::take(&mut self.table.lock().held);
+        for held in held.into_values() {
+            if held.ring.is_some() {
+                held.request.abandon();
+            } else {
+                held.request.none();
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("count", &self.table.lock().held.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,182 @@
+//! The forms of answers that libfuse has: one function for each `fuse_reply_*`.
+
+use std::ffi::{CStr, c_int};
+use std::ptr;
+
+use crate::conn::request::{NotTaken, Request, Sent};
+use crate::sys;
+use crate::types::{ioctl::CallerMemory, opened::Opened};
+
+impl Request {
+    /// `fuse_reply_err(req, 0)`: done, with nothing to say.
+    #[inline]
+    pub(crate) fn ok(self) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        NotTaken::sent(unsafe { sys::fuse_reply_err(req, 0) })
+    }
+
+    #[inline]
+    pub(crate) fn entry(self, entry: &sys::fuse_entry_param) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `entry` lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_entry(req, entry) })
+    }
+
+    pub(crate) fn create(self, entry: &sys::fuse_entry_param, opened: Opened) -> Sent {
+        let fi = opened.to_file_info();
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `entry` and `fi` live.
+        NotTaken::sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
+    }
+
+    #[inline]
+    pub(crate) fn attr(self, attr: &libc::stat, timeout: f64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `attr` lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_attr(req, attr, timeout) })
+    }
+
+    pub(crate) fn readlink(self, target: &CStr) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `target` lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_readlink(req, target.as_ptr()) })
+    }
+
+    #[inline]
+    pub(crate) fn open(self, opened: Opened) -> Sent {
+        let fi = opened.to_file_info();
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `fi` lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
+    }
+
+    #[inline]
+    pub(crate) fn write(self, count: usize) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        NotTaken::sent(unsafe { sys::fuse_reply_write(req, count) })
+    }
+
+    #[inline]
+    pub(crate) fn buf(self, data: &[u8]) -> Sent {
+        let start = if data.is_empty() {
+            ptr::null()
+        } else {
+            data.as_ptr().cast()
+        };
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `start` points to `data.len()` bytes.
+        NotTaken::sent(unsafe { sys::fuse_reply_buf(req, start, data.len()) })
+    }
+
+    /// The slices, one after the other; at most 1000 of them.
+    pub(crate) fn slices(self, slices: &[&[u8]]) -> Sent {
+        let iov: Vec<_> = slices
+            .iter()
+            .map(|slice| libc::iovec {
+                iov_base: slice.as_ptr().cast_mut().cast(),
+                iov_len: slice.len(),
+            })
+            .collect();
+        let count = c_int::try_from(iov.len()).unwrap_or(c_int::MAX);
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `iov` has `count` elements, which libfuse reads from.
+        NotTaken::sent(unsafe { sys::fuse_reply_iov(req, iov.as_ptr(), count) })
+    }
+
+    /// The buffers that the first element of `bufs` has, in memory and in files; the other elements are room for them.
+    ///
+    /// When they cannot be read, libfuse answers that error. They are spliced where it was asked for.
+    pub(crate) fn data(self, bufs: &mut [sys::fuse_bufvec]) -> Sent {
+        let flags = if self.may_splice() {
+            // Without effect unless it was asked for in `init`.
+            sys::fuse_buf_copy_flags_FUSE_BUF_SPLICE_MOVE
+        } else {
+            sys::fuse_buf_copy_flags_FUSE_BUF_NO_SPLICE
+        };
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `bufs` is valid for what its `count` says, and what it
+        // points to lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_data(req, bufs.as_mut_ptr(), flags) })
+    }
+
+    pub(crate) fn statfs(self, stat: &libc::statvfs) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `stat` lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_statfs(req, stat) })
+    }
+
+    pub(crate) fn lock(self, lock: &libc::flock) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `lock` lives.
+        NotTaken::sent(unsafe { sys::fuse_reply_lock(req, lock) })
+    }
+
+    pub(crate) fn bmap(self, block: u64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        NotTaken::sent(unsafe { sys::fuse_reply_bmap(req, block) })
+    }
+
+    pub(crate) fn ioctl(self, result: c_int, data: &[u8]) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is not read when it is empty.
+        NotTaken::sent(unsafe {
+            sys::fuse_reply_ioctl(req, result, data.as_ptr().cast(), data.len())
+        })
+    }
+
+    /// At most 256 parts.
+    pub(crate) fn ioctl_retry(self, input: &[CallerMemory], output: &[CallerMemory]) -> Sent {
+        let iov = |parts: &[CallerMemory]| -> Vec<_> {
+            let to_iovec = |part: &CallerMemory| libc::iovec {
+                // As wide as the pointers of whoever may call: the kernel has one like this program's.
+                iov_base: ptr::without_provenance_mut(
+                    usize::try_from(part.address).unwrap_or(usize::MAX),
+                ),
+                iov_len: part.length,
+            };
+            parts.iter().map(to_iovec).collect()
+        };
+        let (input, output) = (iov(input), iov(output));
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; both vectors have as many elements, which libfuse
+        // reads. What these point to is not touched.
+        NotTaken::sent(unsafe {
+            sys::fuse_reply_ioctl_retry(
+                req,
+                input.as_ptr(),
+                input.len(),
+                output.as_ptr(),
+                output.len(),
+            )
+        })
+    }
+
+    pub(crate) fn poll(self, events: u32) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        NotTaken::sent(unsafe { sys::fuse_reply_poll(req, events) })
+    }
+
+    pub(crate) fn lseek(self, offset: i64) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        NotTaken::sent(unsafe { sys::fuse_reply_lseek(req, offset) })
+    }
+
+    pub(crate) fn statx(self, statx: &mut libc::statx, timeout: f64) -> Sent {
+        let statx: *mut libc::statx = statx;
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent; `statx` lives, and is what the shim expects.
+        NotTaken::sent(unsafe { sys::fuse3_reply_statx(req, 0, statx.cast(), timeout) })
+    }
+
+    /// How long an extended attribute or the list of them is.
+    pub(crate) fn xattr(self, length: usize) -> Sent {
+        let req = self.spend();
+        // SAFETY: the request was unanswered (invariant) and is spent.
+        NotTaken::sent(unsafe { sys::fuse_reply_xattr(req, length) })
+    }
+}

@@ -1,0 +1,101 @@
+//! The bytes of a read, from wherever they are.
+
+use std::slice;
+
+use crate::conn::request::{Request, Sent};
+use crate::reply::data::{Data, Fill, Source, too_many};
+use crate::reply::payload::mistake;
+use crate::reply::piece::Piece;
+use crate::reply::readbuf::{give_spare, take_spare};
+use crate::sys;
+use crate::types::errno::Errno;
+
+/// Sends it, or EIO when it is a mistake.
+#[inline]
+pub(super) fn send(data: &Data<'_>, request: Request, size: usize) -> Sent {
+    match data.memory(size) {
+        Some(Ok(bytes)) => request.buf(bytes),
+        Some(Err(what)) => mistake(request, what),
+        None => send_from_elsewhere(data, request, size),
+    }
+}
+
+#[inline(never)]
+fn send_from_elsewhere(data: &Data<'_>, request: Request, size: usize) -> Sent {
+    match &data.0 {
+        Source::File(range) => {
+            let mut bufs = sys::FUSE_BUFVEC_INIT(0);
+            bufs.buf[0] = range.to_buf(range.length.min(size));
+            request.data(slice::from_mut(&mut bufs))
+        }
+        Source::Pieces(pieces) => send_pieces(pieces, request, size),
+        Source::Later(fill) => send_later(fill, request, size),
+        _ => unreachable!("it is in memory"),
+    }
+}
+
+/// Lets `fill` write into the request's payload over io_uring, into the thread's spare memory elsewhere.
+fn send_later(fill: &Fill<'_>, request: Request, size: usize) -> Sent {
+    if let Some(payload) = request.payload() {
+        // SAFETY: the payload is the request's alone until it is answered (`Request::payload`).
+        let payload = unsafe { &mut *payload.as_ptr() };
+        let room = size.min(payload.len());
+        return match fill(&mut payload[..room]) {
+            Ok(count) if count <= room => request.buf(&payload[..count]),
+            Ok(count) => mistake(request, too_many(count, size)),
+            Err(error) => request.err(Errno::from(error)),
+        };
+    }
+    let mut memory = take_spare(size);
+    if memory.len() < size {
+        memory.resize(size, 0);
+    }
+    let sent = match fill(&mut memory[..size]) {
+        Ok(count) if count <= size => request.buf(&memory[..count]),
+        Ok(count) => mistake(request, too_many(count, size)),
+        Err(error) => request.err(Errno::from(error)),
+    };
+    give_spare(memory);
+    sent
+}
+
+/// writev(2) takes at most 1024 parts, one of which is the header.
+const MOST_PIECES: usize = 1000;
+
+fn send_pieces(pieces: &[Piece<'_>], request: Request, size: usize) -> Sent {
+    let mut total = 0_usize;
+    for piece in pieces {
+        match piece.length() {
+            Ok(length) => total = total.saturating_add(length),
+            Err(what) => return mistake(request, what),
+        }
+    }
+    if total > size {
+        return mistake(request, too_many(total, size));
+    }
+    let parts = pieces.iter().filter(|piece| piece.length() != Ok(0));
+    let in_memory: Option<Vec<&[u8]>> = parts.clone().map(Piece::memory).collect();
+    match in_memory {
+        Some(slices) if slices.len() <= MOST_PIECES => request.slices(&slices),
+        Some(slices) => request.buf(&slices.concat()),
+        None => request.data(&mut bufvec(parts.map(Piece::to_buf).collect())),
+    }
+}
+
+/// `struct fuse_bufvec` with as many buffers: it has room for one, and the others follow it.
+fn bufvec(bufs: Vec<sys::fuse_buf>) -> Vec<sys::fuse_bufvec> {
+    let bytes = size_of::<sys::fuse_bufvec>() + size_of_val(&*bufs);
+    let count = bytes.div_ceil(size_of::<sys::fuse_bufvec>());
+    let mut vec: Vec<_> = (0..count).map(|_| sys::FUSE_BUFVEC_INIT(0)).collect();
+    vec[0].count = bufs.len();
+    let start = vec.as_mut_ptr();
+    // SAFETY: `start` points to a `fuse_bufvec`; no reference is made, so that what follows it is still in reach.
+    let first = unsafe { &raw mut (*start).buf }.cast::<sys::fuse_buf>();
+    for (position, buf) in bufs.into_iter().enumerate() {
+        // SAFETY: `vec` has room for all of them after its first member, by `bytes`.
+        let place = unsafe { first.add(position) };
+        // SAFETY: as above, and a `fuse_bufvec` is aligned for a `fuse_buf`, which it has.
+        unsafe { place.write(buf) };
+    }
+    vec
+}
