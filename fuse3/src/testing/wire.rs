@@ -170,8 +170,10 @@ impl<F: Filesystem> Wire<F> {
 
     /// Makes the kernel take replies again.
     pub fn accept(&self, stuffed: usize) {
+        // Zeros, which are no reply.
+        let mut stuffing = vec![0; 1 << 16];
         for _ in 0..stuffed {
-            assert_eq!(self.receive().len(), 1 << 15);
+            assert_eq!(self.receive_unchecked(&mut stuffing), 1 << 15);
         }
         let served = self.served.as_ref().unwrap();
         served.set_write_timeout(None).unwrap();
