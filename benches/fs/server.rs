@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fuse3::{
     Answer, Attr, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
-    OpenFlags, Opened, ReadBuf, Session,
+    Open, Opened, ReadBuf, Session,
 };
 
 /// How many files there are; they are called 0, 1, 2 ..
@@ -112,7 +112,7 @@ impl Filesystem for Parallel {
         Ok((attr(ino)?, Duration::ZERO))
     }
 
-    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
         index(ino)?;
         Ok(opened())
     }
@@ -159,7 +159,7 @@ impl Filesystem for Locked {
         Ok((attr(ino)?, Duration::ZERO))
     }
 
-    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
         index(ino)?;
         Ok(opened())
     }

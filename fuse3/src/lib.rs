@@ -124,7 +124,7 @@ pub use session::{Builder, End, Handle, MountError, Reason, Session};
 pub use types::attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
 pub use types::capabilities::Capabilities;
 pub use types::errno::Errno;
-pub use types::file::{Create, Created, FileInfo};
+pub use types::file::{Create, Created, FileInfo, Open};
 pub use types::flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use types::ino::{Fh, Ino};
 pub use types::opened::Opened;

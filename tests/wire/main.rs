@@ -17,6 +17,7 @@ mod files;
 mod harness;
 mod interrupts;
 mod keys;
+mod killpriv;
 mod local;
 mod locker;
 mod locking;
