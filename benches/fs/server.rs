@@ -1,6 +1,8 @@
 //! The file system of server.c, on fuse3: a directory with files of one size, whose data are read and written in memory.
 
 use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -188,11 +190,15 @@ impl Filesystem for Locked {
 }
 
 fn run<F: Filesystem>(fs: F, lock: F::Lock, mount_point: &OsStr) -> Result<(), super::Failure> {
-    let session = Session::builder(fs, lock)
+    let builder = Session::builder(fs, lock)
         .fsname("bench")
         .workers(WORKERS)
-        .handle_signals(true)
-        .mount(mount_point)?;
+        .handle_signals(true);
+    let session = if mount_point == "/dev/fd/0" {
+        builder.mount_fd(io::stdin().as_fd().try_clone_to_owned()?)?
+    } else {
+        builder.mount(mount_point)?
+    };
     for (operation, count) in session.run()?.stats.requests {
         println!("{operation} {count}");
     }

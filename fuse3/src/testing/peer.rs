@@ -14,7 +14,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(10);
 /// The kernel, as a test plays it: one end of a socket pair, of which a server has the other in place of /dev/fuse.
 ///
 /// A [`Wire`](super::Wire) has one, and the session that it is the kernel of. By itself it is for a program: the other end
-/// becomes one of its descriptors, N, which it mounts on `/dev/fd/N`, as libfuse does for whoever has opened /dev/fuse before.
+/// becomes one of its descriptors, N, and `/dev/fd/N` its mount point, as for a program for which somebody else has mounted.
 /// Whatever is waited for, it is for 10 seconds at most.
 ///
 /// Each message of the server is checked by the rules of the kernel (`fuse_dev_do_write()` in fs/fuse/dev.c): its header has the
