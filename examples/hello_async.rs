@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
-use fuse3::{Ino, Listing, OpenFlags, Opened, ReadBuf};
+use fuse3::{Ino, Listing, Open, Opened, ReadBuf};
 use tokio::task::yield_now;
 
 use crate::file::{FILE, Owner, TEXT, TIMEOUT};
@@ -48,7 +48,7 @@ impl Filesystem for Message {
         cx.spawn(|fs: Arc<Self>| async move { fs.attr(ino).await })
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         cx.spawn(move |_| async move {
             log::debug!("open of {ino}");
             Ok(file::open(ino, flags)?)

@@ -16,7 +16,7 @@ use std::time::Duration;
 use fuse3::ioctl::{Ioctl, IoctlCommand, IoctlFlags, IoctlReply};
 use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
-use fuse3::{GlobalLock, Ino, Listing, OpenFlags};
+use fuse3::{GlobalLock, Ino, Listing, Open, OpenFlags};
 use fuse3::{Opened, ReadBuf, SetAttr, Timestamp};
 
 use fuse_main::Options;
@@ -124,7 +124,7 @@ impl Filesystem for Fioc {
         Ok(out.finish())
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         if flags.contains(OpenFlags::TRUNC) {
             cx.resize(0)?;
         }

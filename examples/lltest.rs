@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock};
-use fuse3::{Ino, Listing, OpenFlags, Opened, ReadBuf};
+use fuse3::{Ino, Listing, Open, Opened, ReadBuf};
 
 use crate::file::{FILE, Owner, TEXT, TIMEOUT};
 
@@ -41,7 +41,7 @@ impl Filesystem for Message {
         Ok((self.0.attr(ino)?, TIMEOUT))
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         log::debug!("open of {ino}");
         Ok(file::open(ino, flags)?)
     }

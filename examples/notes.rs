@@ -15,7 +15,7 @@ use fuse3::lock::LockError;
 use fuse3::reply::Added;
 use fuse3::{
     Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
-    Filesystem, GlobalLock, Ino, Listing, Locked, OpenFlags, Opened, ReadBuf, Session, SetAttr,
+    Filesystem, GlobalLock, Ino, Listing, Locked, Open, Opened, ReadBuf, Session, SetAttr,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -151,7 +151,7 @@ impl Filesystem for Fs {
         })
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, _: Open) -> Answer<Opened> {
         Ok(parity::opened(Fh(ino.0)))
     }
 

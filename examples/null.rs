@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, Concurrent, Context, Data, Errno, FileInfo, Filesystem};
-use fuse3::{Ino, OpenFlags, Opened, ReadBuf, SetAttr, Timestamp};
+use fuse3::{Ino, Open, Opened, ReadBuf, SetAttr, Timestamp};
 
 use fuse_main::Options;
 
@@ -56,7 +56,7 @@ impl Filesystem for Null {
         }
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         let opened = Opened::default();
         Ok(self.options.opened(opened, flags, &self.attr(ino)))
     }

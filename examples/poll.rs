@@ -22,7 +22,7 @@ use fuse3::poll::PollEvents;
 use fuse3::poll::PollHandle;
 use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo};
-use fuse3::{Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened};
+use fuse3::{Filesystem, GlobalLock, Ino, Listing, Open, Opened};
 
 use fuse_main::Options;
 
@@ -144,7 +144,7 @@ impl Filesystem for Poll {
     }
 
     /// Once at a time: what one reader takes the other would miss.
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         let attr = attr(cx, ino);
         let index = index(ino).ok_or(Errno::EISDIR)?;
         if flags.writes() {

@@ -56,7 +56,7 @@ impl Filesystem for PrintCap {
         let (major, minor) = connection.protocol();
         println!("Protocol version: {major}.{minor}");
         println!("Capabilities:");
-        let capable = connection.capable();
+        let capable = connection.kernel_capable();
         let listed = ORDER.into_iter().filter(|known| capable.contains(*known));
         let others = (capable - Capabilities::from_iter(ORDER)).iter();
         for (name, _) in listed.chain(others).flat_map(|one| one.iter_names()) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use fuse3::reply::Added;
 use fuse3::{
     Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo, Filesystem,
-    Handle, Ino, Listing, OpenFlags, Opened, ReadBuf, Session, sys,
+    Handle, Ino, Listing, Open, Opened, ReadBuf, Session, sys,
 };
 
 const GROUPS: Ino = Ino(2);
@@ -80,7 +80,7 @@ impl Filesystem for Raw {
         Ok((attr(ino), HOUR))
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, _: Open) -> Answer<Opened> {
         let opened = Opened::new(Fh(0));
         Ok(match ino {
             NUMBER => opened.keep_cache(true),

@@ -12,7 +12,7 @@ use fuse3::reply::Added;
 use fuse3::tasks::{Local, unblock};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, Fh, FileInfo,
-    Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, Session,
+    Filesystem, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, Session,
 };
 
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -111,7 +111,7 @@ impl Filesystem for Remote {
         })
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         if flags.writes() {
             return Err(Errno::EACCES.into());
         }

@@ -16,7 +16,7 @@ use fuse3::testing::Wire;
 use fuse3::testing::proto::{self, File, Request};
 use fuse3::{
     Answer, Attr, Concurrent, Context, Data, Entry, Fh, FileInfo, Filesystem, GlobalLock, Ino,
-    OpenFlags, Opened, ReadBuf,
+    Open, Opened, ReadBuf,
 };
 
 thread_local! {
@@ -98,7 +98,7 @@ impl<L: Locking> Filesystem for Fs<L> {
         Ok((attr, TIMEOUT))
     }
 
-    fn open(&self, _: &mut Context<'_, Self>, _ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Context<'_, Self>, _ino: Ino, _how: Open) -> Answer<Opened> {
         Ok(Opened::new(Fh(1)))
     }
 

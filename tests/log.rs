@@ -3,7 +3,7 @@
 use std::ffi::{c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -74,8 +74,7 @@ fn begin() -> MutexGuard<'static, ()> {
         log::set_logger(&Logger).unwrap();
         log::set_max_level(log::LevelFilter::Trace);
         let (_peer, served) = UnixDatagram::pair().unwrap();
-        let path = format!("/dev/fd/{}", served.into_raw_fd());
-        drop(Session::builder(Fs, Concurrent).mount(path).unwrap());
+        drop(Session::builder(Fs, Concurrent).mount_fd(served).unwrap());
     });
     LINES.lock().unwrap().clear();
     alone

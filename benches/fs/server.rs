@@ -1,12 +1,14 @@
 //! The file system of server.c, on fuse3: a directory with files of one size, whose data are read and written in memory.
 
 use std::ffi::OsStr;
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fuse3::{
     Answer, Attr, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
-    OpenFlags, Opened, ReadBuf, Session,
+    Open, Opened, ReadBuf, Session,
 };
 
 /// How many files there are; they are called 0, 1, 2 ..
@@ -112,7 +114,7 @@ impl Filesystem for Parallel {
         Ok((attr(ino)?, Duration::ZERO))
     }
 
-    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
         index(ino)?;
         Ok(opened())
     }
@@ -159,7 +161,7 @@ impl Filesystem for Locked {
         Ok((attr(ino)?, Duration::ZERO))
     }
 
-    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
         index(ino)?;
         Ok(opened())
     }
@@ -188,11 +190,15 @@ impl Filesystem for Locked {
 }
 
 fn run<F: Filesystem>(fs: F, lock: F::Lock, mount_point: &OsStr) -> Result<(), super::Failure> {
-    let session = Session::builder(fs, lock)
+    let builder = Session::builder(fs, lock)
         .fsname("bench")
         .workers(WORKERS)
-        .handle_signals(true)
-        .mount(mount_point)?;
+        .handle_signals(true);
+    let session = if mount_point == "/dev/fd/0" {
+        builder.mount_fd(io::stdin().as_fd().try_clone_to_owned()?)?
+    } else {
+        builder.mount(mount_point)?
+    };
     for (operation, count) in session.run()?.stats.requests {
         println!("{operation} {count}");
     }

@@ -11,7 +11,7 @@ use fuse3::context::Guard;
 use fuse3::reply::Added;
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, Opened, ReadBuf, RenameFlags,
     SetAttr, XattrFlags,
 };
 
@@ -130,7 +130,7 @@ impl Filesystem for Cachefs {
         Ok(cx.rename((parent, name), (newparent, newname), flags)?)
     }
 
-    fn open(&self, _cx: &mut Context<'_, Self>, _ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _cx: &mut Context<'_, Self>, _ino: Ino, _how: Open) -> Answer<Opened> {
         Ok(Opened::new(Fh(0)).keep_cache(true))
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo};
-use fuse3::{Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, XattrFlags};
+use fuse3::{Filesystem, Ino, Listing, Open, Opened, ReadBuf, XattrFlags};
 
 const TEXT: &[u8] = b"Hello World!\n";
 const NAME: &str = "hello";
@@ -53,7 +53,7 @@ impl Filesystem for Hello {
         Ok((attr(ino)?, TIMEOUT))
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         match ino {
             FILE if flags.access_mode() == libc::O_RDONLY => Ok(Opened::default()),
             FILE => Err(Errno::EACCES.into()),

@@ -15,7 +15,6 @@ mod stream;
 
 use std::error::Error;
 use std::io;
-use std::os::fd::IntoRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,11 +38,9 @@ fn main() -> ExitCode {
             }
             let peer = accept(&command.options)?;
             let bridge = stream::Bridge::new(peer)?;
-            let descriptor = bridge.served()?.into_raw_fd();
-            // It is libfuse's from here on.
             let session = command
                 .builder(Hello { xattrs: false }, Concurrent)
-                .mount(format!("/dev/fd/{descriptor}"))?;
+                .mount_fd(bridge.served()?)?;
             bridge.run(session.handle())?;
             Ok(session.run()?.reason)
         })

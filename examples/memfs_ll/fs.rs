@@ -12,8 +12,8 @@ use fuse3::range::Fallocate;
 use fuse3::reply::Added;
 use fuse3::{
     Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data, DirBuf,
-    Entry, Errno, Fh, FileInfo, Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
-    SetAttr, StatVfs,
+    Entry, Errno, Fh, FileInfo, Filesystem, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
+    RenameFlags, SetAttr, StatVfs,
 };
 use parking_lot::RwLock;
 
@@ -172,7 +172,7 @@ impl Filesystem for Memfs {
         Ok(self.entry(&tree, &inode))
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         if flags.contains(OpenFlags::TRUNC) {
             self.get(ino)?.state.write().truncate(0);
         }

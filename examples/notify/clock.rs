@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
-use fuse3::{GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf};
+use fuse3::{GlobalLock, Ino, Listing, Open, Opened, ReadBuf};
 
 use crate::time;
 
@@ -107,7 +107,7 @@ impl Filesystem for Clock {
         Ok(out.finish())
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         match ino {
             Ino::ROOT => Err(Errno::EISDIR.into()),
             _ if flags.access_mode() != libc::O_RDONLY => Err(Errno::EACCES.into()),

@@ -18,8 +18,8 @@ use fuse3::range::{Copied, CopyFileRange, Fallocate, Offset, Whence};
 use fuse3::reply::Added;
 use fuse3::{
     Answer, Attr, Capabilities, Concurrent, Connection, Context, Create, Created, Data, DirBuf,
-    Entry, Errno, FileInfo, Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
-    SetAttr, StatVfs, WriteData, XattrFlags, XattrNames,
+    Entry, Errno, FileInfo, Filesystem, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
+    RenameFlags, SetAttr, StatVfs, WriteData, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
 use rustix::fs::{self, FallocateFlags, FlockOperation, OFlags, SeekFrom};
@@ -309,7 +309,7 @@ impl Filesystem for Passthrough {
         Ok(self.entry(inode.duplicate()?)?)
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         self.debug(|| format!("open {ino} with {flags:?}"));
         let inode = self.inodes.get(ino)?;
         let file = inode.open(self.flags(flags))?;

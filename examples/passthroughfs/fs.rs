@@ -11,7 +11,7 @@ use fuse3::context::Guard;
 use fuse3::range::Fallocate;
 use fuse3::{
     Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
-    Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
+    Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
     StatVfs, XattrFlags, XattrNames,
 };
 use rustix::fs::{self, AtFlags, FileType, Mode};
@@ -110,7 +110,7 @@ impl Filesystem for PassthroughFs {
         Ok(self.0.entry(cx.link(ino, newparent, newname)?))
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         self.0.debug(|| format!("open {ino} with {flags:?}"));
         cx.open(ino, flags)?;
         Ok(Opened::new(Fh(ino.0)))

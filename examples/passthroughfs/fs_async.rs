@@ -15,7 +15,7 @@ use fuse3::range::Fallocate;
 use fuse3::tasks::{Local, unblock};
 use fuse3::{
     Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
-    Filesystem, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
+    Filesystem, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
     XattrFlags, XattrNames,
 };
 use rustix::fs::{self, AtFlags, FileType, Mode};
@@ -177,7 +177,7 @@ impl Filesystem for PassthroughAsync {
         })
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         Self::at_once(cx, move |settings, it| {
             settings.debug(|| format!("open {ino} with {flags:?}"));
             it.open(ino, flags)?;

@@ -43,7 +43,7 @@ impl Settings {
         // A file handle would lead nowhere once its inode is forgotten.
         | Capabilities::NO_EXPORT_SUPPORT;
         connection
-            .want(wanted & connection.capable() & Capabilities::known())
+            .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.

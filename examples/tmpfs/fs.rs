@@ -11,8 +11,8 @@ use fuse3::context::Guard;
 use fuse3::lock::{LockError, sync};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
-    SetAttr, StatVfs, XattrFlags, XattrNames,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
+    RenameFlags, SetAttr, StatVfs, XattrFlags, XattrNames,
 };
 
 use crate::inodes::{Inodes, TIMEOUT};
@@ -50,7 +50,7 @@ impl Filesystem for Tmpfs {
             | Capabilities::PARALLEL_DIROPS
             | Capabilities::CACHE_SYMLINKS;
         connection
-            .want(wanted & connection.capable() & Capabilities::known())
+            .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
@@ -192,7 +192,7 @@ impl Filesystem for Tmpfs {
         Ok(cx.entry(ino)?)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
         cx.open(ino)?;
         Ok(Opened::new(Fh(ino.0)).keep_cache(true))
     }

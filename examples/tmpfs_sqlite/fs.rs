@@ -9,8 +9,8 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, RenameFlags,
-    SetAttr, StatVfs,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
+    RenameFlags, SetAttr, StatVfs,
 };
 
 use crate::error::{Error, Result};
@@ -51,7 +51,7 @@ impl Filesystem for TmpfsSqlite {
             | Capabilities::PARALLEL_DIROPS
             | Capabilities::CACHE_SYMLINKS;
         connection
-            .want(wanted & connection.capable() & Capabilities::known())
+            .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
@@ -158,7 +158,7 @@ impl Filesystem for TmpfsSqlite {
         Ok(entry)
     }
 
-    fn open(&self, cx: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, ino: Ino, _: Open) -> Answer<Opened> {
         Ok(Self::opened(cx, ino).keep_cache(true))
     }
 

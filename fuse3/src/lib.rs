@@ -82,7 +82,7 @@
 //! | a handler panics | EIO | [`session::OnPanic`] |
 //! | a [`Reply`] is dropped | EIO | a line in the log |
 //! | more bytes than asked for, names or offsets of a listing that cannot be | EIO | a line in the log |
-//! | an errno out of 1 to 999 | EIO, by [`Errno::from_raw`] | a line in the log |
+//! | an errno outside 1 to 511 | EIO, by [`Errno::from_raw`] | a line in the log |
 //!
 //! [`guide::errors`] has them all.
 //!
@@ -124,7 +124,7 @@ pub use session::{Builder, End, Handle, MountError, Reason, Session};
 pub use types::attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
 pub use types::capabilities::Capabilities;
 pub use types::errno::Errno;
-pub use types::file::{Create, Created, FileInfo};
+pub use types::file::{Create, Created, FileInfo, Open};
 pub use types::flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
 pub use types::ino::{Fh, Ino};
 pub use types::opened::Opened;

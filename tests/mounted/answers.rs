@@ -15,7 +15,7 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Capabilities, Concurrent, Connection, Context, Data, Entry, Errno, FileInfo,
-    Filesystem, Ino, OpenFlags, Opened, Operation, ReadBuf, Session,
+    Filesystem, Ino, Open, Opened, Operation, ReadBuf, Session,
 };
 
 use crate::fixture::{Mount, require_mount};
@@ -68,7 +68,7 @@ impl Filesystem for Sparing {
         Ok((attr(ino), Duration::ZERO))
     }
 
-    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         Ok(Opened::default().direct_io(self.direct_io))
     }
 

@@ -12,8 +12,8 @@ use fuse3::context::Guard;
 use fuse3::reply::Added;
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, Operation, ReadBuf,
-    Session,
+    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, Operation,
+    ReadBuf, Session,
 };
 
 use crate::fixture::{Mount, require_mount, until};
@@ -166,7 +166,7 @@ impl Filesystem for Counting {
         Ok(Created { entry, opened })
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _: Open) -> Answer<Opened> {
         Ok(cx.opened(ino, 1)?)
     }
 

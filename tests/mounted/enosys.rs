@@ -10,8 +10,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use fuse3::{
-    Answer, Attr, Concurrent, Context, Entry, Errno, FileInfo, Filesystem, Ino, OpenFlags, Opened,
-    Operation, Session, StatVfs,
+    Answer, Attr, Concurrent, Context, Entry, Errno, FileInfo, Filesystem, Ino, Open, OpenFlags,
+    Opened, Operation, Session, StatVfs,
 };
 
 use crate::fixture::{Mount, require_mount, until};
@@ -76,7 +76,7 @@ impl Filesystem for Refusing {
         }
     }
 
-    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         self.opened()
     }
 

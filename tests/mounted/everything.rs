@@ -22,7 +22,7 @@ use fuse3::context::Guard;
 use fuse3::reply::Added;
 use fuse3::{
     AccessMode, Answer, Attr, Builder, Capabilities, Connection, Context, Create, Created, Data,
-    DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened,
+    DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened,
     Operation, ReadBuf, RenameFlags, Session, SetAttr, StatVfs, XattrFlags, XattrNames,
 };
 
@@ -141,7 +141,7 @@ impl Filesystem for Everything {
         Ok(Created { entry, opened })
     }
 
-    fn open(&self, _: &mut Cx<'_>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Cx<'_>, _: Ino, _: Open) -> Answer<Opened> {
         Ok(Opened::default().direct_io(true))
     }
 

@@ -217,10 +217,16 @@ fn a_mount_point_whose_server_has_ended_is_refused_until_it_is_unmounted() {
     works_on(dir.path());
 }
 
+/// Not even one that is open: whoever owns it goes on using its number.
 #[test]
-fn a_descriptor_that_is_not_open_is_refused() {
+fn a_descriptor_is_not_taken_by_its_path() {
     require_mount!();
-    refused(bad(), Path::new("/dev/fd/987654"), &["/dev/fd/987654"]);
+    let file = fs::File::open("/dev/null").unwrap();
+    for number in [987_654, file.as_raw_fd()] {
+        let path = format!("/dev/fd/{number}");
+        refused(bad(), Path::new(&path), &[&path, "Builder::mount_fd"]);
+    }
+    assert!(file.metadata().is_ok());
     works_on(TempDir::new().path());
 }
 

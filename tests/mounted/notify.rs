@@ -13,7 +13,7 @@ use fuse3::notify::{Blocking, NotifyError};
 use fuse3::poll::{PollEvents, PollHandle};
 use fuse3::{
     Answer, Attr, Builder, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
-    Notifier, OpenFlags, Opened, Operation, ReadBuf, Session,
+    Notifier, Open, Opened, Operation, ReadBuf, Session,
 };
 
 use crate::child;
@@ -96,7 +96,7 @@ impl Filesystem for Cached {
         Ok((self.attr(ino), FOR_EVER))
     }
 
-    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         Ok(Opened::default().keep_cache(true))
     }
 

@@ -14,7 +14,7 @@ use fuse3::context::Guard;
 use fuse3::guide::parity;
 use fuse3::{
     Answer, Attr, Connection, Context, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Ino,
-    OpenFlags, Opened, Operation, RenameFlags, Session, SetAttr, XattrFlags,
+    Open, OpenFlags, Opened, Operation, RenameFlags, Session, SetAttr, XattrFlags,
 };
 
 use crate::fixture::{Gate, Mount, require_mount, until};
@@ -99,7 +99,7 @@ impl Filesystem for Old {
         Ok(())
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         let truncates = flags.contains(OpenFlags::TRUNC);
         cx.calls.push(format!("open truncates {truncates}"));
         Ok(parity::opened(Fh(1)))

@@ -15,7 +15,7 @@ use fuse3::lock::{Condvar, Locking};
 use fuse3::reply::{Added, Payload};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, Ino, Listing, OpenFlags, Opened, Operation, ReadBuf, Reply,
+    Fh, FileInfo, Filesystem, Ino, Listing, Open, OpenFlags, Opened, Operation, ReadBuf, Reply,
 };
 
 use crate::fixture::DEADLINE;
@@ -258,7 +258,7 @@ impl<L: Locking> Filesystem for Patient<L> {
         Ok(())
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         self.answer(cx, Operation::Open, opened)
     }
 

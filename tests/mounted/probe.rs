@@ -9,7 +9,7 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Builder, Connection, Context, Create, Created, Data, Entry, Errno, Fh, FileInfo,
-    Filesystem, GlobalLock, Ino, Locked, OpenFlags, Opened, Operation, ReadBuf, Session,
+    Filesystem, GlobalLock, Ino, Locked, Open, Opened, Operation, ReadBuf, Session,
 };
 
 use crate::fixture::Mount;
@@ -172,7 +172,7 @@ impl Filesystem for Probe {
         Ok((self.hook)(cx, Operation::Unlink, parent)?)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _: Open) -> Answer<Opened> {
         (self.hook)(cx, Operation::Open, ino)?;
         Ok(cx.opened(ino))
     }

@@ -12,7 +12,7 @@ use fuse3::context::Guard;
 use fuse3::passthrough::{BackingId, SharedBacking};
 use fuse3::{
     Answer, Attr, Capabilities, Concurrent, Connection, Context, Data, Entry, Errno, Fh, FileInfo,
-    Filesystem, Ino, OpenFlags, Opened, ReadBuf, Session, WriteData,
+    Filesystem, Ino, Open, Opened, ReadBuf, Session, WriteData,
 };
 
 use crate::fixture::{Mount, TempDir};
@@ -128,7 +128,7 @@ impl Filesystem for Real {
         Ok((attr, Duration::ZERO))
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         // The file that the session reads is not the one that the kernel does.
         let file = File::options().read(true).write(true).open(&self.path)?;
         let backing = (self.on_open)(self, cx, &file)?;

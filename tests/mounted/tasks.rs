@@ -15,7 +15,7 @@ use fuse3::tasks::Local;
 use fuse3::{
     Answer, Attr, Builder, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, Ino,
 };
-use fuse3::{OpenFlags, Opened, ReadBuf, Session};
+use fuse3::{Open, Opened, ReadBuf, Session};
 use tokio::task::yield_now;
 
 use crate::child::{self, this_test};
@@ -180,7 +180,7 @@ impl Filesystem for Counting {
         cx.spawn_local(move |_, _| async move { Ok((attr(ino), Duration::ZERO)) })
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         cx.spawn_local(|_, mut count| async move {
             yield_now().await;
             count.with(|count| *count += 1);

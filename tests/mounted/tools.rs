@@ -15,7 +15,7 @@ use fuse3::range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence};
 use fuse3::statx::{Statx, StatxFlags, StatxMask};
 use fuse3::{
     Answer, Attr, Builder, Capabilities, Connection, Context, Create, Created, Entry, Errno, Fh,
-    FileInfo, Filesystem, GlobalLock, Ino, OpenFlags, Opened, Reply, Session, Timestamp,
+    FileInfo, Filesystem, GlobalLock, Ino, Open, Opened, Reply, Session, Timestamp,
 };
 
 use crate::fixture::Mount;
@@ -157,7 +157,7 @@ impl Filesystem for Tools {
         Ok((attr(ino), Duration::from_secs(60)))
     }
 
-    fn open(&self, _: &mut Context<'_, Self>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, _: &mut Context<'_, Self>, ino: Ino, _: Open) -> Answer<Opened> {
         Ok(Opened::new(Fh(ino.0)).direct_io(true))
     }
 

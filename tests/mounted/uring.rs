@@ -19,7 +19,7 @@ use fuse3::context::Guard;
 use fuse3::reply::{Added, Piece, RawReply};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, FileInfo,
-    Filesystem, GlobalLock, Ino, Listing, OpenFlags, Opened, ReadBuf, Reply, Session, sys,
+    Filesystem, GlobalLock, Ino, Listing, Open, Opened, ReadBuf, Reply, Session, sys,
 };
 
 use crate::child::this_test;
@@ -205,7 +205,7 @@ impl Filesystem for Ringed {
         Ok((Self::attr(ino), Duration::ZERO))
     }
 
-    fn open(&self, cx: &mut Cx<'_>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Cx<'_>, _: Ino, _: Open) -> Answer<Opened> {
         self.note(cx);
         Ok(Opened::default().direct_io(true))
     }

@@ -1,8 +1,9 @@
 //! Character devices: CUSE's INIT, what comes after it, and what is not a device.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use fuse3::context::Guard;
@@ -26,8 +27,8 @@ in_both_styles! { a_device_begins_and_serves a_device_without_handlers }
 const UNRESTRICTED: u32 = 1 << 1;
 
 fn connect<F: Filesystem>(fs: F, lock: F::Lock, device: CharDevice) -> Wire<F> {
-    let (session, mut wire) = Wire::begin(fs, lock, |builder, place| {
-        builder.character_device(&device.server(place)).unwrap()
+    let (session, mut wire) = Wire::begin(fs, lock, |builder, server| {
+        builder.character_device_fd(&device, server).unwrap()
     });
     wire.run(session);
     wire
@@ -323,13 +324,20 @@ fn what_is_no_device() {
         "{said}"
     );
     assert_eq!(io::Error::from(error).kind(), io::ErrorKind::NotFound);
-    // libfuse refuses the option, and the file that was opened is closed again.
+    // What somebody else owns is not taken by its number.
     let file = File::open("/dev/null").unwrap();
-    let builder = Session::builder(Bare::<Concurrent>::new(), Concurrent).option("no_such_option");
-    let place = format!("/dev/fd/{}", file.as_raw_fd());
-    let error = builder.character_device(&CharDevice::new("x").server(place));
-    assert!(matches!(error, Err(MountError::Refused(_))), "{error:?}");
+    let error = make(CharDevice::new("x").server(format!("/dev/fd/{}", file.as_raw_fd())));
+    assert!(
+        error.to_string().contains("Builder::character_device_fd"),
+        "{error}"
+    );
     assert!(file.metadata().is_ok());
+    // libfuse refuses the option, and what it was given is closed.
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let builder = Session::builder(Bare::<Concurrent>::new(), Concurrent).option("no_such_option");
+    let error = builder.character_device_fd(&CharDevice::new("x"), theirs);
+    assert!(matches!(error, Err(MountError::Refused(_))), "{error:?}");
+    assert_eq!((&ours).read(&mut [0]).unwrap(), 0);
 }
 
 /// The longest name that fits.

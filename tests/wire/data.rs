@@ -42,20 +42,10 @@ fn read(offset: u64, size: u32) -> Request {
     proto::read(2, OpenFile::new(1), offset, size)
 }
 
-/// The reply to the last request; what was spliced may come in several messages.
-fn receive_all(wire: &Wire<Transfer>) -> Vec<u8> {
-    let mut reply = wire.receive();
-    let length = u32::from_ne_bytes(reply[..4].try_into().unwrap());
-    while reply.len() < usize::try_from(length).unwrap() {
-        reply.extend(wire.receive());
-    }
-    reply
-}
-
 #[track_caller]
 fn expect_all(wire: &mut Wire<Transfer>, request: &Request, body: &[u8]) {
     let unique = wire.send(request);
-    let reply = receive_all(wire);
+    let reply = wire.receive_spliced();
     assert_eq!(reply.len(), 16 + body.len());
     let expected = proto::reply(unique, body);
     let differs = reply

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,8 +55,8 @@ impl<F: Filesystem> Wire<F> {
         lock: F::Lock,
         configure: impl FnOnce(Builder<F>) -> Builder<F>,
     ) -> (Session<F>, Self) {
-        Self::begin(fs, lock, |builder, place| {
-            configure(builder).mount(place).unwrap()
+        Self::begin(fs, lock, |builder, device| {
+            configure(builder).mount_fd(device).unwrap()
         })
     }
 
@@ -63,7 +64,7 @@ impl<F: Filesystem> Wire<F> {
     pub(crate) fn begin(
         fs: F,
         lock: F::Lock,
-        begin: impl FnOnce(Builder<F>, String) -> Session<F>,
+        begin: impl FnOnce(Builder<F>, OwnedFd) -> Session<F>,
     ) -> (Session<F>, Self) {
         logger::install();
         let (session, wire) = testing::Wire::begin(fs, lock, begin);

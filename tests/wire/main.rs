@@ -1,6 +1,6 @@
 //! What goes over the wire, byte by byte, and what handlers are called with: libfuse's own loop, without a kernel.
 //!
-//! libfuse reads requests from one end of a socket pair and writes replies to it (`mount("/dev/fd/N")`); the tests are the
+//! libfuse reads requests from one end of a socket pair and writes replies to it (`Builder::mount_fd`); the tests are the
 //! kernel at the other end.
 
 mod attributes;
@@ -17,6 +17,7 @@ mod files;
 mod harness;
 mod interrupts;
 mod keys;
+mod killpriv;
 mod local;
 mod locker;
 mod locking;

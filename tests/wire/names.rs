@@ -112,8 +112,8 @@ fn an_entry_to_the_byte() {
     end(&fs, wire);
 }
 
-/// The kernel gives names without a slash or NUL in them, of up to 4095 bytes (an older one of 1024), and libfuse whatever
-/// the kernel does. The handler has them as they are.
+/// The kernel gives names without a slash or NUL in them, of up to `DirBuf::NAME_MAX` bytes, and libfuse whatever the kernel
+/// does. The handler has them as they are.
 #[test]
 fn names_are_any_bytes() {
     let (fs, mut wire) = recorded::<Concurrent>();

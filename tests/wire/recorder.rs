@@ -25,8 +25,8 @@ use fuse3::reply::{Added, Payload};
 use fuse3::statx::{Statx, StatxAttributes, StatxFlags, StatxMask};
 use fuse3::{
     AccessMode, Answer, Attr, Caller, Concurrent, Connection, Context, Create, Created, Data,
-    DirBuf, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Notifier, OpenFlags,
-    Opened, ReadBuf, RenameFlags, SetAttr, StatVfs, Timestamp, XattrFlags, XattrNames,
+    DirBuf, Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Notifier, Open,
+    OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs, Timestamp, XattrFlags, XattrNames,
 };
 
 use crate::harness::DEADLINE;
@@ -463,9 +463,9 @@ impl Display for Lock<'_> {
 }
 
 /// An open file, without what is zero.
-struct Open<'a>(&'a FileInfo);
+struct OpenFile<'a>(&'a FileInfo);
 
-impl Display for Open<'_> {
+impl Display for OpenFile<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "fh={:#x}", self.0.handle().0)?;
         if self.0.flags() != OpenFlags::empty() {
@@ -538,7 +538,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         file: Option<&FileInfo>,
     ) -> Answer<(Attr, Duration)> {
         match file {
-            Some(file) => self.note(cx, format!("getattr {ino} {}", Open(file))),
+            Some(file) => self.note(cx, format!("getattr {ino} {}", OpenFile(file))),
             None => self.note(cx, format!("getattr {ino}")),
         }
         let entry = self.values().entry;
@@ -646,7 +646,12 @@ impl<L: Style> Filesystem for Recorder<L> {
         self.respond(cx, || entry)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+    fn open(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        Open { flags, .. }: Open,
+    ) -> Answer<Opened> {
         self.note(cx, format!("open {ino} {:#x}", flags.bits()));
         let opened = self.values().opened;
         self.respond(cx, || opened)
@@ -677,7 +682,10 @@ impl<L: Style> Filesystem for Recorder<L> {
         out: ReadBuf,
     ) -> Answer<Data<'_>> {
         let size = out.size();
-        self.note(cx, format!("read {ino} {} {size}@{offset:#x}", Open(file)));
+        self.note(
+            cx,
+            format!("read {ino} {} {size}@{offset:#x}", OpenFile(file)),
+        );
         let (read, out) = (Arc::clone(&self.values().read), Cell::new(Some(out)));
         self.respond(cx, || {
             read(out.take().unwrap_or_else(|| ReadBuf::new(size)))
@@ -700,19 +708,19 @@ impl<L: Style> Filesystem for Recorder<L> {
         };
         self.note(
             cx,
-            format!("write {ino} {} {shown}@{offset:#x}", Open(file)),
+            format!("write {ino} {} {shown}@{offset:#x}", OpenFile(file)),
         );
         let count = data.len() + self.values().more_written;
         self.respond(cx, || count)
     }
 
     fn flush(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        self.note(cx, format!("flush {ino} {}", Open(file)));
+        self.note(cx, format!("flush {ino} {}", OpenFile(file)));
         self.respond(cx, || ())
     }
 
     fn release(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        self.note(cx, format!("release {ino} {}", Open(file)));
+        self.note(cx, format!("release {ino} {}", OpenFile(file)));
         if cx.caller() == Caller::default() {
             return Ok(());
         }
@@ -726,7 +734,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         file: &FileInfo,
         datasync: bool,
     ) -> Answer<()> {
-        self.note(cx, format!("fsync {ino} {} {datasync}", Open(file)));
+        self.note(cx, format!("fsync {ino} {} {datasync}", OpenFile(file)));
         self.respond(cx, || ())
     }
 
@@ -748,7 +756,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         let which = if plus { "readdirplus" } else { "readdir" };
         self.note(
             cx,
-            format!("{which} {ino} {} {offset:#x} {out:?}", Open(file)),
+            format!("{which} {ino} {} {offset:#x} {out:?}", OpenFile(file)),
         );
         let (entries, out) = (self.values().entries.clone(), Cell::new(Some(out)));
         self.respond(cx, || {
@@ -765,7 +773,7 @@ impl<L: Style> Filesystem for Recorder<L> {
     }
 
     fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        self.note(cx, format!("releasedir {ino} {}", Open(file)));
+        self.note(cx, format!("releasedir {ino} {}", OpenFile(file)));
         if cx.caller() == Caller::default() {
             return Ok(());
         }
@@ -779,7 +787,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         file: &FileInfo,
         datasync: bool,
     ) -> Answer<()> {
-        self.note(cx, format!("fsyncdir {ino} {} {datasync}", Open(file)));
+        self.note(cx, format!("fsyncdir {ino} {} {datasync}", OpenFile(file)));
         self.respond(cx, || ())
     }
 
@@ -833,7 +841,10 @@ impl<L: Style> Filesystem for Recorder<L> {
         file: &FileInfo,
         lock: FileLock,
     ) -> Answer<Option<FileLock>> {
-        self.note(cx, format!("getlk {ino} {} {}", Open(file), Lock(&lock)));
+        self.note(
+            cx,
+            format!("getlk {ino} {} {}", OpenFile(file), Lock(&lock)),
+        );
         let lock = self.values().lock;
         self.respond(cx, || lock)
     }
@@ -848,7 +859,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         let wait = if set.wait { " wait" } else { "" };
         self.note(
             cx,
-            format!("setlk {ino} {} {}{wait}", Open(file), Lock(&set.lock)),
+            format!("setlk {ino} {} {}{wait}", OpenFile(file), Lock(&set.lock)),
         );
         self.respond(cx, || ())
     }
@@ -876,7 +887,7 @@ impl<L: Style> Filesystem for Recorder<L> {
             cx,
             format!(
                 "ioctl {ino} {} {:#x} {:#x} flags={:#x} {:?} -> {}",
-                Open(file),
+                OpenFile(file),
                 ioctl.command.0,
                 ioctl.argument,
                 ioctl.flags.bits(),
@@ -899,7 +910,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         let events = events.bits();
         self.note(
             cx,
-            format!("poll {ino} {} {events:#x} {handle:?}", Open(file)),
+            format!("poll {ino} {} {events:#x} {handle:?}", OpenFile(file)),
         );
         let events = self.values().events;
         self.respond(cx, || events)
@@ -916,7 +927,7 @@ impl<L: Style> Filesystem for Recorder<L> {
             cx,
             format!(
                 "flock {ino} {} {:?}{} for {}",
-                Open(file),
+                OpenFile(file),
                 flock.kind,
                 if flock.wait { " wait" } else { "" },
                 flock.owner
@@ -942,7 +953,7 @@ impl<L: Style> Filesystem for Recorder<L> {
             cx,
             format!(
                 "fallocate {ino} {} {:#x} {length:#x}@{offset:#x}",
-                Open(file),
+                OpenFile(file),
                 mode.bits()
             ),
         );
@@ -955,7 +966,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         copy: &CopyFileRange<'_>,
     ) -> Answer<Copied> {
         let place = |place: fuse3::range::Place<'_>| {
-            format!("{} {} {:#x}", place.ino, Open(place.file), place.offset)
+            format!("{} {} {:#x}", place.ino, OpenFile(place.file), place.offset)
         };
         self.note(
             cx,
@@ -981,7 +992,11 @@ impl<L: Style> Filesystem for Recorder<L> {
     ) -> Answer<Offset> {
         self.note(
             cx,
-            format!("lseek {ino} {} {offset:#x} {}", Open(file), whence.raw()),
+            format!(
+                "lseek {ino} {} {offset:#x} {}",
+                OpenFile(file),
+                whence.raw()
+            ),
         );
         let offset = self.values().offset;
         self.respond(cx, || offset)
@@ -1005,7 +1020,7 @@ impl<L: Style> Filesystem for Recorder<L> {
         flags: StatxFlags,
         mask: StatxMask,
     ) -> Answer<(Statx, Duration)> {
-        let file = file.map_or(String::new(), |file| format!(" {}", Open(file)));
+        let file = file.map_or(String::new(), |file| format!(" {}", OpenFile(file)));
         self.note(
             cx,
             format!("statx {ino}{file} {:#x} {:#x}", flags.bits(), mask.bits()),

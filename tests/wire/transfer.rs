@@ -5,7 +5,7 @@ use std::io;
 use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Concurrent, Connection, Context, Create, Created, Data, Entry, Errno, Fh,
-    FileInfo, Filesystem, Ino, OpenFlags, Opened, ReadBuf, WriteData,
+    FileInfo, Filesystem, Ino, Open, Opened, ReadBuf, WriteData,
 };
 use std::ffi::OsStr;
 use std::time::Duration;
@@ -16,7 +16,7 @@ type Init = Box<dyn Fn(&mut Connection<'_>) -> io::Result<()> + Send + Sync>;
 type Read = Box<dyn Fn(ReadBuf, u64) -> Data<'static> + Send + Sync>;
 type WriteBuf = Box<dyn Fn(WriteData<'_>, u64) -> io::Result<usize> + Send + Sync>;
 type Written = Box<dyn Fn(&[u8]) + Send + Sync>;
-type Open = Box<dyn Fn(&mut Context<'_, Transfer>) -> Answer<Opened> + Send + Sync>;
+type OnOpen = Box<dyn Fn(&mut Context<'_, Transfer>) -> Answer<Opened> + Send + Sync>;
 
 /// See the module.
 pub(crate) struct Transfer {
@@ -24,7 +24,7 @@ pub(crate) struct Transfer {
     read: Read,
     write: Option<WriteBuf>,
     written: Written,
-    open: Open,
+    open: OnOpen,
 }
 
 impl Default for Transfer {
@@ -95,7 +95,7 @@ impl Filesystem for Transfer {
         (self.init)(connection)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: OpenFlags) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
         (self.open)(cx)
     }
 

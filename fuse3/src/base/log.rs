@@ -73,8 +73,9 @@ fn no_logger() -> bool {
 thread_local! {
     /// Whether the thread is in a logger. Without a destructor, so that a signal handler can read it.
     static LOGGING: Cell<bool> = const { Cell::new(false) };
-    /// What libfuse says on this thread, while it is asked why a call failed.
-    static HEARD: RefCell<Option<String>> = const { RefCell::new(None) };
+    /// What libfuse says on this thread, while it is asked why a call failed. A line is added to it outside of the cell, so
+    /// that a signal handler that logs meanwhile finds nothing to add to, and not a borrow.
+    static HEARD: Cell<Option<String>> = const { Cell::new(None) };
     /// The session whose `init` has returned on this thread last.
     static BEGUN: RefCell<Weak<Conn>> = const { RefCell::new(Weak::new()) };
     /// libfuse could not start a thread from this one.
@@ -146,12 +147,11 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
             sys::fuse_log_level_FUSE_LOG_DEBUG => Level::Debug,
             _ => Level::Error,
         };
-    let heard = HEARD.try_with(|heard| match &mut *heard.borrow_mut() {
-        Some(heard) => {
-            heard.push_str(&text);
-            true
-        }
-        None => false,
+    let heard = HEARD.try_with(|heard| {
+        let said = heard.take();
+        let listening = said.is_some();
+        heard.set(said.map(|said| said + &*text));
+        listening
     });
     if heard.unwrap_or(false) {
         return;

@@ -1,5 +1,6 @@
-//! What every other folder uses, and which uses none of them: log lines, where panics end, cancellation.
+//! What every other folder uses, and which uses none of them: log lines, where panics end, cancellation, what signals do.
 
+pub(crate) mod action;
 pub(crate) mod cancel;
 pub(crate) mod log;
 pub(crate) mod panic;

@@ -82,8 +82,14 @@ impl Connection<'_> {
         )
     }
 
-    /// `capable`: what kernel and libfuse offer.
+    /// `capable`: what may be [wanted](Self::want). The kernel offers it, and libfuse passes on [all of it](Capabilities::known).
     pub fn capable(&self) -> Capabilities {
+        self.kernel_capable() & Capabilities::known()
+    }
+
+    /// `capable` as libfuse has it: what the kernel offers, also where libfuse does not pass it on and
+    /// [`capable`](Self::capable) leaves it out.
+    pub fn kernel_capable(&self) -> Capabilities {
         // SAFETY: the connection lives (`new`).
         Capabilities::from_bits_retain(unsafe { sys::fuse3_conn_capable(self.conn.as_ptr()) })
     }
@@ -106,7 +112,7 @@ impl Connection<'_> {
     /// [`SettingError::NotOffered`] has those that kernel or libfuse do not offer; the others are asked for all the same.
     /// [`SettingError::Exclusive`] for passthrough together with the writeback cache; nothing is asked for then.
     pub fn want(&mut self, capabilities: Capabilities) -> Result<(), SettingError> {
-        let offered = self.capable() & Capabilities::known();
+        let offered = self.capable();
         let missing = capabilities - offered;
         let possible = capabilities & offered;
         if (self.wanted() | possible).contains(EXCLUSIVE) {

@@ -7,6 +7,9 @@ use std::ptr;
 
 use parking_lot::Mutex;
 
+use crate::base::action;
+#[cfg(test)]
+use crate::base::action::Handler;
 use crate::sys;
 
 /// A signal to the thread that made it, again and again from [`wake`](Wake::wake) on until it is dropped.
@@ -22,16 +25,28 @@ use crate::sys;
 ///
 /// # Invariants
 ///
-/// `timer` exists, and sends the signal in `SIGNAL`, which has a handler, to the thread that made this value; that thread drops it too,
-/// since the type is not `Send`.
+/// `timer` exists, and sends the signal of `SHARED` to the thread that made this value; that thread drops it too, since the
+/// type is not `Send`.
 pub(crate) struct Wake {
     timer: libc::timer_t,
     /// The thread's signal mask from before.
     mask: libc::sigset_t,
 }
 
-/// How many [`Wake`]s there are, and the signal that they share.
-static SIGNAL: Mutex<(usize, c_int)> = Mutex::new((0, 0));
+/// The signal that all [`Wake`]s share.
+static SHARED: Mutex<Shared> = Mutex::new(Shared {
+    wakes: 0,
+    signal: 0,
+    before: None,
+});
+
+struct Shared {
+    /// How many there are.
+    wakes: usize,
+    signal: c_int,
+    /// What the signal did before the first of them: its default.
+    before: Option<libc::sigaction>,
+}
 
 /// Between two signals: a wake-up that was lost is made up for after it.
 const AGAIN: libc::timespec = libc::timespec {
@@ -132,44 +147,116 @@ fn unblock(signal: c_int) -> io::Result<libc::sigset_t> {
 extern "C" fn nothing(_signal: c_int) {}
 
 fn take_signal() -> io::Result<c_int> {
-    let mut shared = SIGNAL.lock();
-    if shared.0 == 0 {
-        shared.1 = install()?;
+    let mut shared = SHARED.lock();
+    if shared.wakes == 0 {
+        shared.install()?;
     }
-    shared.0 += 1;
-    Ok(shared.1)
+    shared.wakes += 1;
+    Ok(shared.signal)
 }
 
 fn give_signal() {
-    let mut shared = SIGNAL.lock();
-    shared.0 -= 1;
-    if shared.0 == 0 {
-        // SAFETY: a signal that nobody sends any more goes back to what it was.
-        unsafe { libc::signal(shared.1, libc::SIG_DFL) };
+    let mut shared = SHARED.lock();
+    shared.wakes -= 1;
+    if shared.wakes == 0 {
+        if let Some(before) = shared.before.take() {
+            action::restore(shared.signal, nothing, &before);
+        }
     }
 }
 
-/// A handler that does nothing, for a signal that had none.
-fn install() -> io::Result<c_int> {
-    for signal in (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev() {
-        // SAFETY: `struct sigaction` is integers, pointers and a mask, for which zero is a value.
-        let mut action: libc::sigaction = unsafe { mem::zeroed() };
-        // SAFETY: `action` lives; a null action asks only.
-        if unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) } == 0
-            && action.sa_sigaction == libc::SIG_DFL
-            && timers_send(signal)?
-        {
-            action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
-            // No SA_RESTART: the signal is to interrupt.
-            action.sa_flags = 0;
-            // SAFETY: `action` lives, and its handler does nothing.
-            return match unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } {
-                0 => Ok(signal),
-                _ => Err(io::Error::last_os_error()),
+impl Shared {
+    /// A handler that does nothing, for a signal that had none.
+    fn install(&mut self) -> io::Result<()> {
+        for signal in (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev() {
+            // qemu refuses to say what its own signals do.
+            let Ok(before) = action::current(signal) else {
+                continue;
             };
+            if before.sa_sigaction == libc::SIG_DFL && timers_send(signal)? {
+                // No SA_RESTART: the signal is to interrupt.
+                // SAFETY: `nothing` does nothing.
+                unsafe { action::install(signal, nothing, 0) }?;
+                self.signal = signal;
+                self.before = Some(before);
+                return Ok(());
+            }
         }
+        Err(io::Error::other(
+            "every real-time signal has a handler; libfuse before 3.18 needs one to be woken by",
+        ))
     }
-    Err(io::Error::other(
-        "every real-time signal has a handler; libfuse before 3.18 needs one to be woken by",
-    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The signal and its handler are the process's.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    fn handler_of(signal: c_int) -> usize {
+        action::current(signal).unwrap().sa_sigaction
+    }
+
+    #[test]
+    fn the_last_one_takes_its_handler_back() {
+        let _one = ONE_AT_A_TIME.lock();
+        let first = Wake::new().unwrap();
+        let second = Wake::new().unwrap();
+        let signal = SHARED.lock().signal;
+        drop(first);
+        assert_eq!(handler_of(signal), nothing as Handler as usize);
+        drop(second);
+        assert_eq!(handler_of(signal), libc::SIG_DFL);
+    }
+
+    /// With the default action in its place, the next such signal would end the process.
+    #[test]
+    fn a_handler_that_the_program_installed_meanwhile_stays() {
+        extern "C" fn of_the_program(_: c_int) {}
+        let _one = ONE_AT_A_TIME.lock();
+        let wake = Wake::new().unwrap();
+        let signal = SHARED.lock().signal;
+        // SAFETY: the function does nothing.
+        unsafe { action::install(signal, of_the_program, 0) }.unwrap();
+        drop(wake);
+        assert_eq!(handler_of(signal), of_the_program as Handler as usize);
+        // The next one does not take that signal.
+        let wake = Wake::new().unwrap();
+        assert_ne!(SHARED.lock().signal, signal);
+        drop(wake);
+        assert_eq!(handler_of(signal), of_the_program as Handler as usize);
+        // SAFETY: nobody sends the signal.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+
+    fn is_blocked(signal: c_int) -> bool {
+        // SAFETY: `sigset_t` is integers, for which zero is a value.
+        let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: `set` lives; a null set asks only.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut set) };
+        // SAFETY: `set` lives, and `signal` is one.
+        unsafe { libc::sigismember(&raw const set, signal) == 1 }
+    }
+
+    #[test]
+    fn the_thread_has_its_signal_mask_back() {
+        let _one = ONE_AT_A_TIME.lock();
+        let wake = Wake::new().unwrap();
+        let signal = SHARED.lock().signal;
+        drop(wake);
+        // SAFETY: `sigset_t` is integers, for which zero is a value.
+        let mut all: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: `all` lives.
+        unsafe { libc::sigfillset(&raw mut all) };
+        // The thread is the test's own, and ends with it.
+        // SAFETY: `all` lives.
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, ptr::null_mut()) };
+        assert!(is_blocked(signal));
+        let wake = Wake::new().unwrap();
+        assert!(!is_blocked(signal), "the wake-up has to come through");
+        drop(wake);
+        assert!(is_blocked(signal));
+    }
 }

@@ -17,7 +17,7 @@ use crate::reply::{
 use crate::types::{
     attr::{Attr, Entry, SetAttr},
     errno::Errno,
-    file::{Create, Created, FileInfo},
+    file::{Create, Created, FileInfo, Open},
     filelock::{FileLock, Flock, SetLock},
     flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags},
     ino::Ino,
@@ -37,8 +37,8 @@ use crate::types::{
 ///
 /// A handler that panics answers EIO, see [`OnPanic`](crate::session::OnPanic).
 ///
-/// Names are not empty, and without a slash or NUL; they need not be UTF-8. The kernel sends up to 4095 bytes (an older
-/// one 1024): a file system that takes fewer answers ENAMETOOLONG.
+/// Names are not empty, and without a slash or NUL; they need not be UTF-8. They are as long as
+/// [`DirBuf::NAME_MAX`](crate::DirBuf::NAME_MAX) says: a file system that takes fewer bytes answers ENAMETOOLONG.
 pub trait Filesystem: Send + Sync + Sized + 'static {
     /// What is held while a handler runs: `Arc<GlobalLock<State>>` or [`Concurrent`](crate::Concurrent).
     type Lock: Locking;
@@ -226,12 +226,12 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Err(Errno::ENOSYS.into())
     }
 
-    /// `open`: opens the inode, with `flags` as in open(2), without O_CREAT, O_EXCL and O_NOCTTY.
+    /// `open`: opens the inode, with [flags](Open::flags) as in open(2).
     ///
     /// Permissions have been checked when the mount has `default_permissions`. O_TRUNC is to be done here. The default
     /// succeeds, as [`Fh(0)`](crate::Fh).
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        let _ = (cx, ino, flags);
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, how: Open) -> Answer<Opened> {
+        let _ = (cx, ino, how);
         Ok(Opened::default())
     }
 

@@ -27,7 +27,7 @@ use crate::sys::{
 };
 use crate::types::{
     attr::SetAttr,
-    file::{Create, FileInfo},
+    file::{Create, FileInfo, Open},
     flags::{AccessMode, RenameFlags, XattrFlags},
     ino::Ino,
     operation::Operation,
@@ -380,10 +380,10 @@ unsafe extern "C" fn open<F: Filesystem>(
 ) {
     let ino = Ino(ino);
     // SAFETY: libfuse's file, until this returns.
-    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    let how = Open::from(unsafe { FileInfo::borrow(fi) });
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits())) };
-    call.answer(Operation::Open, |fs, cx| fs.open(cx, ino, flags));
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(how.flags.bits())) };
+    call.answer(Operation::Open, |fs, cx| fs.open(cx, ino, how));
 }
 
 unsafe extern "C" fn create<F: Filesystem>(
@@ -395,18 +395,16 @@ unsafe extern "C" fn create<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's file, until this returns.
-    let flags = unsafe { FileInfo::borrow(fi) }.flags();
+    let how = Create::of(mode, unsafe { FileInfo::borrow(fi) });
     let asked = Asked::of(parent)
         .locked(parent, Ino(0))
-        .flags(flags.bits())
+        .flags(how.flags.bits())
         .made(libc::S_IFREG);
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, asked) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
-    call.answer(Operation::Create, |fs, cx| {
-        fs.create(cx, parent, name, Create::new(mode, flags))
-    });
+    call.answer(Operation::Create, |fs, cx| fs.create(cx, parent, name, how));
 }
 
 unsafe extern "C" fn read<F: Filesystem>(

@@ -1,4 +1,4 @@
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
@@ -8,9 +8,6 @@ use libc::off_t;
 use crate::reply::readbuf::{give_spare, take_spare};
 use crate::sys;
 use crate::types::{attr::Entry, ino::Ino};
-
-/// Longest name in bytes, `NAME_MAX`.
-const NAME_MAX: usize = 255;
 
 /// Size of `struct fuse_entry_out`, which begins each entry of READDIRPLUS (include/uapi/linux/fuse.h).
 const ENTRY_OUT: usize = 128;
@@ -60,6 +57,13 @@ pub enum Added {
 }
 
 impl DirBuf {
+    /// Longest name of a file, in bytes: the kernel's `FUSE_NAME_MAX` (fs/fuse/fuse_i.h), which is 1 less than PATH_MAX.
+    ///
+    /// It holds for listings and for the names that handlers are given. Linux before 6.14 takes and sends 1,024 bytes at most:
+    /// it ends a listing that has a longer name with EIO. Programs get along with names of up to 255 bytes, NAME_MAX of
+    /// POSIX; the `namemax` of [`StatVfs`](crate::StatVfs) tells them of another limit.
+    pub const NAME_MAX: usize = 4095;
+
     /// A sink of `size` bytes for a listing from `offset`; for tests of handlers.
     pub fn new(size: usize, offset: u64, plus: bool) -> Self {
         let mut buf = take_spare(size);
@@ -87,18 +91,19 @@ impl DirBuf {
     ///
     /// "." and ".." are listed but never counted, whatever their attributes.
     ///
-    /// A name that is empty, longer than 255 bytes or has a slash or NUL in it, and a `next` that does not grow, are
-    /// mistakes: the listing ends, the caller gets EIO, and the log says which.
+    /// A name that is empty, longer than [`NAME_MAX`](Self::NAME_MAX) or has a slash or NUL in it is a mistake, and so is a
+    /// `next` that does not grow, or is more than `i64::MAX`: the offset of an open directory (telldir(3)) is signed. The
+    /// listing ends then, the caller gets EIO, and the log says which.
     pub fn add(&mut self, name: impl AsRef<OsStr>, entry: &Entry, next: u64) -> Added {
         let name = name.as_ref();
-        let mut c_name = [0; NAME_MAX + 1];
         let bytes = name.as_bytes();
         if bytes.is_empty()
-            || bytes.len() > NAME_MAX
+            || bytes.len() > Self::NAME_MAX
             || bytes.iter().any(|byte| matches!(byte, 0 | b'/'))
         {
             return self.wrong(format!(
-                "readdir gave the name {name:?}, which is not 1 to 255 bytes without / and NUL"
+                "readdir gave the name {name:?}, which is not 1 to {} bytes without / and NUL",
+                Self::NAME_MAX
             ));
         }
         if next <= self.last {
@@ -107,9 +112,24 @@ impl DirBuf {
                 self.last
             ));
         }
-        c_name[..bytes.len()].copy_from_slice(bytes);
-        // `bytes` has no NUL, so that the name ends where the zeros begin.
-        let Ok(c_name) = CStr::from_bytes_until_nul(&c_name) else {
+        let Ok(next_off) = off_t::try_from(next) else {
+            return self.wrong(format!(
+                "readdir gave {name:?} the offset {next}, which is more than {}",
+                off_t::MAX
+            ));
+        };
+        // Most names are short: they are copied without a search for memory.
+        let mut short = [0; 256];
+        let long;
+        let c_name = if bytes.len() < short.len() {
+            short[..bytes.len()].copy_from_slice(bytes);
+            CStr::from_bytes_until_nul(&short).ok()
+        } else {
+            long = CString::new(bytes).ok();
+            long.as_deref()
+        };
+        // `bytes` has no NUL.
+        let Some(c_name) = c_name else {
             return Added::Full;
         };
 
@@ -127,23 +147,23 @@ impl DirBuf {
         }
         self.buf.resize(start + needed, 0);
         let out = self.buf[start..].as_mut_ptr().cast::<c_char>();
-        let (req, name, next_off) = (
-            ptr::null_mut(),
-            c_name.as_ptr(),
-            off_t::from_ne_bytes(next.to_ne_bytes()),
-        );
+        // libfuse writes structures there. The allocator gives more than a few bytes so, and each entry is a multiple of 8.
+        assert!(out.cast::<u64>().is_aligned());
+        let (req, name) = (ptr::null_mut(), c_name.as_ptr());
         let written = if self.plus {
             let mut param = entry.to_param();
             if dots {
                 param.ino = 0;
             }
-            // SAFETY: `out` has `needed` bytes, the name and the entry live; libfuse uses `req` for nothing.
+            // SAFETY: `out` has `needed` bytes and is aligned for a structure, the name and the entry live; libfuse uses `req`
+            // for nothing.
             unsafe {
                 sys::fuse_add_direntry_plus(req, out, needed, name, &raw const param, next_off)
             }
         } else {
             let stat = entry.attr.to_stat();
-            // SAFETY: `out` has `needed` bytes, the name and the attributes live; libfuse uses `req` for nothing.
+            // SAFETY: `out` has `needed` bytes and is aligned for a structure, the name and the attributes live; libfuse uses
+            // `req` for nothing.
             unsafe { sys::fuse_add_direntry(req, out, needed, name, &raw const stat, next_off) }
         };
         debug_assert_eq!(
@@ -303,7 +323,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let long = "x".repeat(256);
+        let long = "x".repeat(4096);
         for name in ["", "a/b", "a\0b", &long] {
             let mut out = DirBuf::new(4096, 0, false);
             assert_eq!(out.add(name, &entry(2), 1), Added::Full);
@@ -313,6 +333,44 @@ mod tests {
             let mut out = DirBuf::new(4096, 5, false);
             assert_eq!(out.add("a", &entry(2), next), Added::Full);
             assert!(out.finish().bytes().unwrap_err().contains("have to grow"));
+        }
+        for next in [1 << 63, u64::MAX] {
+            let mut out = DirBuf::new(4096, 0, false);
+            assert_eq!(out.add("a", &entry(2), next), Added::Full);
+            let listing = out.finish();
+            let wrong = listing.bytes().unwrap_err();
+            assert!(wrong.contains("more than 9223372036854775807"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_largest_offset() {
+        let mut out = DirBuf::new(4096, 0, false);
+        assert_eq!(
+            out.add("a", &entry(2), i64::MAX.unsigned_abs()),
+            Added::Listed
+        );
+        let listing = out.finish();
+        assert_eq!(
+            number(listing.bytes().unwrap(), 8),
+            Some(i64::MAX.unsigned_abs())
+        );
+    }
+
+    #[test]
+    fn names_of_each_length() {
+        for length in [1, 254, 255, 256, 257, 300, 1024, 1025, DirBuf::NAME_MAX] {
+            let name = "x".repeat(length);
+            for plus in [false, true] {
+                let mut out = DirBuf::new(5000, 0, plus);
+                assert_ne!(out.add(&name, &entry(2), 1), Added::Full, "{length}");
+                let listing = out.finish();
+                let bytes = listing.bytes().unwrap();
+                let at = if plus { ENTRY_OUT + DIRENT } else { DIRENT };
+                assert_eq!(&bytes[at..at + length], name.as_bytes());
+                assert!(bytes[at + length..].iter().all(|byte| *byte == 0));
+                assert_eq!(listing.counted().count(), plus.into());
+            }
         }
     }
 

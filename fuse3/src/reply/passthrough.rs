@@ -73,7 +73,7 @@ impl std::fmt::Debug for BackingId {
 ///
 /// ```
 /// # use std::{collections::HashMap, fs::File, sync::{Arc, Mutex, atomic::{AtomicU64, Ordering}}};
-/// # use fuse3::{Answer, Concurrent, Context, Errno, Fh, FileInfo, Filesystem, Ino, OpenFlags, Opened};
+/// # use fuse3::{Answer, Concurrent, Context, Errno, Fh, FileInfo, Filesystem, Ino, Open, OpenFlags, Opened};
 /// # use fuse3::passthrough::{BackingId, SharedBacking};
 /// struct Inode {
 ///     backing: SharedBacking,
@@ -85,7 +85,7 @@ impl std::fmt::Debug for BackingId {
 /// impl Filesystem for Fs {
 ///     type Lock = Concurrent;
 ///
-///     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
+///     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
 ///         let inode = self.inodes.get(&ino).ok_or(Errno::ENOENT)?;
 ///         let file = self.open_real(ino, flags)?;
 ///         let backing = inode.backing.get_or_open(|| cx.open_backing(&file))?;

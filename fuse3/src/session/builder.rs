@@ -1,7 +1,7 @@
 use std::ffi::{CStr, CString, OsStr, OsString, c_void};
 use std::fmt;
 use std::mem;
-use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -31,6 +31,8 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    /// The N of a `/dev/fd/N` that the command line named.
+    given: Option<RawFd>,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
     #[cfg(feature = "tokio")]
@@ -70,12 +72,19 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            given: None,
             stacktrace: false,
             on_notify_error: None,
             #[cfg(feature = "tokio")]
             tasks: crate::tasks::in_flight::Settings::default(),
             settings,
         }
+    }
+
+    /// Lets [`mount`](Self::mount) take this descriptor by its path.
+    pub(crate) fn given(mut self, descriptor: Option<RawFd>) -> Self {
+        self.given = descriptor;
+        self
     }
 
     fn change(mut self, add: impl FnOnce(&mut Options) -> Result<(), OptionError>) -> Self {
@@ -253,20 +262,71 @@ impl<F: Filesystem> Builder<F> {
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
-    /// `/dev/fd/N` is no mount point: N is a descriptor of a FUSE file system that somebody else has mounted.
+    /// `/dev/fd/N`, a file system that another program has mounted, is taken where it is the mount point of the
+    /// [`CommandLine`](crate::CommandLine) that this builder came from. The descriptor was opened for this program before it
+    /// began, and becomes the session's, once. For any other descriptor there is [`mount_fd`](Self::mount_fd).
     ///
-    /// While libfuse mounts, it changes the environment (`_FUSE_COMMFD`): do it before other threads use it.
+    /// From 3.17 on libfuse calls setenv(3) in this process when it mounts by fusermount3, which it does where the process may
+    /// not mount by itself, and for `auto_unmount`: `_FUSE_COMMFD` and `_FUSE_COMMFD2` are set, and stay. (Older ones set
+    /// the first in the child alone.) So mount before another thread reads or changes the environment: the lock of
+    /// `std::env` does not hold for C, and libc itself calls getenv(3) (localtime(3), getaddrinfo(3)).
     ///
     /// # Errors
     ///
     /// Each [`MountError`] says what to do.
     pub fn mount(mut self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
         let path = path.as_ref();
+        if let Some(number) = mount::descriptor(path) {
+            let device = mount::inherited(path, number, self.given)?;
+            return self.mount_fd(device);
+        }
         let options = self.take_options()?;
         let mount_point = mount::check(path, self.over_file)?;
-        // There is nothing to unmount then, so that libfuse would not end the connection either.
-        self.settings.keep_mounted |= mount::descriptor(path).is_some();
-        self.start(path, &mount_point, options, |args, userdata| {
+        self.serve_at(path, &mount_point, options)
+    }
+
+    /// `fuse_session_mount()` of `/dev/fd/N`: serves what `device` is, /dev/fuse as somebody else has opened and mounted it, or
+    /// a socket whose other end speaks the kernel's protocol.
+    ///
+    /// The session owns the descriptor: it is closed when the session and its last [`Reply`](crate::Reply) are gone. A
+    /// duplicate of it ([`OwnedFd::try_clone`]) keeps the connection, but is not to be read from or written to. Options of
+    /// the mount have no effect, since it was made by others; nothing is unmounted at the end.
+    ///
+    /// ```
+    /// # use fuse3::{Concurrent, Filesystem, Session};
+    /// # use std::os::unix::net::UnixDatagram;
+    /// # struct Fs;
+    /// # impl Filesystem for Fs {
+    /// #     type Lock = Concurrent;
+    /// # }
+    /// let (kernel, server) = UnixDatagram::pair()?;
+    /// let session = Session::builder(Fs, Concurrent).mount_fd(server)?;
+    /// # drop((kernel, session));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`mount`](Self::mount) that have nothing to do with mount points. The descriptor is closed then.
+    pub fn mount_fd(mut self, device: impl Into<OwnedFd>) -> Result<Session<F>, MountError> {
+        let device = device.into();
+        let options = self.take_options()?;
+        // There is nothing to unmount, so that libfuse would not end the connection either.
+        self.settings.keep_mounted = true;
+        let (path, place) = mount::place(&device);
+        let session = self.serve_at(&path, &place, options)?;
+        // libfuse has taken it, and closes it with the session.
+        let _ = device.into_raw_fd();
+        Ok(session)
+    }
+
+    fn serve_at(
+        self,
+        path: &Path,
+        place: &CStr,
+        options: Options,
+    ) -> Result<Session<F>, MountError> {
+        self.start(path, place, options, |args, userdata| {
             let ops = Table::<F>::ops();
             // SAFETY: `args` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
             unsafe { sys::fuse_session_new(args, &raw const ops, size_of_val(&ops), userdata) }
@@ -282,18 +342,30 @@ impl<F: Filesystem> Builder<F> {
     ///
     /// [`MountError::Cuse`] where the kernel has no CUSE, or not for this user; and those of [`mount`](Self::mount) that have
     /// nothing to do with mount points.
-    pub fn character_device(mut self, device: &CharDevice) -> Result<Session<F>, MountError> {
+    pub fn character_device(self, device: &CharDevice) -> Result<Session<F>, MountError> {
+        device.info()?;
+        let server = device.open()?;
+        self.character_device_fd(device, server)
+    }
+
+    /// [`character_device`](Self::character_device) with `server` in place of `/dev/cuse`: a descriptor of it that somebody else
+    /// has opened, so that the program needs no right to open it. The session owns it, as with [`mount_fd`](Self::mount_fd).
+    ///
+    /// # Errors
+    ///
+    /// As `character_device`. The descriptor is closed then.
+    pub fn character_device_fd(
+        mut self,
+        device: &CharDevice,
+        server: impl Into<OwnedFd>,
+    ) -> Result<Session<F>, MountError> {
+        let server = server.into();
         let options = self.take_options()?;
         let info = device.info()?;
-        let opened = device.open()?;
-        let number = match &opened {
-            Ok(opened) => opened.as_raw_fd(),
-            Err(number) => *number,
-        };
         // Nothing was mounted: the connection is to be closed.
         self.settings.keep_mounted = true;
-        // As for a mount by somebody else. It wants a decimal number, in which there is no NUL.
-        let place = CString::new(format!("/dev/fd/{number}")).unwrap_or_default();
+        // As for a mount by somebody else.
+        let (_, place) = mount::place(&server);
         let session = self.start(&device.path(), &place, options, |args, userdata| {
             let mut strings = [info.as_ptr()];
             let info = device.to_cuse_info(&mut strings);
@@ -301,8 +373,8 @@ impl<F: Filesystem> Builder<F> {
             // SAFETY: `args`, `info` and `ops`, of which libfuse makes copies, live; `userdata` is what the table expects.
             unsafe { sys::cuse_lowlevel_new(args, &raw const info, &raw const ops, userdata) }
         })?;
-        // The session closes it.
-        opened.map(IntoRawFd::into_raw_fd).ok();
+        // libfuse has taken it, and closes it with the session.
+        let _ = server.into_raw_fd();
         Ok(session)
     }
 

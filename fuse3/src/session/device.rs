@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr, c_char};
 use std::fs::File;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -88,8 +88,8 @@ impl CharDevice {
         }
     }
 
-    /// The kernel's end of CUSE: `/dev/cuse` unless set. `/dev/fd/N` is a descriptor of it, which somebody else has opened, and
-    /// which becomes the session's: so the server needs no right to open it.
+    /// The kernel's end of CUSE: `/dev/cuse` unless set. A descriptor of it that was opened before goes to
+    /// [`Builder::character_device_fd`](crate::Builder::character_device_fd).
     pub fn server(self, path: impl Into<PathBuf>) -> Self {
         Self {
             server: path.into(),
@@ -131,14 +131,18 @@ impl CharDevice {
         }
     }
 
-    /// The descriptor that requests come by; `Ok(Err(N))` is one that was opened before.
-    pub(crate) fn open(&self) -> Result<Result<OwnedFd, RawFd>, MountError> {
-        if let Some(opened) = mount::descriptor(&self.server) {
-            return Ok(Err(opened));
+    /// The descriptor that requests come by.
+    pub(crate) fn open(&self) -> Result<OwnedFd, MountError> {
+        if mount::descriptor(&self.server).is_some() {
+            let what = format!(
+                "its server is {}, a descriptor; Builder::character_device_fd takes the descriptor itself",
+                self.server.display()
+            );
+            return Err(MountError::CharDevice(what));
         }
         let mut options = File::options();
         match options.read(true).write(true).open(&self.server) {
-            Ok(file) => Ok(Ok(file.into())),
+            Ok(file) => Ok(file.into()),
             Err(error) => Err(MountError::Cuse(self.server.clone(), error)),
         }
     }

@@ -5,9 +5,12 @@ use std::ffi::{CString, OsStr};
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
 
 use crate::session::options::OptionError;
 use crate::sys::LayoutMismatch;
@@ -52,6 +55,9 @@ pub enum Unusable {
     Busy(String),
     /// The user may not write to it, and so (fusermount3) not mount on it.
     NotWritable,
+    /// It is `/dev/fd/N`, which the command line did not name, or which was mounted on before: somebody in the program owns
+    /// the descriptor. [`Builder::mount_fd`](crate::Builder::mount_fd) takes it.
+    Descriptor,
 }
 
 impl fmt::Display for MountError {
@@ -83,6 +89,11 @@ impl fmt::Display for MountError {
                     Unusable::NotWritable => write!(
                         f,
                         "the mount point {path} is not writable for you; users mount only on directories of their own"
+                    ),
+                    Unusable::Descriptor => write!(
+                        f,
+                        "the mount point {path} is a descriptor of this program, which a path does not hand over; \
+                         Builder::mount_fd takes the descriptor itself"
                     ),
                 }
             }
@@ -137,7 +148,7 @@ impl From<MountError> for io::Error {
             MountError::MountPoint(_, Unusable::Busy(_) | Unusable::Dead) => {
                 io::ErrorKind::ResourceBusy
             }
-            MountError::MountPoint(_, Unusable::Nul)
+            MountError::MountPoint(_, Unusable::Nul | Unusable::Descriptor)
             | MountError::CharDevice(_)
             | MountError::Option(_)
             | MountError::Refused(_) => io::ErrorKind::InvalidInput,
@@ -149,18 +160,45 @@ impl From<MountError> for io::Error {
 }
 
 /// The number N, when `path` is `/dev/fd/N`: libfuse then takes that descriptor, of a mount made by somebody else.
-pub(crate) fn descriptor(path: &Path) -> Option<i32> {
+pub(crate) fn descriptor(path: &Path) -> Option<RawFd> {
     path.to_str()?.strip_prefix("/dev/fd/")?.parse().ok()
+}
+
+/// `device` as libfuse is to be told of it.
+pub(crate) fn place(device: &OwnedFd) -> (PathBuf, CString) {
+    let place = format!("/dev/fd/{}", device.as_raw_fd());
+    // A number has no NUL.
+    let c_place = CString::new(&*place).unwrap_or_default();
+    (place.into(), c_place)
+}
+
+/// The descriptor `number`, which `path` names, if it is the one that this program was `given` on its command line; once.
+pub(crate) fn inherited(
+    path: &Path,
+    number: RawFd,
+    given: Option<RawFd>,
+) -> Result<OwnedFd, MountError> {
+    static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
+    let unusable = |why| MountError::MountPoint(path.to_owned(), why);
+    let mut taken = TAKEN.lock();
+    if given != Some(number) || taken.contains(&number) {
+        return Err(unusable(Unusable::Descriptor));
+    }
+    // SAFETY: the call looks at a number, whatever it is.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } == -1 {
+        return Err(unusable(Unusable::Io(io::Error::last_os_error())));
+    }
+    taken.push(number);
+    // SAFETY: it is open, and was before the program began, for the session to own: who ran the program said so on its
+    // command line. It has not been taken before.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The mount point as libfuse is to have it, absolute and with no links in it.
 pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError> {
     let unusable = |why| MountError::MountPoint(path.to_owned(), why);
     let c_path = |path: &OsStr| CString::new(path.as_bytes()).map_err(|_| unusable(Unusable::Nul));
-    let given = c_path(path.as_os_str())?;
-    if descriptor(path).is_some() {
-        return Ok(given);
-    }
+    c_path(path.as_os_str())?;
     let io = |error: io::Error| {
         let dead = error.raw_os_error() == Some(libc::ENOTCONN);
         unusable(if dead {
@@ -250,6 +288,7 @@ fn unescape(field: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::IntoRawFd;
 
     #[test]
     fn mountinfo_is_unescaped() {
@@ -262,5 +301,30 @@ mod tests {
         assert_eq!(descriptor(Path::new("/dev/fd/7")), Some(7));
         assert_eq!(descriptor(Path::new("/dev/fd/x")), None);
         assert_eq!(descriptor(Path::new("/dev/fd")), None);
+    }
+
+    /// Another owner's number would be closed, and hit what is opened next.
+    #[test]
+    fn only_what_the_command_line_named_is_taken_and_once() {
+        let file = fs::File::open("/dev/null").unwrap();
+        let number = OwnedFd::from(file).into_raw_fd();
+        let path = PathBuf::from(format!("/dev/fd/{number}"));
+        let refused = |given| {
+            let error = inherited(&path, number, given).unwrap_err();
+            assert!(
+                matches!(error, MountError::MountPoint(_, Unusable::Descriptor)),
+                "{error}"
+            );
+            assert!(error.to_string().contains("Builder::mount_fd"), "{error}");
+        };
+        refused(None);
+        refused(Some(number + 1));
+        let taken = inherited(&path, number, Some(number)).unwrap();
+        assert_eq!(taken.as_raw_fd(), number);
+        refused(Some(number));
+        drop(taken);
+        refused(Some(number));
+        let closed = inherited(Path::new("/dev/fd/98765"), 98765, Some(98765)).unwrap_err();
+        assert!(closed.to_string().contains("/dev/fd/98765"), "{closed}");
     }
 }

@@ -4,7 +4,6 @@
 
 use std::ffi::c_int;
 use std::io;
-use std::mem;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -12,6 +11,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+use crate::base::action;
 use crate::conn::conn::Conn;
 
 const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -85,7 +85,7 @@ impl Drop for Handling {
         if installed.sessions == 0 {
             for (signal, before) in SIGNALS.iter().zip(&mut installed.before) {
                 if let Some(before) = before.take() {
-                    restore(*signal, &before);
+                    action::restore(*signal, handle, &before);
                 }
             }
         }
@@ -97,46 +97,16 @@ impl Drop for Handling {
     }
 }
 
-fn current(signal: c_int) -> io::Result<libc::sigaction> {
-    // SAFETY: `struct sigaction` is integers, pointers and a mask, for which zero is a value.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    // SAFETY: `action` lives; a null action asks only.
-    match unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) } {
-        0 => Ok(action),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
+/// Returns what it did before; `None` where it stays ignored.
 fn install(signal: c_int) -> io::Result<Option<libc::sigaction>> {
-    let before = current(signal)?;
+    let before = action::current(signal)?;
     if before.sa_sigaction == libc::SIG_IGN {
         return Ok(None);
     }
-    // SAFETY: as in `current`.
-    let mut action: libc::sigaction = unsafe { mem::zeroed() };
-    action.sa_sigaction = handle as extern "C" fn(c_int) as usize;
     // Calls that the signal interrupts go on: nobody but the session is to notice.
-    action.sa_flags = libc::SA_RESTART;
-    // SAFETY: `action` lives, and its handler does only what a signal handler may.
-    match unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } {
-        0 => Ok(Some(before)),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
-fn restore(signal: c_int, before: &libc::sigaction) {
-    let ours = current(signal)
-        .is_ok_and(|action| action.sa_sigaction == handle as extern "C" fn(c_int) as usize);
-    // What the application installed meanwhile is left alone.
-    if ours {
-        // SAFETY: `before` is what sigaction(2) returned for this signal.
-        if unsafe { libc::sigaction(signal, before, ptr::null_mut()) } != 0 {
-            crate::base::log::error!(
-                "the handler of signal {signal} was not restored: {}",
-                io::Error::last_os_error()
-            );
-        }
-    }
+    // SAFETY: `handle` loads, stores, and ends sessions by `Control::end`, which is made for signal handlers.
+    unsafe { action::install(signal, handle, libc::SA_RESTART) }?;
+    Ok(Some(before))
 }
 
 extern "C" fn handle(signal: c_int) {

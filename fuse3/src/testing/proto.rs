@@ -119,6 +119,12 @@ pub mod fopen {
     pub const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 }
 
+/// The `open_flags` of OPEN and CREATE, for [`Request::open_flags`].
+#[expect(missing_docs, reason = "the names are those of the kernel's header")]
+pub mod open_flags {
+    pub const KILL_SUIDGID: u32 = 1 << 0;
+}
+
 /// The process that requests come from, unless they say otherwise.
 pub const CALLER: Caller = Caller {
     uid: 0x0001_86a3,
@@ -210,6 +216,17 @@ impl Request {
     /// The same from another process.
     pub fn from(self, caller: Caller) -> Self {
         Self { caller, ..self }
+    }
+
+    /// The same with these [`open_flags`]; of OPEN, CREATE and TMPFILE.
+    pub fn open_flags(mut self, open_flags: u32) -> Self {
+        let at = match self.opcode {
+            opcode::OPEN => 4,
+            opcode::CREATE | opcode::TMPFILE => 12,
+            other => panic!("the operation {other} has no open_flags"),
+        };
+        self.body[at..at + 4].copy_from_slice(&open_flags.to_ne_bytes());
+        self
     }
 
     /// `struct fuse_in_header`, and what the operation has after it.

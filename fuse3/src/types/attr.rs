@@ -286,6 +286,11 @@ pub struct SetAttr {
     pub ctime: Option<Timestamp>,
     /// The open file, when ftruncate(2) was called on one.
     pub fh: Option<Fh>,
+    /// `FUSE_SET_ATTR_KILL_SUID`, the kernel's `FATTR_KILL_SUIDGID`: the file is cut by a caller without CAP_FSETID, so the
+    /// set-user-id bit is to be dropped from its mode, and the set-group-id bit where the group may execute it. Only with
+    /// [`HANDLE_KILLPRIV_V2`](crate::Capabilities::HANDLE_KILLPRIV_V2), which also leaves it to the file system to drop both
+    /// bits whenever `uid` or `gid` is set.
+    pub kill_suidgid: bool,
 }
 
 impl SetAttr {
@@ -327,6 +332,7 @@ impl SetAttr {
                 })
             }),
             fh,
+            kill_suidgid: has(to_set::KILL_SUIDGID),
         }
     }
 }
@@ -342,6 +348,8 @@ mod to_set {
     pub(super) const ATIME_NOW: u32 = 1 << 7;
     pub(super) const MTIME_NOW: u32 = 1 << 8;
     pub(super) const CTIME: u32 = 1 << 10;
+    /// libfuse calls it FUSE_SET_ATTR_KILL_SUID, from 3.14 on; older ones do not pass the bit on.
+    pub(super) const KILL_SUIDGID: u32 = 1 << 11;
 }
 
 #[cfg(test)]

@@ -48,10 +48,18 @@ bitflags::bitflags! {
         const PARALLEL_DIROPS = 1 << 18;
         /// POSIX ACLs: the kernel checks permissions by them, as xattrs of the file system.
         const POSIX_ACL = 1 << 19;
-        /// The file system drops set-user-id bits itself, when a file is written, cut or given away. Needs libfuse 3.17.
+        /// The file system drops set-user-id bits itself, whenever a file is written, cut or given away. Needs libfuse 3.17.
         const HANDLE_KILLPRIV = 1 << 20;
-        /// The same, and only where the kernel says so ([`FileInfo::kill_suidgid`](crate::FileInfo::kill_suidgid)). Needs libfuse
-        /// 3.18.3: older ones do not say it.
+        /// The file system drops set-user-id and set-group-id bits itself: whenever a file is given away, and where the kernel
+        /// says so in what `write` ([`FileInfo::kill_suidgid`]), `setattr` ([`SetAttr::kill_suidgid`]), `open`
+        /// ([`Open::kill_suidgid`]) and `create` ([`Create::kill_suidgid`]) are given. One that leaves out any of these lets users keep
+        /// such bits on files that they have changed. Needs libfuse 3.18.3: older ones do not pass all of it on, and the
+        /// capability is not offered.
+        ///
+        /// [`FileInfo::kill_suidgid`]: crate::FileInfo::kill_suidgid
+        /// [`SetAttr::kill_suidgid`]: crate::SetAttr::kill_suidgid
+        /// [`Open::kill_suidgid`]: crate::Open::kill_suidgid
+        /// [`Create::kill_suidgid`]: crate::Create::kill_suidgid
         const HANDLE_KILLPRIV_V2 = 1 << 21;
         /// Targets of symbolic links are cached.
         const CACHE_SYMLINKS = 1 << 23;
@@ -83,7 +91,7 @@ bitflags::bitflags! {
 }
 
 /// Since which Linux, and since which libfuse where 3.10 does not have it.
-const SINCE: &[(Capabilities, &str, Option<&str>)] = &[
+const SINCE: &[(Capabilities, &str, Option<[u32; 3]>)] = &[
     (Capabilities::ASYNC_READ, "2.6.20", None),
     (Capabilities::POSIX_LOCKS, "2.6.21", None),
     (Capabilities::ATOMIC_O_TRUNC, "2.6.24", None),
@@ -91,7 +99,7 @@ const SINCE: &[(Capabilities, &str, Option<&str>)] = &[
     (Capabilities::DONT_MASK, "2.6.31", None),
     (Capabilities::SPLICE_WRITE, "2.6.35", None),
     (Capabilities::SPLICE_MOVE, "2.6.35", None),
-    (Capabilities::SPLICE_READ, "2.6.35", Some("3.10 on glibc")),
+    (Capabilities::SPLICE_READ, "2.6.35", None),
     (Capabilities::FLOCK_LOCKS, "3.1", None),
     (Capabilities::IOCTL_DIR, "3.3", None),
     (Capabilities::AUTO_INVAL_DATA, "3.6", None),
@@ -100,28 +108,41 @@ const SINCE: &[(Capabilities, &str, Option<&str>)] = &[
     (Capabilities::ASYNC_DIO, "3.10", None),
     (Capabilities::WRITEBACK_CACHE, "3.15", None),
     (Capabilities::NO_OPEN_SUPPORT, "3.15", None),
-    (Capabilities::PARALLEL_DIROPS, "4.7", Some("3.17")),
+    (Capabilities::PARALLEL_DIROPS, "4.7", Some([3, 17, 0])),
     (Capabilities::POSIX_ACL, "4.9", None),
-    (Capabilities::HANDLE_KILLPRIV, "4.9", Some("3.17")),
-    (Capabilities::HANDLE_KILLPRIV_V2, "5.11", Some("3.18.3")),
+    (Capabilities::HANDLE_KILLPRIV, "4.9", Some([3, 17, 0])),
+    (Capabilities::HANDLE_KILLPRIV_V2, "5.11", Some([3, 18, 3])),
     (Capabilities::CACHE_SYMLINKS, "4.20", None),
     (Capabilities::NO_OPENDIR_SUPPORT, "5.1", None),
     (Capabilities::EXPLICIT_INVAL_DATA, "5.2", None),
-    (Capabilities::EXPIRE_ONLY, "6.2", Some("3.13")),
-    (Capabilities::SETXATTR_EXT, "5.12", Some("3.15")),
-    (Capabilities::DIRECT_IO_ALLOW_MMAP, "6.6", Some("3.17")),
-    (Capabilities::PASSTHROUGH, "6.9", Some("3.17")),
-    (Capabilities::NO_EXPORT_SUPPORT, "6.9", Some("3.17")),
-    (Capabilities::OVER_IO_URING, "6.14", Some("3.18")),
-    (Capabilities::ALLOW_IDMAP, "6.12", Some("3.19")),
-    (Capabilities::SECURITY_CTX, "5.17", Some("3.19")),
+    (Capabilities::EXPIRE_ONLY, "6.2", Some([3, 13, 0])),
+    (Capabilities::SETXATTR_EXT, "5.12", Some([3, 15, 0])),
+    (Capabilities::DIRECT_IO_ALLOW_MMAP, "6.6", Some([3, 17, 0])),
+    (Capabilities::PASSTHROUGH, "6.9", Some([3, 17, 0])),
+    (Capabilities::NO_EXPORT_SUPPORT, "6.9", Some([3, 17, 0])),
+    (Capabilities::OVER_IO_URING, "6.14", Some([3, 18, 0])),
+    (Capabilities::ALLOW_IDMAP, "6.12", Some([3, 19, 0])),
+    (Capabilities::SECURITY_CTX, "5.17", Some([3, 19, 0])),
 ];
 
 impl Capabilities {
-    /// Those that the libfuse this crate was built against can ask the kernel for, or heeds by itself.
+    /// Those that libfuse can ask the kernel for, or heeds by itself: the libfuse whose headers this crate was built against,
+    /// and the one that was loaded.
     pub fn known() -> Self {
         // SAFETY: no precondition.
-        Self::from_bits_retain(unsafe { sys::fuse3_known_capabilities() })
+        let in_headers = Self::from_bits_retain(unsafe { sys::fuse3_known_capabilities() });
+        in_headers.in_library(sys::header_version(), sys::library_version())
+    }
+
+    /// These, which the headers have, without those that a library older than the headers does not have yet.
+    ///
+    /// Otherwise the headers decide, since distributions backport.
+    fn in_library(self, headers: [u32; 3], library: [u32; 3]) -> Self {
+        if library >= headers {
+            return self;
+        }
+        let newer = SINCE.iter().filter(|(_, _, since)| *since > Some(library));
+        self - newer.map(|(capability, ..)| *capability).collect()
     }
 
     /// Those that this libfuse sets by itself and never tells the kernel.
@@ -152,11 +173,22 @@ impl Capabilities {
             let since = SINCE.iter().find(|(known, ..)| *known == capability);
             let known = Self::known().contains(capability);
             match since {
-                Some((_, linux, libfuse)) if !known => write!(
+                // Only that of the C library is missing there.
+                Some((Self::SPLICE_READ, linux, _)) if !known => write!(
                     f,
-                    "this libfuse does not know {name}, which needs libfuse {} and Linux {linux}",
-                    libfuse.unwrap_or("3.10"),
+                    "this libfuse does not know {name}, which needs libfuse 3.10 on glibc and Linux {linux}"
                 )?,
+                Some((_, linux, libfuse)) if !known => {
+                    let [major, minor, patch] = libfuse.unwrap_or([3, 10, 0]);
+                    write!(
+                        f,
+                        "this libfuse does not know {name}, which needs libfuse {major}.{minor}"
+                    )?;
+                    if patch > 0 {
+                        write!(f, ".{patch}")?;
+                    }
+                    write!(f, " and Linux {linux}")?;
+                }
                 Some((_, linux, _)) => write!(
                     f,
                     "the kernel does not offer {name}, which needs Linux {linux}"
@@ -182,6 +214,23 @@ mod tests {
         }
         let unknown = Capabilities::known() - SINCE.iter().map(|(known, ..)| *known).collect();
         assert!(unknown.is_empty(), "{unknown:?}");
+    }
+
+    #[test]
+    fn an_older_library_does_not_know_what_the_headers_have() {
+        let all: Capabilities = SINCE.iter().map(|(known, ..)| *known).collect();
+        let lacks = |headers, library| all - all.in_library(headers, library);
+        assert_eq!(
+            lacks([3, 18, 3], [3, 18, 2]),
+            Capabilities::HANDLE_KILLPRIV_V2
+                | Capabilities::ALLOW_IDMAP
+                | Capabilities::SECURITY_CTX
+        );
+        assert!(lacks([3, 13, 0], [3, 12, 0]).contains(Capabilities::EXPIRE_ONLY));
+        assert!(!lacks([3, 13, 0], [3, 12, 0]).contains(Capabilities::ASYNC_READ));
+        // Backports are in the headers, too.
+        assert!(lacks([3, 17, 2], [3, 17, 2]).is_empty());
+        assert!(lacks([3, 17, 2], [3, 18, 0]).is_empty());
     }
 
     #[test]

@@ -1,31 +1,36 @@
 use std::ffi::c_int;
 use std::{fmt, io};
 
-/// `errno`: why a request failed, 1 to 999.
+/// `errno`: why a request failed, 1 to 511.
 ///
-/// What a handler returns as error. The kernel takes no other numbers from a file system (it ends the request with EIO;
-/// `fuse_dev_do_write()`, fs/fuse/dev.c), so there is no way to make one.
+/// What a handler returns as error. Numbers from 512 on are errors of the kernel's own that no program is meant to see
+/// (`ERESTARTSYS`, `ENOTSUPP`); system calls leak them now and then. Linux refuses a reply that has one (since 5.14;
+/// `fuse_dev_do_write()` in fs/fuse/dev.c), and the caller would wait for another reply. There is no way to make an `Errno`
+/// of such a number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Errno(c_int);
 
+/// `ERESTARTSYS` less one: the kernel refuses `error <= -512`. libfuse alone would pass numbers up to 999.
+const LAST: c_int = 511;
+
 impl Errno {
-    /// The error with this number, or `None` when it is not in 1..=999.
+    /// The error with this number, or `None` when it is not in 1..=511.
     ///
     /// libfuse from 3.17 on sends ERANGE in place of one that the C library has no text for.
     pub const fn new(number: c_int) -> Option<Self> {
-        if number >= 1 && number <= 999 {
+        if number >= 1 && number <= LAST {
             Some(Self(number))
         } else {
             None
         }
     }
 
-    /// The error with this number; EIO, and a line in the log, when it is not in 1..=999.
+    /// The error with this number; EIO, and a line in the log, when it is not in 1..=511.
     ///
     /// For numbers that come from elsewhere, where the client has to get some answer.
     pub fn from_raw(number: c_int) -> Self {
         Self::new(number).unwrap_or_else(|| {
-            crate::base::log::error!("{number} is not an errno (1 to 999); the caller gets EIO");
+            crate::base::log::error!("{number} is not an errno (1 to {LAST}); the caller gets EIO");
             Self::EIO
         })
     }
@@ -35,15 +40,15 @@ impl Errno {
         io::Error::last_os_error().into()
     }
 
-    /// The number, 1 to 999.
+    /// The number, 1 to 511.
     pub const fn raw(self) -> c_int {
         self.0
     }
 }
 
 impl From<io::Error> for Errno {
-    /// The error's own number; for one that has none, the errno that fits its kind best, else EIO, and a line in the log
-    /// with what it says.
+    /// The error's own number; for an error that has none in 1..=511, the errno that fits its kind best, else EIO, and a
+    /// line in the log with what it says.
     fn from(error: io::Error) -> Self {
         use io::ErrorKind;
         if let Some(errno) = error.raw_os_error().and_then(Self::new) {
@@ -65,7 +70,9 @@ impl From<io::Error> for Errno {
             ErrorKind::DirectoryNotEmpty => Self::ENOTEMPTY,
             ErrorKind::ReadOnlyFilesystem => Self::EROFS,
             _ => {
-                crate::base::log::error!("{error}: the error has no errno; the caller gets EIO");
+                crate::base::log::error!(
+                    "{error}: not an errno (1 to {LAST}); the caller gets EIO"
+                );
                 Self::EIO
             }
         }
@@ -123,12 +130,12 @@ mod tests {
 
     #[test]
     fn only_what_the_kernel_takes() {
-        for number in [0, -1, -5, 1000, 4096, c_int::MIN, c_int::MAX] {
+        for number in [0, -1, -5, 512, 524, 999, 1000, 4096, c_int::MIN, c_int::MAX] {
             assert_eq!(Errno::new(number), None);
             assert_eq!(Errno::from_raw(number), Errno::EIO);
         }
         assert_eq!(Errno::new(1), Some(Errno::EPERM));
-        assert_eq!(Errno::new(999).map(Errno::raw), Some(999));
+        assert_eq!(Errno::new(511).map(Errno::raw), Some(511));
     }
 
     #[test]
@@ -142,10 +149,16 @@ mod tests {
             Errno::ENOENT
         );
         assert_eq!(Errno::from(io::Error::other("lost")), Errno::EIO);
-        assert_eq!(Errno::from(io::Error::from_raw_os_error(-7)), Errno::EIO);
+        // ENOTSUPP, which system calls leak, is among those that the kernel does not take back.
+        for number in [-7, 512, 524] {
+            assert_eq!(
+                Errno::from(io::Error::from_raw_os_error(number)),
+                Errno::EIO
+            );
+        }
         assert_eq!(
-            format!("{:?} {:?}", Errno::ENOATTR, Errno(998)),
-            "ENODATA Errno(998)"
+            format!("{:?} {:?}", Errno::ENOATTR, Errno(500)),
+            "ENODATA Errno(500)"
         );
     }
 }

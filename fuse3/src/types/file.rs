@@ -63,8 +63,8 @@ impl FileInfo {
         unsafe { sys::fuse3_fi_get_flock_release(&raw const self.0) == 1 }
     }
 
-    /// `kill_suidgid`: of `write` and `open` with O_TRUNC, the set-user-id and set-group-id bits are to be dropped; said where
-    /// `HANDLE_KILLPRIV_V2` was negotiated.
+    /// `kill_suidgid`: of `write`, the set-user-id bit is to be dropped from the file's mode, and the set-group-id bit where the
+    /// group may execute the file. Only with [`HANDLE_KILLPRIV_V2`](crate::Capabilities::HANDLE_KILLPRIV_V2).
     pub fn kill_suidgid(&self) -> bool {
         // SAFETY: `self.0` lives.
         unsafe { sys::fuse3_fi_get_kill_suidgid(&raw const self.0) == 1 }
@@ -89,6 +89,38 @@ pub struct Created {
     pub opened: Opened,
 }
 
+/// `struct fuse_open_in`: what `open` is to do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Open {
+    /// As open(2) was called, without O_CREAT, O_EXCL and O_NOCTTY.
+    pub flags: OpenFlags,
+    /// `FUSE_OPEN_KILL_SUIDGID`: the file is cut ([`OpenFlags::TRUNC`]) by a caller without CAP_FSETID, so the set-user-id bit is
+    /// to be dropped from its mode, and the set-group-id bit where the group may execute it. Only with
+    /// [`HANDLE_KILLPRIV_V2`](crate::Capabilities::HANDLE_KILLPRIV_V2); without it the kernel sees to the bits, or
+    /// [`HANDLE_KILLPRIV`](crate::Capabilities::HANDLE_KILLPRIV) says that the file system does.
+    pub kill_suidgid: bool,
+}
+
+impl Open {
+    /// What a handler gets; for tests of handlers. No bits are to be dropped.
+    pub const fn new(flags: OpenFlags) -> Self {
+        Self {
+            flags,
+            kill_suidgid: false,
+        }
+    }
+}
+
+impl From<&FileInfo> for Open {
+    fn from(file: &FileInfo) -> Self {
+        Self {
+            flags: file.flags(),
+            kill_suidgid: file.kill_suidgid(),
+        }
+    }
+}
+
 /// What `create` and `tmpfile` are to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -97,11 +129,29 @@ pub struct Create {
     pub mode: u32,
     /// As open(2) was called, with O_CREAT and without O_NOCTTY.
     pub flags: OpenFlags,
+    /// As [`Open::kill_suidgid`], of a file that `create` finds there already and cuts. Of `tmpfile`, whose file is new, never.
+    pub kill_suidgid: bool,
 }
 
 impl Create {
-    /// What a handler gets; for tests of handlers.
+    /// What a handler gets; for tests of handlers. No bits are to be dropped.
     pub const fn new(mode: u32, flags: OpenFlags) -> Self {
-        Self { mode, flags }
+        Self {
+            mode,
+            flags,
+            kill_suidgid: false,
+        }
+    }
+
+    pub(crate) fn of(mode: u32, file: &FileInfo) -> Self {
+        let Open {
+            flags,
+            kill_suidgid,
+        } = file.into();
+        Self {
+            mode,
+            flags,
+            kill_suidgid,
+        }
     }
 }

@@ -32,13 +32,13 @@ unsafe extern "C" fn tmpfile<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's file, until this returns.
-    let flags = unsafe { FileInfo::borrow(fi) }.flags();
-    let asked = Asked::of(parent).flags(flags.bits()).made(libc::S_IFREG);
+    let how = Create::of(mode, unsafe { FileInfo::borrow(fi) });
+    let asked = Asked::of(parent)
+        .flags(how.flags.bits())
+        .made(libc::S_IFREG);
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, asked) };
-    call.answer(Operation::Tmpfile, |fs, cx| {
-        fs.tmpfile(cx, parent, Create::new(mode, flags))
-    });
+    call.answer(Operation::Tmpfile, |fs, cx| fs.tmpfile(cx, parent, how));
 }
 
 unsafe extern "C" fn statx<F: Filesystem>(

@@ -18,6 +18,7 @@ pub use command::Command;
 pub use error::CommandLineError;
 pub use help::{print_mount_options, print_version};
 
+use crate::session::mount;
 use own::Own;
 use parse::Parser;
 
@@ -206,7 +207,10 @@ impl<T> CommandLine<T> {
             return Err(CommandLineError::Extra(extra.clone()));
         }
         match names.pop() {
-            Some(path) => command.mount_point = path.into(),
+            Some(path) => {
+                command.mount_point = path.into();
+                command.given = mount::descriptor(&command.mount_point);
+            }
             None if *self.mount_points.start() > 0 => return Err(CommandLineError::NoMountPoint),
             None => {}
         }
