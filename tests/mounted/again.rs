@@ -111,10 +111,23 @@ fn a_hundred_times_while_clients_ask() {
         }
         let session = serving.join().unwrap();
         over.store(true, Ordering::SeqCst);
-        // What was asked just now is answered, too.
-        let end = serve(session);
+        // What was asked just now is answered, too. The last `terminate` may have come too late for the hundredth time, and
+        // ends the next.
+        let done = Arc::new(AtomicBool::new(false));
+        let its = Arc::clone(&done);
+        let end = thread::spawn(move || {
+            let mut session = session;
+            loop {
+                let stopped = serve(session).join().unwrap();
+                if its.load(Ordering::SeqCst) {
+                    return stopped;
+                }
+                session = stopped.again();
+            }
+        });
         let asked = clients.map(|client| client.join().unwrap());
         println!("{asked:?} answers");
+        done.store(true, Ordering::SeqCst);
         handle.terminate();
         end.join().unwrap()
     });

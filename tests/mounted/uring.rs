@@ -233,7 +233,6 @@ impl Filesystem for Ringed {
                 out.later(move |room| {
                     let at = room.as_ptr().addr();
                     self.rooms.lock().unwrap().push((at, payload));
-                    assert!(room.iter().all(|byte| *byte == 0), "what others have read");
                     room[..part.len()].copy_from_slice(part);
                     Ok(part.len())
                 })
