@@ -58,14 +58,14 @@ fn attr(ino: Ino) -> Result<Attr, Errno> {
     })
 }
 
-fn entry(parent: Ino, name: &OsStr) -> Result<Entry, Errno> {
+fn entry(parent: Ino, name: &OsStr) -> Answer<Entry> {
     let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
     match number {
         Some(number) if parent == Ino::ROOT => {
             let ino = Ino(FIRST_INO.saturating_add(number));
             Ok(Entry::new(attr(ino)?, Duration::ZERO))
         }
-        _ => Err(Errno::ENOENT),
+        _ => Err(Errno::ENOENT.into()),
     }
 }
 
@@ -102,7 +102,7 @@ impl Filesystem for Parallel {
     type Lock = Concurrent;
 
     fn lookup(&self, _cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        Ok(entry(parent, name)?)
+        entry(parent, name)
     }
 
     fn getattr(
@@ -149,7 +149,7 @@ impl Filesystem for Locked {
     type Lock = Arc<GlobalLock<Vec<Shared>>>;
 
     fn lookup(&self, _cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        Ok(entry(parent, name)?)
+        entry(parent, name)
     }
 
     fn getattr(

@@ -58,7 +58,7 @@ impl Request {
     /// # Safety
     ///
     /// `req` came from libfuse as argument of a handler, and nobody else answers it.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
         // SAFETY: libfuse passes a request of its own to each handler, which is not null.
         let req = unsafe { NonNull::new_unchecked(req) };
@@ -83,7 +83,7 @@ impl Request {
     ///
     /// Elsewhere the pipe may have the data of a write that has not been read; and a thread that is not libfuse's would keep
     /// its pipe until the thread ends.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn spliced(self) -> Self {
         let mut this = self;
         this.may_splice = true;
@@ -124,6 +124,7 @@ impl Request {
     }
 
     /// From now on libfuse does not call back. What was to be called is in the result.
+    #[cold]
     #[must_use = "what was to be called is the application's, and so is its destructor"]
     pub(crate) fn forget_interrupts(&mut self) -> Option<Arc<Interrupts>> {
         let interrupts = self.interrupts.take()?;
@@ -136,7 +137,7 @@ impl Request {
     }
 
     /// The same; nothing is started any more.
-    #[inline]
+    #[inline(always)]
     fn unregister(&mut self) {
         if self.interrupts.is_some() {
             if let Some(interrupts) = self.forget_interrupts() {
@@ -146,7 +147,7 @@ impl Request {
     }
 
     /// Gives up the duty to answer, to whoever calls one of `fuse_reply_*` next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn spend(mut self) -> sys::fuse_req_t {
         self.unregister();
         let req = self.as_ptr();

@@ -6,20 +6,22 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::base::cancel::Uncancelled;
+use crate::base::panic::discard;
 use crate::conn::conn::Conn;
 use crate::conn::request::Request;
 use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::Reporting;
+use crate::lock::error::LockError;
 use crate::lock::locking::Locking;
 use crate::notify::current::Current;
 use crate::notify::error::NotifyError;
 use crate::reply::answer::{Answer, Asked, Unanswered};
-use crate::reply::deliver::{deliver, revoke};
+use crate::reply::deliver::{revoke, send};
 use crate::reply::payload::Payload;
 use crate::sys;
-use crate::types::{caller::Caller, errno::Errno, operation::Operation};
+use crate::types::{errno::Errno, operation::Operation};
 
 /// A request on its way to its handler. Everything that trampolines have in common is here.
 pub(crate) struct Call<'c, F: Filesystem> {
@@ -35,7 +37,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
     /// # Safety
     ///
     /// libfuse passed `req` to a slot of the table of `F`, and nobody else answers it.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn take(req: sys::fuse_req_t, asked: Asked) -> Self {
         // SAFETY: the caller promises that libfuse passed `req` to a handler.
         let userdata = unsafe { sys::fuse_req_userdata(req) };
@@ -61,7 +63,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
     ///
     /// When the handler panics, unwinding drops the context and with it the guard. The panic is recorded
     /// before the caller gets its EIO.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn answer<T: Payload>(
         self,
         operation: Operation,
@@ -76,35 +78,39 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let serving = &core.serving;
         let conn = &serving.conn;
         conn.counters().request(operation);
-        let _turn = serving.turn();
-        let _busy = serving.busy(operation, asked.ino);
+        let _turn = serving.turn(operation, asked.ino);
         let mut duty = Duty::Here(request);
+        // An answer with a destructor is kept here while it is sent: when sending it panics, it is not dropped by that panic.
+        let mut kept = None;
         let run = || {
             let answer = match core.lock.enter(operation) {
-                // Asked with the lock held, so that nobody who waited for it comes after a panic.
-                Ok(_) if serving.refuses(operation) => Err(Errno::EIO.into()),
                 Ok(guard) => {
-                    let mut cx = Context::new(guard, &mut duty, asked, Some(core));
-                    let _poisons = conn.poisons();
-                    let _current = Current::enter(conn, asked.locked);
-                    handler(&core.fs, &mut cx)
+                    let mut cx = Context::new(guard, &mut duty, &asked, Some(core));
+                    let poisons = conn.poisons();
+                    // Asked with the lock held, so that nobody who waited for it comes after a panic.
+                    if poisons.is_some() && serving.refuses(operation) {
+                        Err(Errno::EIO.into())
+                    } else {
+                        let _current = Current::enter(conn, asked.locked);
+                        handler(&core.fs, &mut cx)
+                    }
                 }
-                // A handler leaked its guard on this worker.
-                Err(error) => {
-                    crate::base::log::error!(
-                        "{operation} was not called: {error}; the caller gets EDEADLK"
-                    );
-                    Err(Errno::EDEADLK.into())
-                }
+                Err(error) => Err(not_called(operation, error).into()),
             };
             // The context is gone, and with it the lock; so is what the handler was given.
-            settle(conn, operation, asked, &mut duty, answer);
+            if mem::needs_drop::<T>() {
+                settle(conn, operation, &asked, &mut duty, kept.insert(answer));
+                kept = None;
+            } else {
+                settle(conn, operation, &asked, &mut duty, &answer);
+            }
         };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             conn.panicked(&operation, payload);
+            discard(kept);
         }
         match duty {
-            Duty::None(_) => {}
+            Duty::Done | Duty::None(_) => {}
             Duty::Away(ticket, _) => conn.handled(ticket),
             // The handler panicked. Whether the caller takes the EIO or is gone makes no difference.
             Duty::Here(request) => {
@@ -143,7 +149,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.conn().counters().request(operation);
-        let _turn = core.serving.turn();
+        let _turn = core.serving.turn(operation, asked.ino);
         let caller = request.caller();
         request.none();
         core.call_unanswered(operation, caller, asked, handler);
@@ -158,35 +164,53 @@ impl<'c, F: Filesystem> Call<'c, F> {
     }
 }
 
+/// A handler leaked its guard on this worker.
+#[cold]
+fn not_called(operation: Operation, error: LockError) -> Errno {
+    crate::base::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
+    Errno::EDEADLK
+}
+
 /// Sends the answer, unless it was taken away.
 #[inline(always)]
 fn settle<T: Payload>(
     conn: &Conn,
     operation: Operation,
-    asked: Asked,
+    asked: &Asked,
     duty: &mut Duty,
-    answer: Answer<T>,
+    answer: &Answer<T>,
 ) {
-    match (answer, mem::replace(duty, Duty::None(Caller::default()))) {
-        (Err(Unanswered::Deferred(_)), away @ Duty::Away(..)) => *duty = away,
-        (answer, Duty::Here(request)) => {
+    match mem::replace(duty, Duty::Done) {
+        Duty::Here(request) => {
             if let Err(Unanswered::Deferred(_)) = answer {
                 crate::base::log::error!(
                     "{operation} returned the deferred answer of another request"
                 );
             }
-            deliver(conn, request.spliced(), asked, answer);
+            send(conn, request.spliced(), asked, answer);
         }
-        (answer, other) => {
-            let what = match &answer {
-                Err(Unanswered::Errno(errno)) => format!("{errno:?}"),
-                _ => "one".to_owned(),
-            };
-            crate::base::log::error!(
-                "{operation} both deferred its answer and returned {what}; the deferred one counts"
-            );
-            *duty = other;
-            revoke(conn, asked, answer);
+        away => {
+            *duty = away;
+            if !matches!(answer, Err(Unanswered::Deferred(_))) {
+                answered_twice(conn, operation, asked, answer);
+            }
         }
     }
+}
+
+#[cold]
+fn answered_twice<T: Payload>(
+    conn: &Conn,
+    operation: Operation,
+    asked: &Asked,
+    answer: &Answer<T>,
+) {
+    let what = match answer {
+        Err(Unanswered::Errno(errno)) => format!("{errno:?}"),
+        _ => "one".to_owned(),
+    };
+    crate::base::log::error!(
+        "{operation} both deferred its answer and returned {what}; the deferred one counts"
+    );
+    revoke(conn, asked, answer);
 }

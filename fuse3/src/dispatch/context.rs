@@ -39,7 +39,7 @@ pub struct Context<'a, F: Filesystem> {
     guard: Guard<'a, F>,
     /// It is the caller's, so that a handler that panics does not take it along.
     duty: &'a mut Duty,
-    asked: Asked,
+    asked: &'a Asked,
     /// `None` in a test of a handler.
     core: Option<&'a Core<F>>,
 }
@@ -51,15 +51,17 @@ pub(crate) enum Duty {
     Here(Request),
     /// It was taken away from the handler of a request of this caller.
     Away(Ticket, Caller),
-    /// There is none.
+    /// There is none: of `forget`, and where the library takes something back.
     None(Caller),
+    /// The request is answered.
+    Done,
 }
 
 impl<'a, F: Filesystem> Context<'a, F> {
     pub(crate) fn new(
         guard: Guard<'a, F>,
         duty: &'a mut Duty,
-        asked: Asked,
+        asked: &'a Asked,
         core: Option<&'a Core<F>>,
     ) -> Self {
         Self {
@@ -73,7 +75,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     fn request(&self) -> Option<&Request> {
         match &*self.duty {
             Duty::Here(request) => Some(request),
-            Duty::Away(..) | Duty::None(_) => None,
+            Duty::Away(..) | Duty::None(_) | Duty::Done => None,
         }
     }
 
@@ -87,6 +89,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
         match &*self.duty {
             Duty::Here(request) => request.caller(),
             Duty::Away(_, caller) | Duty::None(caller) => *caller,
+            Duty::Done => Caller::default(),
         }
     }
 
@@ -295,7 +298,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
             }
             let interrupts = match &mut *self.duty {
                 Duty::Here(request) => Some(request.interrupts()),
-                Duty::Away(..) | Duty::None(_) => None,
+                Duty::Away(..) | Duty::None(_) | Duty::Done => None,
             };
             let armed = interrupts.map(|interrupts| interrupts.arm(ticket.sleeper()));
             if let Some(None) = armed {
@@ -339,11 +342,11 @@ impl<'a, F: Filesystem> Context<'a, F> {
             panic!("Context::defer: a test of a handler has no session to answer");
         };
         let caller = self.caller();
-        match std::mem::replace(self.duty, Duty::None(caller)) {
+        match std::mem::replace(self.duty, Duty::Done) {
             Duty::Here(request) => {
                 let ticket = conn.defer(request);
                 *self.duty = Duty::Away(ticket, caller);
-                let reply = Reply::new(Some(ticket), self.asked, Arc::clone(conn));
+                let reply = Reply::new(Some(ticket), *self.asked, Arc::clone(conn));
                 (reply, Deferred::new())
             }
             before => {

@@ -39,9 +39,8 @@ pub(crate) struct Core<F: Filesystem> {
 pub(crate) struct Serving {
     pub(crate) conn: Arc<Conn>,
     pub(crate) notifications: Arc<Hub>,
-    turns: Option<Turns>,
-    /// Which request each worker serves, where it was asked for.
-    activity: Option<Activity>,
+    /// What is seldom there, and looked for at once.
+    extras: Option<Box<Extras>>,
     /// What mount options ask of the connection.
     asked: ConnOptions,
     begun: AtomicBool,
@@ -52,6 +51,39 @@ pub(crate) struct Serving {
     waiting: Mutex<Option<Waiting>>,
     #[cfg(feature = "tokio")]
     pub(crate) tasks: Arc<Tasks>,
+}
+
+/// What a session has for each of its requests, if anything.
+struct Extras {
+    /// Before libfuse 3.12.
+    turns: Option<Turns>,
+    /// Which request each worker serves, where it was asked for.
+    activity: Option<Activity>,
+}
+
+/// A worker serves a request.
+pub(crate) struct Serves<'e> {
+    _busy: Option<Busy<'e>>,
+    _turn: Option<Turn<'e>>,
+}
+
+impl Extras {
+    fn needed(workers: u32, stacktrace: bool) -> Option<Box<Self>> {
+        let turns = Turns::needed(workers);
+        let activity = stacktrace.then(Activity::default);
+        let needed = turns.is_some() || activity.is_some();
+        needed.then(|| Box::new(Self { turns, activity }))
+    }
+
+    #[cold]
+    fn turn(&self, operation: Operation, ino: Ino) -> Serves<'_> {
+        let turn = self.turns.as_ref().map(Turns::take);
+        let activity = self.activity.as_ref();
+        Serves {
+            _busy: activity.map(|activity| activity.begin(operation, ino)),
+            _turn: turn,
+        }
+    }
 }
 
 impl Serving {
@@ -65,8 +97,7 @@ impl Serving {
         Self {
             conn,
             notifications,
-            turns: Turns::needed(workers),
-            activity: stacktrace.then(Activity::default),
+            extras: Extras::needed(workers, stacktrace),
             asked,
             begun: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
@@ -111,26 +142,31 @@ impl Serving {
         None
     }
 
-    /// Waits until a handler may run, where libfuse has not seen to that. To be kept until it is answered.
-    #[inline]
-    pub(crate) fn turn(&self) -> Option<Turn<'_>> {
-        self.turns.as_ref().map(Turns::take)
+    /// Waits until a handler may run, where libfuse has not seen to that. While the result lives, which is to be kept until it is
+    /// answered, a [`Report`] tells that the thread serves this request.
+    #[inline(always)]
+    pub(crate) fn turn(&self, operation: Operation, ino: Ino) -> Option<Serves<'_>> {
+        let extras = self.extras.as_ref()?;
+        Some(extras.turn(operation, ino))
     }
 
-    /// While it lives, a [`Report`] tells that the thread serves this request.
-    #[inline]
-    pub(crate) fn busy(&self, operation: Operation, ino: Ino) -> Option<Busy<'_>> {
-        let activity = self.activity.as_ref()?;
+    /// The same, of what the library calls by itself.
+    fn busy(&self, operation: Operation, ino: Ino) -> Option<Busy<'_>> {
+        let activity = self.activity()?;
         Some(activity.begin(operation, ino))
+    }
+
+    fn activity(&self) -> Option<&Activity> {
+        self.extras.as_ref()?.activity.as_ref()
     }
 
     /// setxattr(2) of this name on this inode asks for a [`Report`].
     pub(crate) fn is_stacktrace(&self, ino: Ino, name: &OsStr) -> bool {
-        self.activity.is_some() && ino == Ino::ROOT && name == "fuse_stacktrace"
+        self.activity().is_some() && ino == Ino::ROOT && name == "fuse_stacktrace"
     }
 
     /// The handler is not called: the state may be broken. The kernel gives back what it has all the same.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn refuses(&self, operation: Operation) -> bool {
         self.conn.is_poisoned() && !matches!(operation, Operation::Release | Operation::Releasedir)
     }
@@ -301,7 +337,7 @@ impl<F: Filesystem> Core<F> {
         self.conn()
             .guarded(&operation, || match self.lock.enter(operation) {
                 Ok(guard) => {
-                    let mut cx = Context::new(guard, &mut duty, asked, Some(self));
+                    let mut cx = Context::new(guard, &mut duty, &asked, Some(self));
                     let _poisons = self.conn().poisons();
                     call(&self.fs, &mut cx);
                 }
@@ -339,7 +375,7 @@ impl<F: Filesystem> Host for Core<F> {
 
 impl<F: Filesystem> Reporting for Core<F> {
     fn report(&self) -> Report {
-        Report::new(self.serving.activity.as_ref(), self.lock.stats())
+        Report::new(self.serving.activity(), self.lock.stats())
     }
 }
 

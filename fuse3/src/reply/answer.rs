@@ -104,7 +104,7 @@ impl Asked {
         }
     }
 
-    pub(crate) fn opened(self, opened: Opened) -> FileInfo {
+    pub(crate) fn opened(&self, opened: Opened) -> FileInfo {
         FileInfo::new(opened.handle, OpenFlags::from_bits_retain(self.flags))
     }
 }

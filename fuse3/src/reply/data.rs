@@ -42,7 +42,19 @@ impl Data<'_> {
             .unwrap_or_else(|| Err("these bytes are not in one piece of memory".to_owned()))
     }
 
-    /// The same; `None` for what is not in one piece of memory.
+    /// The bytes, where they are in one piece of memory and right.
+    #[inline(always)]
+    pub(super) fn ready(&self, size: usize) -> Option<&[u8]> {
+        let bytes = match &self.0 {
+            Source::Copied(memory, filled) => memory.get(..*filled)?,
+            Source::Lent(bytes) => bytes,
+            Source::Shared(bytes, range) => bytes.as_ref().get(range.clone())?,
+            _ => return None,
+        };
+        (bytes.len() <= size).then_some(bytes)
+    }
+
+    /// As [`bytes`](Self::bytes); `None` for what is not in one piece of memory.
     #[inline]
     pub(super) fn memory(&self, size: usize) -> Option<Result<&[u8], String>> {
         let bytes = match &self.0 {
@@ -124,6 +136,7 @@ fn read_pieces(pieces: &[Piece<'_>], out: &mut [u8]) -> io::Result<usize> {
 }
 
 impl Drop for Data<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         if let Source::Copied(memory, _) = &mut self.0 {
             give_spare(mem::take(memory));

@@ -48,7 +48,7 @@ impl<T: Payload + 'static> Reply<T> {
         }
         let (conn, asked) = (Arc::clone(&self.conn), self.asked);
         self.conn.answer(ticket, move |request| {
-            deliver(&conn, request, asked, answer);
+            deliver(&conn, request, &asked, answer);
         });
     }
 }

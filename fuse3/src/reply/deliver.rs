@@ -1,46 +1,55 @@
 //! The one way out for an answer.
 
+use std::mem;
+
 use crate::base::panic::discard;
 use crate::conn::conn::Conn;
-use crate::conn::request::{Request, Sent};
+use crate::conn::request::Request;
 use crate::conn::undo::Undo;
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::payload::Payload;
 
-/// Sends an answer, takes back what it gave out when the kernel does not take it, and drops it.
+/// Sends an answer, and takes back what it gave out when the kernel does not take it.
 ///
 /// Whoever calls this runs no handler of the request any more, and has nothing that the request lent to one. What an answer is
-/// made of is the application's: a panic of it ends here, and so does one of its destructor.
-#[inline]
-pub(crate) fn deliver<T: Payload>(conn: &Conn, request: Request, asked: Asked, answer: Answer<T>) {
+/// made of is the application's: a panic of it is the caller's to catch, who also drops the answer.
+#[inline(always)]
+pub(crate) fn send<T: Payload>(conn: &Conn, request: Request, asked: &Asked, answer: &Answer<T>) {
     match answer {
         Ok(payload) => {
-            if !std::mem::needs_drop::<T>() {
-                // Plain values: nothing of the application's runs.
-                if payload.send(request, asked).is_err() {
-                    take_back(conn, payload.undo(asked));
-                }
-                return;
-            }
-            let send = || -> Sent { payload.send(request, asked) };
-            if let Some(Err(_)) = conn.guarded(&"an answer", send) {
+            if payload.send(request, asked).is_err() {
                 take_back(conn, payload.undo(asked));
             }
-            conn.guarded(&"an answer", || drop(payload));
         }
         // An error that is not taken leaves nothing to undo.
-        Err(Unanswered::Errno(errno)) => drop(request.err(errno)),
+        Err(Unanswered::Errno(errno)) => {
+            let _ = request.err(*errno);
+        }
         // It is of another request; this one still wants its answer, which is EIO.
         Err(Unanswered::Deferred(_)) => drop(request),
     }
 }
 
-/// Drops an answer that nobody waits for, as [`deliver`] does.
+/// The same, of an answer that was taken away from its handler. It is dropped here, and what panics is caught here.
+pub(crate) fn deliver<T: Payload>(conn: &Conn, request: Request, asked: &Asked, answer: Answer<T>) {
+    let mut answer = Some(answer);
+    conn.guarded(&"an answer", || {
+        if let Some(answer) = &answer {
+            send(conn, request, asked, answer);
+        }
+        drop(answer.take());
+    });
+    // What is left is that of a panic.
+    if mem::needs_drop::<T>() {
+        discard(answer);
+    }
+}
+
+/// Nobody waits for an answer: takes back what it gave out, as if the kernel had not taken it.
 #[cold]
-pub(crate) fn revoke<T: Payload>(conn: &Conn, asked: Asked, answer: Answer<T>) {
+pub(crate) fn revoke<T: Payload>(conn: &Conn, asked: &Asked, answer: &Answer<T>) {
     if let Ok(payload) = answer {
         take_back(conn, payload.undo(asked));
-        discard(payload);
     }
 }
 

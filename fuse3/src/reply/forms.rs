@@ -9,14 +9,14 @@ use crate::types::{ioctl::CallerMemory, opened::Opened};
 
 impl Request {
     /// `fuse_reply_err(req, 0)`: done, with nothing to say.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ok(self) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent.
         NotTaken::sent(unsafe { sys::fuse_reply_err(req, 0) })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn entry(self, entry: &sys::fuse_entry_param) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `entry` lives.
@@ -30,7 +30,7 @@ impl Request {
         NotTaken::sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn attr(self, attr: &libc::stat, timeout: f64) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent; `attr` lives.
@@ -43,7 +43,7 @@ impl Request {
         NotTaken::sent(unsafe { sys::fuse_reply_readlink(req, target.as_ptr()) })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(self, opened: Opened) -> Sent {
         let fi = opened.to_file_info();
         let req = self.spend();
@@ -51,14 +51,14 @@ impl Request {
         NotTaken::sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(self, count: usize) -> Sent {
         let req = self.spend();
         // SAFETY: the request was unanswered (invariant) and is spent.
         NotTaken::sent(unsafe { sys::fuse_reply_write(req, count) })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn buf(self, data: &[u8]) -> Sent {
         let start = if data.is_empty() {
             ptr::null()

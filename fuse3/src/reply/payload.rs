@@ -30,11 +30,11 @@ use crate::types::xattr::XattrNames;
 pub trait Payload: sealed::Sealed + Send + Sync {
     /// Checks the answer and sends it, or EIO when it is a mistake.
     #[doc(hidden)]
-    fn send(&self, request: Request, asked: Asked) -> Sent;
+    fn send(&self, request: Request, asked: &Asked) -> Sent;
 
     /// What it has given out.
     #[doc(hidden)]
-    fn undo(&self, _asked: Asked) -> Undo {
+    fn undo(&self, _asked: &Asked) -> Undo {
         Undo::Nothing
     }
 }
@@ -58,7 +58,7 @@ pub(crate) fn mistake(request: Request, what: impl fmt::Display) -> Sent {
 const TARGET_MAX: usize = 4095;
 
 /// getxattr(2) with size 0 asks how long the value is; with too little room it fails with ERANGE.
-fn xattr(value: &[u8], request: Request, asked: Asked) -> Sent {
+fn xattr(value: &[u8], request: Request, asked: &Asked) -> Sent {
     if asked.size == 0 {
         request.xattr(value.len())
     } else if value.len() > asked.size {
@@ -70,23 +70,23 @@ fn xattr(value: &[u8], request: Request, asked: Asked) -> Sent {
 
 impl sealed::Sealed for () {}
 impl Payload for () {
-    #[inline]
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    #[inline(always)]
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.ok()
     }
 }
 
 impl sealed::Sealed for Entry {}
 impl Payload for Entry {
-    #[inline]
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    #[inline(always)]
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         match self.check(asked.made) {
             Ok(()) => request.entry(&self.to_param()),
             Err(what) => mistake(request, what),
         }
     }
 
-    fn undo(&self, _asked: Asked) -> Undo {
+    fn undo(&self, _asked: &Asked) -> Undo {
         if self.ino == Ino(0) {
             Undo::Nothing
         } else {
@@ -97,8 +97,8 @@ impl Payload for Entry {
 
 impl sealed::Sealed for (Attr, Duration) {}
 impl Payload for (Attr, Duration) {
-    #[inline]
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    #[inline(always)]
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match self.0.check() {
             Ok(()) => request.attr(&self.0.to_stat(), seconds(self.1)),
             Err(what) => mistake(request, what),
@@ -108,15 +108,15 @@ impl Payload for (Attr, Duration) {
 
 impl sealed::Sealed for Opened {}
 impl Payload for Opened {
-    #[inline]
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    #[inline(always)]
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match self.check() {
             Ok(()) => request.open(*self),
             Err(what) => mistake(request, what),
         }
     }
 
-    fn undo(&self, asked: Asked) -> Undo {
+    fn undo(&self, asked: &Asked) -> Undo {
         let file = asked.opened(*self);
         if asked.directory {
             Undo::Releasedir(asked.ino, file)
@@ -128,7 +128,7 @@ impl Payload for Opened {
 
 impl sealed::Sealed for Created {}
 impl Payload for Created {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         match (self.entry.check(asked.made), self.opened.check()) {
             (Ok(()), Ok(())) => request.create(&self.entry.to_param(), self.opened),
             (Err(what), _) => mistake(request, what),
@@ -136,7 +136,7 @@ impl Payload for Created {
         }
     }
 
-    fn undo(&self, asked: Asked) -> Undo {
+    fn undo(&self, asked: &Asked) -> Undo {
         let file = asked.opened(self.opened);
         match self.entry.ino {
             Ino(0) => Undo::Release(Ino(0), file),
@@ -147,7 +147,7 @@ impl Payload for Created {
 
 impl sealed::Sealed for PathBuf {}
 impl Payload for PathBuf {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match CString::new(self.clone().into_os_string().into_vec()) {
             Ok(target) if target.count_bytes() > TARGET_MAX => mistake(
                 request,
@@ -167,30 +167,30 @@ impl Payload for PathBuf {
 
 impl sealed::Sealed for Data<'_> {}
 impl Payload for Data<'_> {
-    #[inline]
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    #[inline(always)]
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         data::send(self, request, asked.size)
     }
 }
 
 impl sealed::Sealed for Listing {}
 impl Payload for Listing {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match self.bytes() {
             Ok(bytes) => request.buf(bytes),
             Err(what) => mistake(request, what),
         }
     }
 
-    fn undo(&self, _asked: Asked) -> Undo {
+    fn undo(&self, _asked: &Asked) -> Undo {
         Undo::ForgetEach(self.counted().collect())
     }
 }
 
 impl sealed::Sealed for usize {}
 impl Payload for usize {
-    #[inline]
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    #[inline(always)]
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         if *self > asked.size {
             return mistake(
                 request,
@@ -203,21 +203,21 @@ impl Payload for usize {
 
 impl sealed::Sealed for StatVfs {}
 impl Payload for StatVfs {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.statfs(&self.to_statvfs())
     }
 }
 
 impl sealed::Sealed for Vec<u8> {}
 impl Payload for Vec<u8> {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         xattr(self, request, asked)
     }
 }
 
 impl sealed::Sealed for XattrNames {}
 impl Payload for XattrNames {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         match self.checked() {
             Ok(names) => xattr(names, request, asked),
             Err(what) => mistake(request, what),
@@ -227,7 +227,7 @@ impl Payload for XattrNames {
 
 impl sealed::Sealed for Option<FileLock> {}
 impl Payload for Option<FileLock> {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         let none = FileLock::new(LockKind::Unlock, 0, 0);
         let lock = self.unwrap_or(none);
         match lock.check() {
@@ -239,7 +239,7 @@ impl Payload for Option<FileLock> {
 
 impl sealed::Sealed for Copied {}
 impl Payload for Copied {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         if self.0 > asked.size {
             let what = format!("copy_file_range copied {} bytes of {}", self.0, asked.size);
             return mistake(request, what);
@@ -250,7 +250,7 @@ impl Payload for Copied {
 
 impl sealed::Sealed for Offset {}
 impl Payload for Offset {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match i64::try_from(self.0) {
             Ok(offset) => request.lseek(offset),
             Err(_) => mistake(request, format_args!("lseek gave the offset {}", self.0)),
@@ -260,14 +260,14 @@ impl Payload for Offset {
 
 impl sealed::Sealed for Block {}
 impl Payload for Block {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.bmap(self.0)
     }
 }
 
 impl sealed::Sealed for IoctlReply {}
 impl Payload for IoctlReply {
-    fn send(&self, request: Request, asked: Asked) -> Sent {
+    fn send(&self, request: Request, asked: &Asked) -> Sent {
         let Self {
             result,
             data,
@@ -292,7 +292,7 @@ impl Payload for IoctlReply {
 
 impl sealed::Sealed for (Statx, Duration) {}
 impl Payload for (Statx, Duration) {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match self.0.attr.check() {
             Ok(()) => request.statx(&mut self.0.to_statx(), seconds(self.1)),
             Err(what) => mistake(request, what),
@@ -302,12 +302,12 @@ impl Payload for (Statx, Duration) {
 
 impl sealed::Sealed for PollEvents {}
 impl Payload for PollEvents {
-    fn send(&self, request: Request, _asked: Asked) -> Sent {
+    fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.poll(self.bits())
     }
 }
 
-fn send_retry(retry: &Retry, request: Request, asked: Asked) -> Sent {
+fn send_retry(retry: &Retry, request: Request, asked: &Asked) -> Sent {
     let Retry { input, output } = retry;
     let flags = IoctlFlags::from_bits_retain(c_uint::from_ne_bytes(asked.flags.to_ne_bytes()));
     if !flags.contains(IoctlFlags::UNRESTRICTED) {

@@ -31,6 +31,7 @@ impl SharedBytes {
 }
 
 impl AsRef<[u8]> for SharedBytes {
+    #[inline(always)]
     fn as_ref(&self) -> &[u8] {
         match &self.0 {
             Owner::Slice(bytes) => bytes,

@@ -25,10 +25,14 @@ pub(crate) fn take_spare(capacity: usize) -> Vec<u8> {
 }
 
 /// Keeps `buf` for the thread's next reply, unless it has a larger one.
+#[inline(always)]
 pub(crate) fn give_spare(buf: Vec<u8>) {
-    if buf.capacity() == 0 {
-        return;
+    if buf.capacity() > 0 {
+        keep(buf);
     }
+}
+
+fn keep(buf: Vec<u8>) {
     let larger = |spare: &Cell<Vec<u8>>| {
         let old = spare.take();
         spare.set(if old.capacity() > buf.capacity() {
@@ -65,6 +69,7 @@ pub struct ReadBuf {
 
 impl ReadBuf {
     /// Room for `size` bytes; for tests of handlers.
+    #[inline]
     pub fn new(size: usize) -> Self {
         Self {
             memory: Vec::new(),
@@ -156,6 +161,7 @@ impl ReadBuf {
     }
 
     /// The answer is `data` itself, which lives as long as the file system.
+    #[inline]
     pub fn lend(self, data: &[u8]) -> Data<'_> {
         give_spare(self.memory);
         Data(Source::Lent(data))
@@ -174,6 +180,7 @@ impl ReadBuf {
     /// # Panics
     ///
     /// Not here: a range that `bytes` does not have is answered with EIO.
+    #[inline]
     pub fn share(self, bytes: impl Into<SharedBytes>, range: Range<usize>) -> Data<'static> {
         give_spare(self.memory);
         Data(Source::Shared(bytes.into(), range))

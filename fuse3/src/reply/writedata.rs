@@ -1,6 +1,8 @@
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::mem;
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd};
 use std::ptr::NonNull;
 use std::slice;
@@ -17,8 +19,9 @@ use crate::sys;
 /// handler returns; nobody else uses it.
 pub struct WriteData<'a> {
     theirs: NonNull<sys::fuse_bufvec>,
-    /// What was read out of the pipe, with what was in the memory before.
-    ours: Option<(Vec<u8>, sys::fuse_bufvec)>,
+    /// What was read out of the pipe, and which part of it has not been read from here.
+    ours: Vec<u8>,
+    rest: Range<usize>,
     borrow: PhantomData<&'a mut sys::fuse_bufvec>,
 }
 
@@ -26,35 +29,36 @@ impl WriteData<'_> {
     /// # Safety
     ///
     /// The invariants, for `'a`.
+    #[inline(always)]
     pub(crate) unsafe fn borrow(bufs: *mut sys::fuse_bufvec) -> Self {
         Self {
             // SAFETY: libfuse passes its own vector (the caller).
             theirs: unsafe { NonNull::new_unchecked(bufs) },
-            ours: None,
+            ours: Vec::new(),
+            rest: 0..0,
             borrow: PhantomData,
         }
     }
 
-    fn bufs(&self) -> &sys::fuse_bufvec {
-        match &self.ours {
-            Some((_, bufs)) => bufs,
-            // SAFETY: the invariant.
-            None => unsafe { self.theirs.as_ref() },
-        }
+    #[inline(always)]
+    fn theirs(&self) -> &sys::fuse_bufvec {
+        // SAFETY: the invariant.
+        unsafe { self.theirs.as_ref() }
     }
 
-    fn bufs_mut(&mut self) -> &mut sys::fuse_bufvec {
-        match &mut self.ours {
-            Some((_, bufs)) => bufs,
-            // SAFETY: the invariant.
-            None => unsafe { self.theirs.as_mut() },
-        }
+    /// They were read out of the pipe, which is empty.
+    #[inline(always)]
+    fn is_read_out(&self) -> bool {
+        self.ours.capacity() > 0
     }
 
     /// How many bytes there are that have not been read.
-    #[inline]
+    #[inline(always)]
     pub fn len(&self) -> usize {
-        let bufs = self.bufs();
+        if self.is_read_out() {
+            return self.rest.len();
+        }
+        let bufs = self.theirs();
         if bufs.idx < bufs.count {
             bufs.buf[0].size - bufs.off
         } else {
@@ -70,7 +74,10 @@ impl WriteData<'_> {
     /// The bytes, when they are in memory.
     #[inline]
     pub fn as_slice(&self) -> Option<&[u8]> {
-        let bufs = self.bufs();
+        if self.is_read_out() {
+            return self.ours.get(self.rest.clone());
+        }
+        let bufs = self.theirs();
         let buf = &bufs.buf[0];
         if buf.flags & sys::fuse_buf_flags_FUSE_BUF_IS_FD != 0 {
             return None;
@@ -107,9 +114,8 @@ impl WriteData<'_> {
         }
         match self.read_into(&mut memory[..length]) {
             Ok(count) if count == length => {
-                let mut bufs = sys::FUSE_BUFVEC_INIT(length);
-                bufs.buf[0].mem = memory.as_mut_ptr().cast();
-                self.ours = Some((memory, bufs));
+                self.ours = memory;
+                self.rest = 0..length;
                 Ok(())
             }
             result => {
@@ -148,21 +154,37 @@ impl WriteData<'_> {
         self.copy(&mut to)
     }
 
+    /// `to` has one buffer.
     fn copy(&mut self, to: &mut sys::fuse_bufvec) -> io::Result<usize> {
-        let from = self.bufs_mut();
-        // A pipe may give less at once than it has.
+        if self.is_read_out() {
+            let bytes = self.ours.get_mut(self.rest.clone()).unwrap_or_default();
+            let mut from = sys::FUSE_BUFVEC_INIT(bytes.len());
+            from.buf[0].mem = bytes.as_mut_ptr().cast();
+            let count = copy(to, &mut from)?;
+            self.rest.start += count;
+            return Ok(count);
+        }
+        // SAFETY: the invariant; nothing else has a reference to it while `self` is borrowed.
+        let from = unsafe { self.theirs.as_mut() };
+        // A pipe may give less than it has.
         from.buf[0].flags |= sys::fuse_buf_flags_FUSE_BUF_FD_RETRY;
-        // SAFETY: both have one buffer, whose memory or descriptor is there (invariant, the callers).
-        let count = unsafe { sys::fuse_buf_copy(to, from, 0) };
-        usize::try_from(count)
-            .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-count).unwrap_or(libc::EIO)))
+        copy(to, from)
     }
 }
 
+/// `fuse_buf_copy()`, of one buffer each.
+fn copy(to: &mut sys::fuse_bufvec, from: &mut sys::fuse_bufvec) -> io::Result<usize> {
+    // SAFETY: both have one buffer, whose memory or descriptor is there, as the callers have made or borrowed it.
+    let count = unsafe { sys::fuse_buf_copy(to, from, 0) };
+    usize::try_from(count)
+        .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-count).unwrap_or(libc::EIO)))
+}
+
 impl Drop for WriteData<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some((memory, _)) = self.ours.take() {
-            give_spare(memory);
+        if self.is_read_out() {
+            give_spare(mem::take(&mut self.ours));
         }
     }
 }

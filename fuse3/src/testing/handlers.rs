@@ -108,7 +108,7 @@ impl<F: Filesystem> Handlers<F> {
             Err(error) => panic!("{error}"),
         };
         let asked = Asked::of(Ino(0));
-        let mut cx = Context::new(guard, &mut duty, asked, None);
+        let mut cx = Context::new(guard, &mut duty, &asked, None);
         call(&self.fs, &mut cx)
     }
 

@@ -145,6 +145,13 @@ impl Attr {
     pub(crate) fn to_stat(self) -> libc::stat {
         // SAFETY: `struct stat` is integers, for which zero is a value.
         let mut stat: libc::stat = unsafe { mem::zeroed() };
+        self.fill(&mut stat);
+        stat
+    }
+
+    /// Fills in a structure of zeros.
+    #[inline(always)]
+    fn fill(&self, stat: &mut libc::stat) {
         stat.st_ino = self.ino.0;
         stat.st_mode = self.mode;
         stat.st_nlink = self.nlink.into();
@@ -158,7 +165,6 @@ impl Attr {
         (stat.st_atime, stat.st_atime_nsec) = (self.atime.secs, self.atime.nanos.into());
         (stat.st_mtime, stat.st_mtime_nsec) = (self.mtime.secs, self.mtime.nanos.into());
         (stat.st_ctime, stat.st_ctime_nsec) = (self.ctime.secs, self.ctime.nanos.into());
-        stat
     }
 }
 
@@ -220,26 +226,26 @@ impl Entry {
         }
     }
 
-    #[inline]
-    pub(crate) fn to_param(self) -> sys::fuse_entry_param {
-        sys::fuse_entry_param {
-            ino: self.ino.0,
-            generation: self.generation,
-            attr: self.attr.to_stat(),
-            attr_timeout: seconds(self.attr_timeout),
-            entry_timeout: seconds(self.entry_timeout),
-        }
+    /// In place: the structure is large.
+    #[inline(always)]
+    pub(crate) fn to_param(&self) -> sys::fuse_entry_param {
+        // SAFETY: `struct fuse_entry_param` is numbers, for which zero is a value.
+        let mut param: sys::fuse_entry_param = unsafe { mem::zeroed() };
+        param.ino = self.ino.0;
+        param.generation = self.generation;
+        param.attr_timeout = seconds(self.attr_timeout);
+        param.entry_timeout = seconds(self.entry_timeout);
+        self.attr.fill(&mut param.attr);
+        param
     }
 }
 
 /// A time-out as libfuse takes it: a double, that it casts to an integer of 64 bits, which [`Duration::MAX`] would not fit.
 ///
 /// 2^62 seconds are for ever; the kernel takes far less for that.
-#[inline]
+#[inline(always)]
 pub(crate) fn seconds(timeout: Duration) -> f64 {
-    let whole = i64::try_from(timeout.as_secs())
-        .unwrap_or(i64::MAX)
-        .min(1 << 62) as f64;
+    let whole = timeout.as_secs().min(1 << 62) as f64;
     match timeout.subsec_nanos() {
         // The usual case, without a division.
         0 => whole,

@@ -120,22 +120,22 @@ impl Opened {
     }
 
     /// Calls `missing` with the place in [`FLAGS`] of each flag that is set and not known here.
+    #[inline(always)]
     fn fill(&self, mut missing: impl FnMut(usize, SettingError)) -> sys::fuse_file_info {
         let mut fi = FileInfo::new(self.handle, OpenFlags::empty()).0;
-        let wanted = [
-            self.direct_io,
-            self.keep_cache,
-            self.nonseekable,
-            self.cache_readdir,
-            self.noflush,
-            self.parallel_direct_writes,
-        ];
-        for (flag, (set, setting, needs)) in FLAGS.into_iter().enumerate() {
+        let mut set = |flag: usize, wanted: bool| {
+            let (set, setting, needs) = FLAGS[flag];
             // SAFETY: `fi` lives, and `set` is one of wrapper.h's accessors.
-            if wanted[flag] && unsafe { set(&raw mut fi, 1) } == 0 {
+            if wanted && unsafe { set(&raw mut fi, 1) } == 0 {
                 missing(flag, SettingError::Missing { setting, needs });
             }
-        }
+        };
+        set(0, self.direct_io);
+        set(1, self.keep_cache);
+        set(2, self.nonseekable);
+        set(3, self.cache_readdir);
+        set(4, self.noflush);
+        set(5, self.parallel_direct_writes);
         if self.backing != 0 {
             // There is no `BackingId` where the header does not know it.
             // SAFETY: `fi` lives.
@@ -144,6 +144,7 @@ impl Opened {
         fi
     }
 
+    #[inline]
     pub(crate) fn to_file_info(self) -> sys::fuse_file_info {
         static TOLD: [Once; FLAGS.len()] = [const { Once::new() }; FLAGS.len()];
         self.fill(|flag, missing| {

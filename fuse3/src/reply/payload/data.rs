@@ -11,8 +11,16 @@ use crate::sys;
 use crate::types::errno::Errno;
 
 /// Sends it, or EIO when it is a mistake.
-#[inline]
+#[inline(always)]
 pub(super) fn send(data: &Data<'_>, request: Request, size: usize) -> Sent {
+    match data.ready(size) {
+        Some(bytes) => request.buf(bytes),
+        None => send_otherwise(data, request, size),
+    }
+}
+
+#[inline(never)]
+fn send_otherwise(data: &Data<'_>, request: Request, size: usize) -> Sent {
     match data.memory(size) {
         Some(Ok(bytes)) => request.buf(bytes),
         Some(Err(what)) => mistake(request, what),
@@ -20,7 +28,6 @@ pub(super) fn send(data: &Data<'_>, request: Request, size: usize) -> Sent {
     }
 }
 
-#[inline(never)]
 fn send_from_elsewhere(data: &Data<'_>, request: Request, size: usize) -> Sent {
     match &data.0 {
         Source::File(range) => {
