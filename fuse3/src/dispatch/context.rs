@@ -21,7 +21,7 @@ use crate::notify::current;
 use crate::reply::answer::{Asked, Payload};
 use crate::reply::deferred::{Deferred, Reply};
 use crate::sys;
-use crate::types::errno::Errno;
+use crate::types::{capabilities::Capabilities, errno::Errno};
 
 /// What the lock of the file system `F` gives a handler: [`Locked`](crate::Locked), or [`NoLock`](crate::lock::NoLock).
 pub type Guard<'a, F> = <<F as Filesystem>::Lock as Locking>::Guard<'a>;
@@ -123,6 +123,12 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// The session; `None` in a test of a handler.
     pub(crate) fn core(&self) -> Option<&'a Core<F>> {
         self.core
+    }
+
+    /// Whether `init` has asked for it, and it was there. Not in a test of a handler.
+    pub(crate) fn has(&self, capability: Capabilities) -> bool {
+        let agreement = self.core.and_then(|core| core.control.agreement());
+        agreement.is_some_and(|agreement| agreement.granted.contains(capability))
     }
 
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
