@@ -3,74 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+#[path = "fuse3-sys/build/features.rs"]
+mod features;
 #[path = "fuse3-sys/build/missing.rs"]
 mod missing;
 
-include!("fuse3-sys/src/layout.rs");
+use features::FEATURES;
 
-/// What some libfuse 3 headers have and others have not: the name of the
-/// feature, the header, and the text that shows it. Headers are searched, not
-/// versions compared, since distributions backport.
-const FEATURES: &[(&str, &str, &str)] = &[
-    ("noflush", "fuse_common.h", "noflush : 1"),
-    (
-        "parallel_direct_writes",
-        "fuse_common.h",
-        "parallel_direct_writes : 1",
-    ),
-    ("kill_suidgid", "fuse_common.h", "kill_suidgid : 1"),
-    ("loop_cfg", "fuse_common.h", "*fuse_loop_cfg_create("),
-    ("want_ext", "fuse_common.h", "uint64_t want_ext;"),
-    (
-        "feature_flags",
-        "fuse_common.h",
-        "bool fuse_set_feature_flag(",
-    ),
-    ("request_timeout", "fuse_common.h", "request_timeout;"),
-    ("no_interrupt", "fuse_common.h", "no_interrupt : 1"),
-    ("buf_mem_size", "fuse_common.h", "size_t mem_size;"),
-    (
-        "expire_entry",
-        "fuse_lowlevel.h",
-        "int fuse_lowlevel_notify_expire_entry(",
-    ),
-    (
-        "expire_entry_flags",
-        "fuse_lowlevel.h",
-        "enum fuse_expire_flags flags)",
-    ),
-    ("custom_io", "fuse_lowlevel.h", "struct fuse_custom_io {"),
-    (
-        "custom_io_317",
-        "fuse_lowlevel.h",
-        "int fuse_session_custom_io_317(",
-    ),
-    ("tmpfile", "fuse_lowlevel.h", "(*tmpfile)"),
-    ("statx", "fuse_lowlevel.h", "(*statx)"),
-    ("syncfs", "fuse_lowlevel.h", "(*syncfs)"),
-    (
-        "passthrough",
-        "fuse_lowlevel.h",
-        "int fuse_passthrough_open(",
-    ),
-    ("io_uring", "fuse_lowlevel.h", "fuse_req_is_uring("),
-    (
-        "increment_epoch",
-        "fuse_lowlevel.h",
-        "int fuse_lowlevel_notify_increment_epoch(",
-    ),
-    (
-        "prune",
-        "fuse_lowlevel.h",
-        "int fuse_lowlevel_notify_prune(",
-    ),
-    ("secctx", "fuse_lowlevel.h", "fuse_req_secctx_next("),
-    (
-        "teardown_watchdog",
-        "fuse_lowlevel.h",
-        "fuse_session_start_teardown_watchdog(",
-    ),
-];
+include!("fuse3-sys/src/layout.rs");
 
 /// Functions that wrapper.h's shim replaces under the same name.
 const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_session_loop_mt(_31|_32|_312)?\
@@ -79,6 +19,7 @@ const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_
 
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");
+    println!("cargo::rerun-if-changed=wrapper");
     println!("cargo::rerun-if-env-changed=DOCS_RS");
     println!("cargo::rerun-if-env-changed=FUSE3_STATIC");
     if env::var_os("DOCS_RS").is_some() {
@@ -119,6 +60,15 @@ impl Libfuse {
         );
         args
     }
+
+    /// The C compiler, with what it is to be told.
+    fn compiler(&self) -> cc::Build {
+        let mut build = cc::Build::new();
+        for argument in self.clang_args() {
+            build.flag(argument);
+        }
+        build
+    }
 }
 
 /// Asks pkg-config, once. Nobody else does, but missing.rs, for what it says when there is nothing.
@@ -145,31 +95,20 @@ fn find() -> Libfuse {
         .find(|path| path.join("fuse_lowlevel.h").is_file())
         .cloned()
         .unwrap_or_else(|| missing::headers(&library.version, &library.include_paths));
-    let read = |header: &str| {
-        let path = include.join(header);
-        println!("cargo::rerun-if-changed={}", path.display());
-        fs::read_to_string(&path).unwrap_or_else(|error| missing::header(&path, &error))
-    };
-    // White space folded: headers align with tabs.
-    let fold = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (common, lowlevel) = (fold(read("fuse_common.h")), fold(read("fuse_lowlevel.h")));
-    let features = FEATURES
-        .iter()
-        .filter(|(_, header, text)| {
-            if *header == "fuse_common.h" {
-                &common
-            } else {
-                &lowlevel
-            }
-            .contains(text)
-        })
-        .map(|(name, ..)| *name)
-        .collect();
-    Libfuse {
+    for header in ["fuse_common.h", "fuse_lowlevel.h"] {
+        println!("cargo::rerun-if-changed={}", include.join(header).display());
+    }
+    let mut libfuse = Libfuse {
         version,
         include,
-        features,
-    }
+        features: Vec::new(),
+    };
+    let compiler = libfuse.compiler().try_get_compiler();
+    let probed = compiler
+        .map_err(|error| error.to_string())
+        .and_then(|compiler| features::probe(&mut compiler.to_command()));
+    libfuse.features = probed.unwrap_or_else(|error| missing::compiler(&error));
+    libfuse
 }
 
 /// Takes libfuse3.a, and what that needs. The crate pkg-config links whatever is below /usr dynamically.
@@ -220,17 +159,14 @@ fn generate(libfuse: &Libfuse) {
 
 /// Compiles what bindgen wrote down of wrapper.h's inline functions.
 fn compile(libfuse: &Libfuse) {
-    let mut build = cc::Build::new();
-    for argument in libfuse.clang_args() {
-        build.flag(argument);
-    }
+    let mut build = libfuse.compiler();
     // shim.c includes wrapper.h by its name alone.
     build
         .include(".")
         .file(out_dir().join("shim.c"))
         .warnings(false)
         .try_compile("fuse3_shim")
-        .unwrap_or_else(|error| missing::compiler(&error));
+        .unwrap_or_else(|error| missing::compiler(&error.to_string()));
 }
 
 /// `DEP_FUSE3_*` for the build scripts of dependents, and the header's version for the crate.

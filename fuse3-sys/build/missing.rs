@@ -80,11 +80,6 @@ fn listed(folders: &[PathBuf]) -> String {
     folders.join(", ")
 }
 
-/// A header that is there cannot be read.
-pub(crate) fn header(path: &Path, error: &io::Error) -> ! {
-    give_up(&format!("{}: {error}", path.display()), LIBFUSE_ANEW)
-}
-
 /// clang-sys found no libclang, or none that can be loaded.
 pub(crate) fn libclang(error: &str) -> ! {
     let needed = "libclang, with which bindgen reads libfuse's headers,";
@@ -113,8 +108,8 @@ pub(crate) fn bindings(clang: &str, include: &Path, error: &str) -> ! {
 }
 
 /// The C compiler is not there, or fails.
-pub(crate) fn compiler(error: &cc::Error) -> ! {
-    let error = folded(&error.to_string());
+pub(crate) fn compiler(error: &str) -> ! {
+    let error = folded(error);
     give_up(
         &format!("the inline functions of libfuse's headers were not compiled: {error}"),
         COMPILER,

@@ -27,6 +27,7 @@ mod kernel;
 mod killed;
 mod life;
 mod lock;
+mod names;
 mod notify;
 mod numbers;
 mod operations;

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use fuse3::connection::{Agreement, SettingError};
-use fuse3::{Capabilities, Concurrent, Connection, Fh, Opened};
+use fuse3::context::Guard;
+use fuse3::{Capabilities, Concurrent, Connection, Errno, Fh, Filesystem, Opened};
 
 use crate::harness::Wire;
 use crate::proto::{self, InitIn, InitOut, fopen, init};
@@ -319,15 +321,10 @@ fn what_some_libfuse_lacks() {
     wire.end();
 }
 
+/// Both are refused, whether this libfuse knows the first or not: a program is not to find out with the next libfuse.
 #[test]
 fn passthrough_and_the_writeback_cache() {
-    if !Capabilities::known().contains(Capabilities::PASSTHROUGH) {
-        skip(
-            "passthrough_and_the_writeback_cache",
-            "libfuse before 3.17 does not know PASSTHROUGH",
-        );
-        return;
-    }
+    let known = Capabilities::known().contains(Capabilities::PASSTHROUGH);
     for (first, second) in [
         (Capabilities::PASSTHROUGH, Capabilities::WRITEBACK_CACHE),
         (Capabilities::WRITEBACK_CACHE, Capabilities::PASSTHROUGH),
@@ -337,10 +334,19 @@ fn passthrough_and_the_writeback_cache() {
         ),
     ] {
         let (_, result, agreement) = negotiate(InitIn::default(), move |connection| {
-            connection.want(first)?;
-            connection.want(second)
+            match connection.want(first) {
+                Err(SettingError::NotOffered(missing)) => {
+                    assert!(!known && missing == Capabilities::PASSTHROUGH);
+                    // It is not wanted then, and the other one may be.
+                    connection.want(second)?;
+                    connection.want(first | second)
+                }
+                result => result.and_then(|()| connection.want(second)),
+            }
         });
         let error = result.unwrap_err();
+        let refused = matches!(error, SettingError::Exclusive(_));
+        assert!(refused, "{error}");
         let text = error.to_string();
         assert!(
             text.contains("PASSTHROUGH") && text.contains("WRITEBACK_CACHE"),
@@ -414,4 +420,59 @@ fn backing_files_are_refused_with_the_reason() {
             );
         }
     }
+}
+
+/// As libfuse 3.18 answers where there is no handler.
+#[test]
+fn without_a_handler_open_answers_enosys_where_that_is_wanted() {
+    struct Bare(Capabilities);
+    impl Filesystem for Bare {
+        type Lock = Concurrent;
+
+        fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+            Ok(connection.want(self.0)?)
+        }
+    }
+    let (open, opendir) = (proto::open(2, 0), proto::opendir(1, 0));
+    let opened = proto::open_out(0, 0);
+    let mut wire = Wire::new(Bare(Capabilities::empty()), Concurrent);
+    wire.expect(&open, &opened);
+    wire.expect(&opendir, &opened);
+    wire.end();
+    let mut wire = Wire::new(Bare(Capabilities::NO_OPEN_SUPPORT), Concurrent);
+    wire.expect_error(&open, Errno::ENOSYS);
+    wire.expect(&opendir, &opened);
+    wire.end();
+    let mut wire = Wire::new(Bare(Capabilities::NO_OPENDIR_SUPPORT), Concurrent);
+    wire.expect(&open, &opened);
+    wire.expect_error(&opendir, Errno::ENOSYS);
+    wire.end();
+}
+
+/// libfuse splices no write at all if one of `max_write` bytes does not fit into a pipe.
+#[test]
+fn max_write_is_lowered_to_what_a_pipe_holds() {
+    use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
+
+    if !Capabilities::known().contains(Capabilities::SPLICE_READ) {
+        return skip("max_write_is_lowered_to_what_a_pipe_holds", "musl");
+    }
+    // The privilege is the thread's, and that of those that it starts: libfuse's loop, and the worker that calls `init`.
+    let unprivileged = thread::spawn(|| {
+        let mut sets = capabilities(None).unwrap();
+        sets.effective.remove(CapabilitySet::SYS_RESOURCE);
+        set_capabilities(None, sets).unwrap();
+        [Capabilities::empty(), Capabilities::SPLICE_READ].map(|want| {
+            let (reply, result, agreement) =
+                negotiate(InitIn::default(), move |connection| connection.want(want));
+            result.unwrap();
+            assert_eq!(agreement.max_write, reply.max_write);
+            reply.max_write
+        })
+    });
+    let largest = std::fs::read_to_string("/proc/sys/fs/pipe-max-size").unwrap();
+    let largest: u32 = largest.trim().parse().unwrap();
+    // FUSE_BUFFER_HEADER_SIZE goes through the pipe, too.
+    let fits = (largest - 4096).min(1 << 20);
+    assert_eq!(unprivileged.join().unwrap(), [1 << 20, fits]);
 }

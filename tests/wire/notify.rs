@@ -1,5 +1,8 @@
 //! Notifications: what is sent, to the byte, in both forms, and what is not.
 
+mod retrievals;
+mod waiting;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -19,8 +22,8 @@ use crate::proto::{self, Bytes, InitIn};
 use crate::recorder::{Bare, Style, in_both_styles};
 
 in_both_styles! {
-    queued blocking retrieved_queued retrieved_blocking before_the_beginning after_the_end from_a_handler
-    an_old_kernel a_retrieval_that_is_lost a_retrieval_that_fails names_with_a_nul what_the_kernel_refuses
+    queued blocking before_the_beginning after_the_end from_a_handler
+    an_old_kernel names_with_a_nul what_the_kernel_refuses
     a_store_is_a_barrier a_proof_of_another_lock many_from_many_threads a_panicking_callback
     a_callback_that_panics_twice
     what_comes_again
@@ -82,6 +85,15 @@ fn prune(inos: &[u64]) -> Vec<u8> {
 
 fn bare(code: i32) -> Vec<u8> {
     proto::notification(code, &Bytes::new())
+}
+
+fn wait<L: Style>(
+    lock: &L,
+    retrieval: Retrieval,
+    timeout: Duration,
+) -> Result<Retrieved, NotifyError> {
+    assert!(lock.stats().is_none_or(|stats| stats.holder.is_none()));
+    Concurrent.unlocked(|proof| retrieval.wait(proof, timeout))
 }
 
 fn queued<L: Style>() {
@@ -178,73 +190,6 @@ fn what_comes_again<L: Style>() {
         wire.send_raw(&proto::lookup(1, NAME).bytes(unique));
         assert_eq!(wire.receive(), proto::error(unique, libc::ENOENT));
     }
-    wire.end();
-}
-
-/// Answers a RETRIEVE that has come.
-fn give<L: Style>(wire: &Wire<Bare<L>>, unique: u64, offset: u64, data: &[u8]) {
-    wire.send_raw(&proto::notify_reply(INO, offset, data).bytes(unique));
-}
-
-fn wait<L: Style>(
-    lock: &L,
-    retrieval: Retrieval,
-    timeout: Duration,
-) -> Result<Retrieved, NotifyError> {
-    assert!(lock.stats().is_none_or(|stats| stats.holder.is_none()));
-    Concurrent.unlocked(|proof| retrieval.wait(proof, timeout))
-}
-
-fn retrieved_queued<L: Style>() {
-    let wire = Wire::new(Bare::<L>::new(), L::lock());
-    let notifier = wire.handle.notifier();
-    let mut first = notifier.retrieve(Ino(INO), 4096, 10_000);
-    let second = notifier.retrieve(Ino(INO), 0, 1);
-    let (told, callback) = mpsc::channel();
-    notifier.retrieve_with(Ino(INO), 5, 6, move |answer| told.send(answer).unwrap());
-    assert_eq!(wire.receive(), retrieve(1, INO, 4096, 10_000));
-    assert_eq!(wire.receive(), retrieve(2, INO, 0, 1));
-    assert_eq!(wire.receive(), retrieve(3, INO, 5, 6));
-    assert!(first.take().is_none());
-    give(&wire, 3, 5, b"called");
-    give(&wire, 2, 0, b"");
-    give(&wire, 1, 4096, &[42; 10_000]);
-    let third = await_from(&callback).unwrap();
-    assert_eq!((third.ino, third.offset), (Ino(INO), 5));
-    assert_eq!(third.data, b"called");
-    assert_eq!(wait(&wire.lock, second, DEADLINE).unwrap().data, b"");
-    let first = wait(&wire.lock, first, DEADLINE).unwrap();
-    assert_eq!((first.ino, first.offset), (Ino(INO), 4096));
-    assert_eq!(first.data, [42; 10_000]);
-    let stats = wire.handle.stats();
-    let counted = stats.requests.contains(&(Operation::RetrieveReply, 3));
-    assert!(counted, "{stats:?}");
-    // One that nobody asked for, or whose asker is gone.
-    drop(notifier.retrieve(Ino(INO), 0, 8));
-    assert_eq!(wire.receive(), retrieve(4, INO, 0, 8));
-    give(&wire, 4, 0, b"for none");
-    wire.end();
-}
-
-fn retrieved_blocking<L: Style>() {
-    let wire = Wire::new(Bare::<L>::new(), L::lock());
-    let notifier = wire.handle.notifier();
-    let retrieved = thread::scope(|scope| {
-        let lock = wire.lock.clone();
-        let asking = scope.spawn({
-            let notifier = notifier.clone();
-            move || lock.blocking(&notifier, |now| now.retrieve(Ino(INO), 8, 16, DEADLINE))
-        });
-        assert_eq!(wire.receive(), retrieve(1, INO, 8, 16));
-        give(&wire, 1, 8, b"what is cached");
-        asking.join().unwrap()
-    });
-    assert_eq!(retrieved.unwrap().data, b"what is cached");
-    let none = wire.lock.blocking(&notifier, |now| {
-        now.retrieve(Ino(INO), 8, 16, Duration::from_millis(1))
-    });
-    assert_eq!(none, Err(NotifyError::TimedOut));
-    assert_eq!(wire.receive(), retrieve(2, INO, 8, 16));
     wire.end();
 }
 
@@ -369,43 +314,6 @@ fn an_old_kernel<L: Style>() {
         [("expire_entry", lacks(38)), ("prune", lacks(45))]
     );
     wire.end();
-}
-
-fn a_retrieval_that_is_lost<L: Style>() {
-    let wire = Wire::new(Bare::<L>::new(), L::lock());
-    let notifier = wire.handle.notifier();
-    let mut sent = notifier.retrieve(Ino(INO), 0, 1);
-    let (told, callback) = mpsc::channel();
-    notifier.retrieve_with(Ino(INO), 0, 1, move |answer| told.send(answer).unwrap());
-    wire.receive();
-    wire.receive();
-    let lock = wire.lock.clone();
-    let waiting = notifier.retrieve(Ino(INO), 0, 1);
-    wire.receive();
-    let waiter = thread::spawn(move || wait(&lock, waiting, Duration::from_millis(50)));
-    wire.end();
-    assert_eq!(sent.take(), Some(Err(NotifyError::Ended)));
-    assert_eq!(await_from(&callback), Err(NotifyError::Ended));
-    let result = waiter.join().unwrap();
-    assert!(
-        matches!(result, Err(NotifyError::Ended | NotifyError::TimedOut)),
-        "{result:?}"
-    );
-}
-
-fn a_retrieval_that_fails<L: Style>() {
-    let wire = Wire::new(Bare::<L>::new(), L::lock());
-    wire.refuse_for_good();
-    let notifier = wire.handle.notifier();
-    let retrieval = notifier.retrieve(Ino(INO), 0, 1);
-    let result = wait(&wire.lock, retrieval, DEADLINE);
-    assert_eq!(result, Err(NotifyError::Errno(Errno::EPIPE)));
-    let result = wire
-        .lock
-        .blocking(&notifier, |now| now.retrieve(Ino(INO), 0, 1, DEADLINE));
-    assert_eq!(result, Err(NotifyError::Errno(Errno::EPIPE)));
-    wire.handle.terminate();
-    wire.wait().unwrap();
 }
 
 fn names_with_a_nul<L: Style>() {
@@ -581,43 +489,6 @@ fn a_callback_that_panics_twice<L: Style>() {
     wire.end();
 }
 
-/// The thread is in writev(2), where the kernel makes it wait.
-fn is_writing(tid: i32) -> bool {
-    let call = fs::read_to_string(format!("/proc/self/task/{tid}/syscall"));
-    call.is_ok_and(|call| call.starts_with(&format!("{} ", libc::SYS_writev)))
-}
-
-/// The session goes on while a notification is on its way, and then ends.
-#[test]
-fn the_end_waits_for_what_is_on_its_way() {
-    let mut wire = Wire::new(Bare::<Concurrent>::new(), Concurrent);
-    let stuffed = wire.refuse(true);
-    let notifier = wire.handle.notifier();
-    let (started, tid) = mpsc::channel();
-    let sender = thread::spawn({
-        let notifier = notifier.clone();
-        move || {
-            // SAFETY: no precondition.
-            started.send(unsafe { libc::gettid() }).unwrap();
-            Concurrent.unlocked(|proof| notifier.blocking(proof).inval_attr(Ino(2)))
-        }
-    });
-    let tid = await_from(&tid);
-    until("the notification is on its way", || is_writing(tid));
-    wire.handle.terminate();
-    let refused = Concurrent.unlocked(|proof| notifier.blocking(proof).inval_attr(Ino(3)));
-    assert_eq!(refused, Err(NotifyError::Ended));
-    // The loop still serves.
-    let unique = wire.send(&proto::forget(2, 1));
-    assert!(unique > 0);
-    wire.accept(stuffed);
-    assert_eq!(wire.receive(), inval_inode(2, -1, 0));
-    assert_eq!(sender.join().unwrap(), Ok(()));
-    wire.wait().unwrap();
-}
-
-/// What would wait for the very handler that sends it panics in debug builds, and says what and where.
-#[cfg(debug_assertions)]
 /// 100,000 from one handler, under the lock, are queued in no time, and sent once each.
 #[test]
 fn a_hundred_thousand_do_not_block() {

@@ -110,12 +110,13 @@ impl Connection<'_> {
     /// # Errors
     ///
     /// [`SettingError::NotOffered`] has those that kernel or libfuse do not offer; the others are asked for all the same.
-    /// [`SettingError::Exclusive`] for passthrough together with the writeback cache; nothing is asked for then.
+    /// [`SettingError::Exclusive`] for passthrough together with the writeback cache, also where one of them is not offered;
+    /// nothing is asked for then.
     pub fn want(&mut self, capabilities: Capabilities) -> Result<(), SettingError> {
         let offered = self.capable();
         let missing = capabilities - offered;
         let possible = capabilities & offered;
-        if (self.wanted() | possible).contains(EXCLUSIVE) {
+        if (self.wanted() | capabilities).contains(EXCLUSIVE) {
             return Err(SettingError::Exclusive(EXCLUSIVE));
         }
         for capability in possible.iter() {

@@ -84,6 +84,12 @@ impl<'a, F: Filesystem> Context<'a, F> {
         self.core
     }
 
+    /// Whether `init` has asked for it, and it was there. Not in a test of a handler.
+    pub(crate) fn has(&self, capability: Capabilities) -> bool {
+        let agreement = self.core.and_then(|core| core.conn().agreement());
+        agreement.is_some_and(|agreement| agreement.granted.contains(capability))
+    }
+
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
     pub fn caller(&self) -> Caller {
         match &*self.duty {

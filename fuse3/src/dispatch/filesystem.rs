@@ -16,6 +16,7 @@ use crate::reply::{
 };
 use crate::types::{
     attr::{Attr, Entry, SetAttr},
+    capabilities::Capabilities,
     errno::Errno,
     file::{Create, Created, FileInfo, Open},
     filelock::{FileLock, Flock, SetLock},
@@ -229,9 +230,12 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// `open`: opens the inode, with [flags](Open::flags) as in open(2).
     ///
     /// Permissions have been checked when the mount has `default_permissions`. O_TRUNC is to be done here. The default
-    /// succeeds, as [`Fh(0)`](crate::Fh).
+    /// succeeds, as [`Fh(0)`](crate::Fh); with [`NO_OPEN_SUPPORT`](crate::Capabilities::NO_OPEN_SUPPORT) it is ENOSYS.
     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, how: Open) -> Answer<Opened> {
-        let _ = (cx, ino, how);
+        let _ = (ino, how);
+        if cx.has(Capabilities::NO_OPEN_SUPPORT) {
+            return Err(Errno::ENOSYS.into());
+        }
         Ok(Opened::default())
     }
 
@@ -325,9 +329,13 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         Err(Errno::ENOSYS.into())
     }
 
-    /// `opendir`: opens a directory. The default succeeds.
+    /// `opendir`: opens a directory. The default succeeds; with [`NO_OPENDIR_SUPPORT`](crate::Capabilities::NO_OPENDIR_SUPPORT)
+    /// it is ENOSYS.
     fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        let _ = (cx, ino, flags);
+        let _ = (ino, flags);
+        if cx.has(Capabilities::NO_OPENDIR_SUPPORT) {
+            return Err(Errno::ENOSYS.into());
+        }
         Ok(Opened::default())
     }
 

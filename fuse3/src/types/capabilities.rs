@@ -42,7 +42,8 @@ bitflags::bitflags! {
         /// Writes go to the page cache first. The kernel then keeps size, mtime and ctime; files that were opened for writing
         /// alone are read, too; O_APPEND is the kernel's business.
         const WRITEBACK_CACHE = 1 << 16;
-        /// `open` that answers ENOSYS is not asked again. Offered only: there is nothing to ask for.
+        /// `open` that answers ENOSYS is not asked again. The kernel is not told whether it is wanted: it has the default `open`
+        /// answer so.
         const NO_OPEN_SUPPORT = 1 << 17;
         /// `lookup` and `readdir` of one directory at once. Needs libfuse 3.17: older ones never tell the kernel.
         const PARALLEL_DIROPS = 1 << 18;
@@ -63,7 +64,7 @@ bitflags::bitflags! {
         const HANDLE_KILLPRIV_V2 = 1 << 21;
         /// Targets of symbolic links are cached.
         const CACHE_SYMLINKS = 1 << 23;
-        /// `opendir` that answers ENOSYS is not asked again. Offered only: there is nothing to ask for.
+        /// `opendir` that answers ENOSYS is not asked again. Wanted, it has the default `opendir` answer so.
         const NO_OPENDIR_SUPPORT = 1 << 24;
         /// Only notifications empty the page cache; `AUTO_INVAL_DATA`, which libfuse asks for, comes first.
         const EXPLICIT_INVAL_DATA = 1 << 25;

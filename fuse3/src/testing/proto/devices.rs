@@ -1,0 +1,81 @@
+//! What devices have: blocks, ioctl(2) and poll(2).
+
+use crate::testing::proto::constants::opcode;
+use crate::testing::proto::replies::out;
+use crate::testing::proto::request::{Bytes, Request};
+
+/// `FUSE_BMAP`.
+pub fn bmap(ino: u64, block: u64, block_size: u32) -> Request {
+    let body = Bytes::new().u64(block).u32(block_size).u32(0);
+    Request::new(opcode::BMAP, ino, body)
+}
+
+/// `struct fuse_ioctl_in`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IoctlIn {
+    /// `fh`.
+    pub fh: u64,
+    /// `flags`.
+    pub flags: u32,
+    /// `command`.
+    pub command: u32,
+    /// `argument`.
+    pub argument: u64,
+    /// `output_size`.
+    pub output_size: u32,
+}
+
+/// `FUSE_IOCTL`.
+pub fn ioctl(ino: u64, ioctl: IoctlIn, input: &[u8]) -> Request {
+    let body = Bytes::new()
+        .u64(ioctl.fh)
+        .u32(ioctl.flags)
+        .u32(ioctl.command)
+        .u64(ioctl.argument)
+        .u32(u32::try_from(input.len()).unwrap())
+        .u32(ioctl.output_size)
+        .raw(input);
+    Request::new(opcode::IOCTL, ino, body)
+}
+
+/// `struct fuse_ioctl_out`.
+pub fn ioctl_out(result: i32, data: &[u8]) -> Vec<u8> {
+    Bytes::new().i32(result).zeros(12).raw(data).0
+}
+
+/// An address in the caller, and a length.
+pub type Part = (u64, u64);
+
+/// `struct fuse_ioctl_out` with `FUSE_IOCTL_RETRY`, and a `struct fuse_ioctl_iovec` for each part.
+pub fn ioctl_retry(input: &[Part], output: &[Part]) -> Vec<u8> {
+    let count = |parts: &[Part]| u32::try_from(parts.len()).unwrap();
+    let head = Bytes::new()
+        .u32(0)
+        .u32(1 << 2)
+        .u32(count(input))
+        .u32(count(output));
+    let all = [input, output].concat();
+    all.iter()
+        .fold(head, |bytes, part| bytes.u64(part.0).u64(part.1))
+        .0
+}
+
+/// With `FUSE_POLL_SCHEDULE_NOTIFY` when `schedule`.
+pub fn poll(ino: u64, fh: u64, kh: u64, schedule: bool, events: u32) -> Request {
+    let body = Bytes::new()
+        .u64(fh)
+        .u64(kh)
+        .u32(schedule.into())
+        .u32(events);
+    Request::new(opcode::POLL, ino, body)
+}
+
+/// `struct fuse_poll_out`.
+pub fn poll_out(events: u32) -> Vec<u8> {
+    Bytes::new().u32(events).u32(0).0
+}
+
+/// The notification `FUSE_NOTIFY_POLL`: no number of a request, and its code in place of an error.
+pub fn notify_poll(kh: u64) -> Vec<u8> {
+    out(0, 1, &Bytes::new().u64(kh).0)
+}

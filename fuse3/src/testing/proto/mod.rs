@@ -1,0 +1,41 @@
+//! The kernel's side of the protocol: include/uapi/linux/fuse.h, written out byte by byte.
+//!
+//! Requests are functions, named as their `FUSE_*` in lower case, with what the kernel says in them as arguments: for the
+//! [`Wire`](super::Wire) to send. The bodies of replies are functions whose names end in `_out`, as those of the structures
+//! that they are.
+
+mod constants;
+mod devices;
+mod directories;
+mod files;
+mod inodes;
+mod locks;
+mod ranges;
+mod replies;
+mod request;
+mod session;
+mod xattrs;
+
+pub use constants::{fattr, fopen, init, opcode, open_flags};
+pub use devices::{
+    IoctlIn, Part, bmap, ioctl, ioctl_out, ioctl_retry, notify_poll, poll, poll_out,
+};
+pub use directories::{fsyncdir, opendir, readdir, readdirplus, releasedir};
+pub use files::{File, create, flush, fsync, open, read, release, write};
+pub use inodes::{
+    SetattrIn, batch_forget, forget, getattr, link, lookup, mkdir, mknod, readlink, rename,
+    rename2, rmdir, setattr, symlink, unlink,
+};
+pub use locks::{LkIn, flock, getlk, lk_out, setlk};
+pub use ranges::{
+    Place, copy_file_range, copy_file_range_64, fallocate, lseek, statx, syncfs, tmpfile,
+};
+pub use replies::{
+    attr_out, dirent, direntplus, entry_out, error, number_out, open_out, reply, size_out,
+    statfs_out, statx_out,
+};
+pub use request::{Bytes, CALLER, Request};
+pub use session::{
+    InitIn, InitOut, cuse_init, cuse_init_out, destroy, init, interrupt, notification, notify_reply,
+};
+pub use xattrs::{access, getxattr, listxattr, removexattr, setxattr, statfs};
