@@ -4,9 +4,9 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::time::Duration;
 
-use crate::lock::order::{Kind, Node, Site};
+use crate::lock::order::{Kind, Node};
 use crate::lock::raw::RawLock;
-use crate::lock::sites::Sites;
+use crate::lock::site::Site;
 use crate::lock::{error::LockError, guard::Locked, stats::LockStats, unlocked::Unlocked};
 use crate::types::operation::Operation;
 
@@ -41,7 +41,6 @@ use crate::types::operation::Operation;
 pub struct GlobalLock<S> {
     raw: RawLock,
     order: Node,
-    sites: Sites,
     /// Called before each release, in debug builds.
     #[cfg(debug_assertions)]
     invariant: Option<fn(&S)>,
@@ -60,7 +59,6 @@ impl<S> GlobalLock<S> {
         GlobalLock {
             raw: RawLock::new(),
             order: Node::new(Kind::Global),
-            sites: Sites::new(),
             #[cfg(debug_assertions)]
             invariant: None,
             state: UnsafeCell::new(state),
@@ -223,7 +221,7 @@ impl<S> GlobalLock<S> {
     ///
     /// It does not wait for the lock, so it answers when "the mount hangs".
     pub fn stats(&self) -> LockStats {
-        LockStats::of(&self.raw, &self.sites)
+        LockStats::of(&self.raw)
     }
 
     /// The state, without taking the lock: the borrow proves that nobody has it.
@@ -246,11 +244,6 @@ impl<S> GlobalLock<S> {
         &self.order
     }
 
-    #[inline]
-    pub(super) fn sites(&self) -> &Sites {
-        &self.sites
-    }
-
     /// What [`debug_invariant`](Self::debug_invariant) was given.
     #[inline]
     pub(super) fn invariant(&self) -> Option<fn(&S)> {
@@ -269,23 +262,15 @@ impl<S> GlobalLock<S> {
         timeout: Option<Duration>,
         site: Site,
     ) -> Result<(), LockError> {
-        let before = self.sites.set(Some(site));
-        let taken = self.raw.acquire(operation, timeout);
-        match taken {
-            Ok(()) => self.order.enter(0, site),
-            // Where it took the lock, if it has it already.
-            Err(_) => {
-                self.sites.set(before);
-            }
-        }
-        taken
+        self.raw.acquire(operation, timeout, site)?;
+        self.order.enter(0, site);
+        Ok(())
     }
 
     /// Releases the lock. Only for the thread that holds it.
     #[inline]
     pub(super) fn release(&self) {
         self.order.leave(0);
-        self.sites.set(None);
         self.raw.release();
     }
 

@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::lock::order::Site;
 use crate::lock::{
     clock::Deadline,
     condvar::{Condvar, Woken},
     error::LockError,
     global::GlobalLock,
+    site::Site,
     sleeper::Waking,
     sync,
     unlocked::Unlocked,
@@ -112,8 +112,7 @@ impl<'a, S> Locked<'a, S> {
         let lock = self.global();
         let site = Site::caller();
         lock.order().wait(0, site);
-        lock.sites().set(Some(site));
-        lock.raw().yield_(count)
+        lock.raw().yield_(count, site)
     }
 
     /// Waits, with the lock released, until `condvar` is notified or the time is up.

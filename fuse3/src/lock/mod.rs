@@ -26,7 +26,7 @@ pub(crate) mod order;
 pub(crate) mod proof;
 pub(crate) mod queue;
 pub(crate) mod raw;
-pub(crate) mod sites;
+pub(crate) mod site;
 pub(crate) mod sleeper;
 pub(crate) mod stats;
 pub(crate) mod sub;

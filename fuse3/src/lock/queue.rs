@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Condvar, MutexGuard};
 
 use crate::lock::clock::Deadline;
-use crate::lock::thread::ThreadId;
+use crate::lock::{site::Site, thread::ThreadId};
 use crate::types::operation::Operation;
 
 /// What a thread sleeps on. Each has one, and sleeps for one reason at a time.
@@ -72,12 +72,20 @@ impl Waiter {
     }
 }
 
+/// Who wants the lock, or has it: what others are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) thread: ThreadId,
+    /// The request that it serves.
+    pub(super) operation: Option<Operation>,
+    pub(super) site: Site,
+}
+
 /// A thread's place in the queue.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) waiter: Arc<Waiter>,
-    pub(super) thread: ThreadId,
-    pub(super) operation: Option<Operation>,
+    pub(super) claim: Claim,
     /// The clock when it queued.
     pub(super) since: u64,
     /// How often the lock was left free for it, the first, to take.

@@ -12,12 +12,13 @@
 //! 2. While `QUEUED` is set, only a thread that has the queue's mutex releases.
 //! 3. While the lock is free and somebody is queued, the first in the queue has
 //!    been woken and has yet to run.
-//! 4. The owner, the operation, the time and the counters are written by the
+//! 4. The owner, the operation, the site, the time and the counters are written by the
 //!    holder alone, or for the next holder by the one that hands the lock over.
 //!
 //! A thread that finds the lock free may take it, whoever is queued. All of the
 //! fairness is in the release, which need not leave it free.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -27,7 +28,8 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::lock::clock::{self, Deadline};
 use crate::lock::counters::{self, Counters};
 use crate::lock::error::LockError;
-use crate::lock::queue::{Entry, Queue, Waiter};
+use crate::lock::queue::{Claim, Entry, Queue, Waiter};
+use crate::lock::site::{Site, SiteCell};
 use crate::lock::thread::{Owner, ThreadId};
 use crate::types::operation::Operation;
 
@@ -61,11 +63,22 @@ pub(super) struct RawLock {
     owner: Owner,
     /// The holder's place in `sections`.
     slot: AtomicUsize,
+    /// Where the holder took it.
+    site: SiteCell,
     /// The clock of its section when the holder got the lock.
     since: AtomicU64,
     acquisitions: AtomicU64,
     sections: [Counters; OTHER + 1],
     queue: Mutex<Queue>,
+}
+
+/// The thread that has the lock, as others see it.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) thread: ThreadId,
+    pub(super) operation: Option<Operation>,
+    pub(super) site: Option<&'static Location<'static>>,
+    pub(super) since: u64,
 }
 
 /// Which of the counters are an operation's.
@@ -80,6 +93,7 @@ impl RawLock {
             word: AtomicU32::new(0),
             owner: Owner::none(),
             slot: AtomicUsize::new(OTHER),
+            site: SiteCell::none(),
             since: AtomicU64::new(0),
             acquisitions: AtomicU64::new(0),
             sections: [const { Counters::new() }; OTHER + 1],
@@ -93,17 +107,22 @@ impl RawLock {
         &self,
         operation: Option<Operation>,
         timeout: Option<Duration>,
+        site: Site,
     ) -> Result<(), LockError> {
-        let me = ThreadId::current();
+        let claim = Claim {
+            thread: ThreadId::current(),
+            operation,
+            site,
+        };
         if self
             .word
             .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
         {
-            self.begin(me, operation);
+            self.begin(claim);
             Ok(())
         } else {
-            self.acquire_contended(me, operation, timeout)
+            self.acquire_contended(claim, timeout)
         }
     }
 
@@ -123,9 +142,9 @@ impl RawLock {
     /// Hands the lock to the first in the queue and queues behind the last, up
     /// to `count` times. Tells how often. Only for the thread that holds it.
     #[inline]
-    pub(super) fn yield_(&self, count: usize) -> usize {
+    pub(super) fn yield_(&self, count: usize, site: Site) -> usize {
         let mut handed_over = 0;
-        while handed_over < count && self.is_wanted() && self.hand_over() {
+        while handed_over < count && self.is_wanted() && self.hand_over(site) {
             handed_over += 1;
         }
         handed_over
@@ -146,20 +165,24 @@ impl RawLock {
         self.acquisitions.load(Ordering::Relaxed)
     }
 
-    /// The holder, what it serves and since when.
+    /// What is known of the holder.
     ///
-    /// The three belong together as a rule, and always once the lock has been held
-    /// for a moment. The holder does not pay for more.
-    pub(super) fn holder(&self) -> Option<(ThreadId, Option<Operation>, u64)> {
+    /// It belongs together as a rule, and always once the lock has been held for a
+    /// moment. The holder does not pay for more.
+    pub(super) fn holder(&self) -> Option<Holder> {
         let mut tries = 0..100;
         loop {
             let acquisitions = self.acquisitions();
-            let owner = self.owner.get()?;
-            let operation = self.operation();
-            let since = self.since.load(Ordering::Relaxed);
-            let is_at_rest = self.owner.is(owner) && self.acquisitions() == acquisitions;
+            let thread = self.owner.get()?;
+            let holder = Holder {
+                thread,
+                operation: self.operation(),
+                site: self.site.get(),
+                since: self.since.load(Ordering::Relaxed),
+            };
+            let is_at_rest = self.owner.is(thread) && self.acquisitions() == acquisitions;
             if is_at_rest || tries.next().is_none() {
-                return Some((owner, operation, since));
+                return Some(holder);
             }
         }
     }
@@ -180,23 +203,24 @@ impl RawLock {
 
     /// Notes that this thread has the lock from now on.
     #[inline]
-    fn begin(&self, me: ThreadId, operation: Option<Operation>) {
-        self.note_holder(me, operation);
+    fn begin(&self, claim: Claim) {
+        self.note_holder(claim);
         counters::add(&self.acquisitions, 1);
     }
 
-    fn begin_after_waiting(&self, me: ThreadId, operation: Option<Operation>, since: u64) {
-        self.begin(me, operation);
+    fn begin_after_waiting(&self, claim: Claim, since: u64) {
+        self.begin(claim);
         let waited = clock::ticks().saturating_sub(since);
-        self.sections[slot(operation)].add_waited(waited);
+        self.sections[slot(claim.operation)].add_waited(waited);
     }
 
     #[inline]
-    fn note_holder(&self, thread: ThreadId, operation: Option<Operation>) {
+    fn note_holder(&self, claim: Claim) {
         self.since
-            .store(clock::of_section(operation), Ordering::Relaxed);
-        self.slot.store(slot(operation), Ordering::Relaxed);
-        self.owner.set(thread);
+            .store(clock::of_section(claim.operation), Ordering::Relaxed);
+        self.slot.store(slot(claim.operation), Ordering::Relaxed);
+        self.site.set(claim.site);
+        self.owner.set(claim.thread);
     }
 
     /// Notes that the holder has the lock no longer.
@@ -227,17 +251,12 @@ impl RawLock {
     }
 
     #[cold]
-    fn acquire_contended(
-        &self,
-        me: ThreadId,
-        operation: Option<Operation>,
-        timeout: Option<Duration>,
-    ) -> Result<(), LockError> {
-        if self.owner.is(me) {
+    fn acquire_contended(&self, claim: Claim, timeout: Option<Duration>) -> Result<(), LockError> {
+        if self.owner.is(claim.thread) {
             return Err(LockError::AlreadyHeld);
         }
         if self.try_take() {
-            self.begin(me, operation);
+            self.begin(claim);
             return Ok(());
         }
         if timeout == Some(Duration::ZERO) {
@@ -245,10 +264,10 @@ impl RawLock {
         }
         let deadline = Deadline::after(timeout);
         let since = clock::ticks();
-        if !self.spin() && !self.wait_in_queue(me, operation, since, deadline) {
+        if !self.spin() && !self.wait_in_queue(claim, since, deadline) {
             return Err(LockError::TimedOut);
         }
-        self.begin_after_waiting(me, operation, since);
+        self.begin_after_waiting(claim, since);
         Ok(())
     }
 
@@ -268,34 +287,21 @@ impl RawLock {
         false
     }
 
-    fn wait_in_queue(
-        &self,
-        me: ThreadId,
-        operation: Option<Operation>,
-        since: u64,
-        deadline: Deadline,
-    ) -> bool {
+    fn wait_in_queue(&self, claim: Claim, since: u64, deadline: Deadline) -> bool {
         let mut queue = self.queue.lock();
         if !self.announce_waiter() {
             return true;
         }
-        let waiter = self.enter(&mut queue, me, operation, since);
+        let waiter = self.enter(&mut queue, claim, since);
         self.wait(queue, &waiter, deadline)
     }
 
     /// Queues the calling thread behind the last.
-    fn enter(
-        &self,
-        queue: &mut Queue,
-        me: ThreadId,
-        operation: Option<Operation>,
-        since: u64,
-    ) -> Arc<Waiter> {
+    fn enter(&self, queue: &mut Queue, claim: Claim, since: u64) -> Arc<Waiter> {
         let waiter = Waiter::current();
         queue.entries.push_back(Entry {
             waiter: Arc::clone(&waiter),
-            thread: me,
-            operation,
+            claim,
             since,
             offers: 0,
             woken: false,
@@ -396,7 +402,7 @@ impl RawLock {
         if queue.entries.is_empty() {
             self.word.fetch_and(!QUEUED, Ordering::Relaxed);
         }
-        self.note_holder(head.thread, head.operation);
+        self.note_holder(head.claim);
         head.waiter.grant();
         Some(head.waiter)
     }
@@ -404,21 +410,24 @@ impl RawLock {
     /// Gives the lock to the first in the queue, and waits for it behind the
     /// last. Not so if nobody waits any more.
     #[cold]
-    fn hand_over(&self) -> bool {
+    fn hand_over(&self, site: Site) -> bool {
         let mut queue = self.queue.lock();
         if queue.entries.is_empty() {
             return false;
         }
-        let me = ThreadId::current();
-        let operation = self.operation();
+        let claim = Claim {
+            thread: ThreadId::current(),
+            operation: self.operation(),
+            site,
+        };
         let since = clock::ticks();
         self.end();
-        let waiter = self.enter(&mut queue, me, operation, since);
+        let waiter = self.enter(&mut queue, claim, since);
         if let Some(next) = self.grant_to_head(&mut queue) {
             MutexGuard::unlocked(&mut queue, || next.wake());
         }
         self.wait(queue, &waiter, Deadline::Never);
-        self.begin_after_waiting(me, operation, since);
+        self.begin_after_waiting(claim, since);
         true
     }
 }

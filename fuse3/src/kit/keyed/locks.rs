@@ -9,9 +9,9 @@ use crate::kit::keyed::{
     guard::{KeyGuard, OwnedKeyGuard},
     wait::KeyWait,
 };
-use crate::lock::order::Site;
 use crate::lock::{
     clock::Deadline,
+    site::Site,
     sleeper::{Sleeper, Waking},
 };
 use crate::lock::{proof, proof::NotHolding};

@@ -30,6 +30,14 @@ fn until(condition: impl Fn() -> bool) {
     }
 }
 
+fn nobody() -> Claim {
+    Claim {
+        thread: ThreadId::current(),
+        operation: None,
+        site: Site::caller(),
+    }
+}
+
 /// Queues a waiter that no thread sleeps on, so that nothing runs by chance.
 fn queue_nobody(raw: &RawLock) -> Arc<Waiter> {
     let waiter = Arc::new(Waiter::new());
@@ -37,8 +45,7 @@ fn queue_nobody(raw: &RawLock) -> Arc<Waiter> {
     assert!(raw.announce_waiter(), "the lock is free");
     queue.entries.push_back(Entry {
         waiter: Arc::clone(&waiter),
-        thread: ThreadId::current(),
-        operation: None,
+        claim: nobody(),
         since: 0,
         offers: 0,
         woken: false,
@@ -55,7 +62,10 @@ fn pass(raw: &RawLock, waiter: &Waiter) -> u32 {
             return passed;
         }
         assert!(passed < 10 * PASSED_AT_MOST, "passed {passed} times");
-        assert_eq!(raw.acquire(None, Some(Duration::ZERO)), Ok(()));
+        assert_eq!(
+            raw.acquire(None, Some(Duration::ZERO), Site::caller()),
+            Ok(())
+        );
     }
     unreachable!()
 }
@@ -63,19 +73,19 @@ fn pass(raw: &RawLock, waiter: &Waiter) -> u32 {
 #[test]
 fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
     let raw = RawLock::new();
-    raw.acquire(None, None).unwrap();
+    raw.acquire(None, None, Site::caller()).unwrap();
     let first = queue_nobody(&raw);
     let second = queue_nobody(&raw);
     assert_eq!(pass(&raw, &first), PASSED_AT_MOST);
     assert!(!second.is_granted());
 
     // The first has it now, and the second is first.
-    raw.begin(ThreadId::current(), None);
+    raw.begin(nobody());
     assert_eq!(pass(&raw, &second), PASSED_AT_MOST);
     assert_eq!(raw.queue().hand_overs, 2);
 
     // Nobody waits any more: the word says so.
-    raw.begin(ThreadId::current(), None);
+    raw.begin(nobody());
     raw.release();
     assert_eq!(raw.word.load(Ordering::Relaxed), 0);
 }
@@ -83,11 +93,14 @@ fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
 #[test]
 fn d6_what_happened_before_a_waiter_was_first_does_not_count() {
     let raw = RawLock::new();
-    raw.acquire(None, None).unwrap();
+    raw.acquire(None, None, Site::caller()).unwrap();
     let first = queue_nobody(&raw);
     for _ in 0..PASSED_AT_MOST / 2 {
         raw.release();
-        assert_eq!(raw.acquire(None, Some(Duration::ZERO)), Ok(()));
+        assert_eq!(
+            raw.acquire(None, Some(Duration::ZERO), Site::caller()),
+            Ok(())
+        );
     }
     let second = queue_nobody(&raw);
     // The first one's time is up.
@@ -98,12 +111,15 @@ fn d6_what_happened_before_a_waiter_was_first_does_not_count() {
 #[test]
 fn a_release_wakes_the_first_once_until_it_has_run() {
     let raw = RawLock::new();
-    raw.acquire(None, None).unwrap();
+    raw.acquire(None, None, Site::caller()).unwrap();
     queue_nobody(&raw);
     for _ in 0..3 {
         raw.release();
         assert!(raw.queue().entries[0].woken);
-        assert_eq!(raw.acquire(None, Some(Duration::ZERO)), Ok(()));
+        assert_eq!(
+            raw.acquire(None, Some(Duration::ZERO), Site::caller()),
+            Ok(())
+        );
     }
 }
 
@@ -111,9 +127,9 @@ fn a_release_wakes_the_first_once_until_it_has_run() {
 fn a_first_that_was_passed_is_woken_again() {
     within_a_minute(|| {
         let raw = RawLock::new();
-        raw.acquire(None, None).unwrap();
+        raw.acquire(None, None, Site::caller()).unwrap();
         thread::scope(|threads| {
-            let waiter = threads.spawn(|| raw.acquire(None, None));
+            let waiter = threads.spawn(|| raw.acquire(None, None, Site::caller()));
             until(|| raw.queue().entries.len() == 1);
             // As after a release and an acquisition before it could run.
             let mut queue = raw.queue();
@@ -132,10 +148,10 @@ fn a_first_that_was_passed_is_woken_again() {
 fn late_waiter(meanwhile: fn(&RawLock, &mut Queue)) -> Result<(), LockError> {
     within_a_minute(move || {
         let raw = RawLock::new();
-        raw.acquire(None, None).unwrap();
+        raw.acquire(None, None, Site::caller()).unwrap();
         let timeout = Duration::from_millis(250);
         thread::scope(|threads| {
-            let waiter = threads.spawn(|| raw.acquire(None, Some(timeout)));
+            let waiter = threads.spawn(|| raw.acquire(None, Some(timeout), Site::caller()));
             let mut queue = raw.queue();
             while queue.entries.is_empty() {
                 MutexGuard::unlocked(&mut queue, thread::yield_now);
@@ -182,10 +198,10 @@ fn d2_a_spurious_wake_up_ends_no_yield() {
     within_a_minute(|| {
         let raw = RawLock::new();
         let [got_it, let_go, is_back] = [const { AtomicBool::new(false) }; 3];
-        raw.acquire(None, None).unwrap();
+        raw.acquire(None, None, Site::caller()).unwrap();
         thread::scope(|threads| {
             threads.spawn(|| {
-                raw.acquire(None, None).unwrap();
+                raw.acquire(None, None, Site::caller()).unwrap();
                 got_it.store(true, Ordering::SeqCst);
                 until(|| let_go.load(Ordering::SeqCst));
                 assert!(!is_back.load(Ordering::SeqCst), "both have the lock");
@@ -205,7 +221,7 @@ fn d2_a_spurious_wake_up_ends_no_yield() {
                 }
                 let_go.store(true, Ordering::SeqCst);
             });
-            assert_eq!(raw.yield_(1), 1);
+            assert_eq!(raw.yield_(1, Site::caller()), 1);
             is_back.store(true, Ordering::SeqCst);
             assert!(raw.is_held());
             assert!(
@@ -221,13 +237,16 @@ fn d2_a_spurious_wake_up_ends_no_yield() {
 fn a_notification_that_comes_late_wakes_nobody_wrongly() {
     within_a_minute(|| {
         let (first, second) = (RawLock::new(), RawLock::new());
-        first.acquire(None, None).unwrap();
-        second.acquire(None, None).unwrap();
+        first.acquire(None, None, Site::caller()).unwrap();
+        second.acquire(None, None, Site::caller()).unwrap();
         thread::scope(|threads| {
             let waiter = threads.spawn(|| {
                 let timeout = Some(Duration::from_millis(250));
-                assert_eq!(first.acquire(None, timeout), Err(LockError::TimedOut));
-                second.acquire(None, None)
+                assert_eq!(
+                    first.acquire(None, timeout, Site::caller()),
+                    Err(LockError::TimedOut)
+                );
+                second.acquire(None, None, Site::caller())
             });
             until(|| first.queue().entries.len() == 1);
             let sleeper = Arc::clone(&first.queue().entries[0].waiter);
