@@ -31,8 +31,10 @@ use crate::types::operation::Operation;
 ///
 /// Threads queue first come, first served. [`Locked::yield_`] hands the lock to
 /// the first of them. A plain release leaves the lock free and wakes the first;
-/// running threads may take it before that one runs, but no more than 16 times
-/// while it is the first. Then a release hands it over.
+/// running threads may take it before that one runs. Once the first has been
+/// passed 16 times and has waited for a millisecond, a release hands it the lock.
+/// A hand-over leaves the lock idle until the thread runs, so that one for each of
+/// many short sections would cost far more than it gives.
 ///
 /// # A panic
 ///
@@ -153,8 +155,7 @@ impl<S> GlobalLock<S> {
         self.acquire(Some(Duration::ZERO))
     }
 
-    /// Takes the lock for a request. Its times are measured precisely and
-    /// counted under `operation`.
+    /// Takes the lock for a request. Each of its sections is timed, and counted under `operation`.
     ///
     /// The library does so around each handler. It is for who calls handlers
     /// himself: a binding to another language, a test.
@@ -262,7 +263,7 @@ impl<S> GlobalLock<S> {
         timeout: Option<Duration>,
         site: Site,
     ) -> Result<(), LockError> {
-        self.raw.acquire(operation, timeout, site)?;
+        self.raw.acquire(operation, timeout, site.place())?;
         self.order.enter(0, site);
         Ok(())
     }

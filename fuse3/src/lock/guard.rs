@@ -112,7 +112,7 @@ impl<'a, S> Locked<'a, S> {
         let lock = self.global();
         let site = Site::caller();
         lock.order().wait(0, site);
-        lock.raw().yield_(count, site)
+        lock.raw().yield_(count, site.place())
     }
 
     /// Waits, with the lock released, until `condvar` is notified or the time is up.

@@ -29,6 +29,7 @@ pub(crate) mod raw;
 pub(crate) mod site;
 pub(crate) mod sleeper;
 pub(crate) mod stats;
+pub(crate) mod stopwatch;
 pub(crate) mod sub;
 pub mod sync;
 pub(crate) mod thread;

@@ -6,9 +6,27 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, MutexGuard};
 
-use crate::lock::clock::Deadline;
-use crate::lock::{site::Site, thread::ThreadId};
+use crate::lock::clock::{self, Deadline};
+use crate::lock::{site::Place, thread::ThreadId};
 use crate::types::operation::Operation;
+
+/// How often the first in the queue is passed by threads that came later before it is handed the lock.
+///
+/// A release with a waiting thread leaves the lock free and wakes the first, so
+/// that running threads get on with it until that one runs. Each hand-over leaves
+/// the lock idle until a thread has been scheduled, so there is none before the
+/// first has been passed this often *and* has waited for [`WAITS_AT_LEAST`].
+///
+/// The bound is exact: a thread can pass the first only after a release left the
+/// lock free for it. It is for each place in the queue. Were it for the whole way,
+/// a long queue would have nothing but hand-overs.
+pub(super) const PASSED_AT_MOST: u32 = 16;
+
+/// How long, in nanoseconds, a thread waits before it is handed the lock.
+///
+/// A thread takes some tens of microseconds to wake up. In that time others can
+/// have thousands of short sections, and nobody is the worse for it.
+pub(super) const WAITS_AT_LEAST: u64 = 1_000_000;
 
 /// What a thread sleeps on. Each has one, and sleeps for one reason at a time.
 ///
@@ -78,7 +96,8 @@ pub(super) struct Claim {
     pub(super) thread: ThreadId,
     /// The request that it serves.
     pub(super) operation: Option<Operation>,
-    pub(super) site: Site,
+    /// Where it takes or took it.
+    pub(super) place: Place,
 }
 
 /// A thread's place in the queue.
@@ -92,6 +111,13 @@ pub(super) struct Entry {
     pub(super) offers: u32,
     /// It has been woken to take the lock and has not run since.
     pub(super) woken: bool,
+}
+
+impl Entry {
+    /// It has been passed, and has waited, for long enough. It is the first in the queue.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.offers >= PASSED_AT_MOST && clock::now().saturating_sub(self.since) >= WAITS_AT_LEAST
+    }
 }
 
 /// The queue of a lock, and what is counted under the queue's mutex.

@@ -12,38 +12,26 @@
 //! 2. While `QUEUED` is set, only a thread that has the queue's mutex releases.
 //! 3. While the lock is free and somebody is queued, the first in the queue has
 //!    been woken and has yet to run.
-//! 4. The owner, the operation, the site, the time and the counters are written by the
+//! 4. The owner, the operation, the place and the counters are written by the
 //!    holder alone, or for the next holder by the one that hands the lock over.
 //!
 //! A thread that finds the lock free may take it, whoever is queued. All of the
 //! fairness is in the release, which need not leave it free.
 
-use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::lock::clock::{self, Deadline};
-use crate::lock::counters::{self, Counters};
+use crate::lock::counters::Counters;
 use crate::lock::error::LockError;
 use crate::lock::queue::{Claim, Entry, Queue, Waiter};
-use crate::lock::site::{Site, SiteCell};
+use crate::lock::site::{Place, PlaceCell};
+use crate::lock::stopwatch::Stopwatch;
 use crate::lock::thread::{Owner, ThreadId};
 use crate::types::operation::Operation;
-
-/// How often the first in the queue can be passed by threads that came later.
-///
-/// A release with somebody waiting leaves the lock free and wakes the first, so
-/// that running threads get on with it until that one runs. After it was left
-/// free for the same thread this many times, a release hands it over instead.
-///
-/// The bound is exact, since a thread can pass the first only after a release
-/// left the lock free for it. It is for each place in the queue: were it for the
-/// whole way, a long queue would have nothing but hand-overs, and each of those
-/// leaves the lock idle until a thread has been scheduled.
-pub(super) const PASSED_AT_MOST: u32 = 16;
 
 const LOCKED: u32 = 1;
 const QUEUED: u32 = 2;
@@ -54,8 +42,8 @@ const SPIN_ROUNDS: u32 = 5;
 /// Where sections that serve no request are counted.
 const OTHER: usize = Operation::ALL.len();
 
-/// In this order, what each holder writes is in two cache lines: one up to
-/// `acquisitions`, and its counters.
+/// In this order, what each holder writes is in two cache lines: one up to the
+/// stopwatch, and its counters.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct RawLock {
@@ -64,12 +52,20 @@ pub(super) struct RawLock {
     /// The holder's place in `sections`.
     slot: AtomicUsize,
     /// Where the holder took it.
-    site: SiteCell,
-    /// The clock of its section when the holder got the lock.
-    since: AtomicU64,
-    acquisitions: AtomicU64,
+    place: PlaceCell,
+    stopwatch: Stopwatch,
     sections: [Counters; OTHER + 1],
     queue: Mutex<Queue>,
+}
+
+/// How a wait in the queue ended.
+enum Wait {
+    /// The lock was handed over, and whoever did so has noted the new holder.
+    Granted,
+    /// The thread found the lock free.
+    Taken,
+    /// The time was up.
+    Late,
 }
 
 /// The thread that has the lock, as others see it.
@@ -77,8 +73,9 @@ pub(super) struct RawLock {
 pub(super) struct Holder {
     pub(super) thread: ThreadId,
     pub(super) operation: Option<Operation>,
-    pub(super) site: Option<&'static Location<'static>>,
-    pub(super) since: u64,
+    pub(super) place: Place,
+    /// When it got the lock, where that is known.
+    pub(super) since: Option<u64>,
 }
 
 /// Which of the counters are an operation's.
@@ -93,9 +90,8 @@ impl RawLock {
             word: AtomicU32::new(0),
             owner: Owner::none(),
             slot: AtomicUsize::new(OTHER),
-            site: SiteCell::none(),
-            since: AtomicU64::new(0),
-            acquisitions: AtomicU64::new(0),
+            place: PlaceCell::none(),
+            stopwatch: Stopwatch::new(),
             sections: [const { Counters::new() }; OTHER + 1],
             queue: Mutex::new(Queue::new()),
         }
@@ -107,22 +103,18 @@ impl RawLock {
         &self,
         operation: Option<Operation>,
         timeout: Option<Duration>,
-        site: Site,
+        place: Place,
     ) -> Result<(), LockError> {
-        let claim = Claim {
-            thread: ThreadId::current(),
-            operation,
-            site,
-        };
+        let me = ThreadId::current();
         if self
             .word
             .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
         {
-            self.begin(claim);
+            self.begin(me, operation, place);
             Ok(())
         } else {
-            self.acquire_contended(claim, timeout)
+            self.acquire_contended(me, operation, place, timeout)
         }
     }
 
@@ -142,9 +134,9 @@ impl RawLock {
     /// Hands the lock to the first in the queue and queues behind the last, up
     /// to `count` times. Tells how often. Only for the thread that holds it.
     #[inline]
-    pub(super) fn yield_(&self, count: usize, site: Site) -> usize {
+    pub(super) fn yield_(&self, count: usize, place: Place) -> usize {
         let mut handed_over = 0;
-        while handed_over < count && self.is_wanted() && self.hand_over(site) {
+        while handed_over < count && self.is_wanted() && self.hand_over(place) {
             handed_over += 1;
         }
         handed_over
@@ -161,10 +153,6 @@ impl RawLock {
         Operation::ALL.get(slot).copied()
     }
 
-    pub(super) fn acquisitions(&self) -> u64 {
-        self.acquisitions.load(Ordering::Relaxed)
-    }
-
     /// What is known of the holder.
     ///
     /// It belongs together as a rule, and always once the lock has been held for a
@@ -172,15 +160,18 @@ impl RawLock {
     pub(super) fn holder(&self) -> Option<Holder> {
         let mut tries = 0..100;
         loop {
-            let acquisitions = self.acquisitions();
+            let slot = self.slot.load(Ordering::Relaxed);
+            let count = self.sections[slot].count();
             let thread = self.owner.get()?;
             let holder = Holder {
                 thread,
-                operation: self.operation(),
-                site: self.site.get(),
-                since: self.since.load(Ordering::Relaxed),
+                operation: Operation::ALL.get(slot).copied(),
+                place: self.place.get(),
+                since: self.stopwatch.since(),
             };
-            let is_at_rest = self.owner.is(thread) && self.acquisitions() == acquisitions;
+            let is_at_rest = self.owner.is(thread)
+                && self.slot.load(Ordering::Relaxed) == slot
+                && self.sections[slot].count() == count;
             if is_at_rest || tries.next().is_none() {
                 return Some(holder);
             }
@@ -202,35 +193,42 @@ impl RawLock {
     }
 
     /// Notes that this thread has the lock from now on.
+    ///
+    /// What it is told comes one by one: in a [`Claim`] it would go by way of the
+    /// stack, for a read that waits behind the atomic operation.
     #[inline]
-    fn begin(&self, claim: Claim) {
-        self.note_holder(claim);
-        counters::add(&self.acquisitions, 1);
+    fn begin(&self, thread: ThreadId, operation: Option<Operation>, place: Place) {
+        self.slot.store(slot(operation), Ordering::Relaxed);
+        self.place.set(place);
+        self.owner.set(thread);
+        let count = self.sections[slot(operation)].begin_section();
+        if self.stopwatch.is_due(operation.is_some(), count) {
+            self.start_stopwatch(operation.is_some(), count);
+        }
     }
 
-    fn begin_after_waiting(&self, claim: Claim, since: u64) {
-        self.begin(claim);
-        let waited = clock::ticks().saturating_sub(since);
-        self.sections[slot(claim.operation)].add_waited(waited);
-    }
-
-    #[inline]
-    fn note_holder(&self, claim: Claim) {
-        self.since
-            .store(clock::of_section(claim.operation), Ordering::Relaxed);
-        self.slot.store(slot(claim.operation), Ordering::Relaxed);
-        self.site.set(claim.site);
-        self.owner.set(claim.thread);
+    #[cold]
+    fn start_stopwatch(&self, is_request: bool, count: u64) {
+        self.stopwatch.start(clock::now(), is_request, count);
     }
 
     /// Notes that the holder has the lock no longer.
     #[inline]
     fn end(&self) {
-        let slot = self.slot.load(Ordering::Relaxed);
-        let now = clock::of_section(Operation::ALL.get(slot).copied());
-        let held = now.saturating_sub(self.since.load(Ordering::Relaxed));
-        self.sections[slot].add_section(held);
+        if self.stopwatch.is_running() {
+            self.stop_stopwatch();
+        }
         self.owner.clear();
+    }
+
+    #[cold]
+    fn stop_stopwatch(&self) {
+        let section = &self.sections[self.slot.load(Ordering::Relaxed)];
+        match self.stopwatch.stop(clock::now()) {
+            Some(timed) if timed.counted => section.add_held(timed.time),
+            Some(timed) => section.raise_held(timed.time),
+            None => {}
+        }
     }
 
     /// Takes the lock if it is free.
@@ -251,24 +249,34 @@ impl RawLock {
     }
 
     #[cold]
-    fn acquire_contended(&self, claim: Claim, timeout: Option<Duration>) -> Result<(), LockError> {
-        if self.owner.is(claim.thread) {
+    fn acquire_contended(
+        &self,
+        me: ThreadId,
+        operation: Option<Operation>,
+        place: Place,
+        timeout: Option<Duration>,
+    ) -> Result<(), LockError> {
+        if self.owner.is(me) {
             return Err(LockError::AlreadyHeld);
         }
         if self.try_take() {
-            self.begin(claim);
+            self.begin(me, operation, place);
             return Ok(());
         }
         if timeout == Some(Duration::ZERO) {
             return Err(LockError::TimedOut);
         }
         let deadline = Deadline::after(timeout);
-        let since = clock::ticks();
-        if !self.spin() && !self.wait_in_queue(claim, since, deadline) {
-            return Err(LockError::TimedOut);
+        if self.spin() {
+            self.begin(me, operation, place);
+            return Ok(());
         }
-        self.begin_after_waiting(claim, since);
-        Ok(())
+        let claim = Claim {
+            thread: me,
+            operation,
+            place,
+        };
+        self.wait_in_queue(claim, deadline)
     }
 
     /// Waits a moment for the holder, unless others wait already.
@@ -287,13 +295,30 @@ impl RawLock {
         false
     }
 
-    fn wait_in_queue(&self, claim: Claim, since: u64, deadline: Deadline) -> bool {
+    fn wait_in_queue(&self, claim: Claim, deadline: Deadline) -> Result<(), LockError> {
         let mut queue = self.queue.lock();
         if !self.announce_waiter() {
-            return true;
+            drop(queue);
+            self.begin(claim.thread, claim.operation, claim.place);
+            return Ok(());
         }
+        let since = clock::now();
+        self.stopwatch.start_uncounted(since);
         let waiter = self.enter(&mut queue, claim, since);
-        self.wait(queue, &waiter, deadline)
+        match self.wait(queue, &waiter, deadline) {
+            Wait::Late => return Err(LockError::TimedOut),
+            Wait::Granted => {}
+            Wait::Taken => self.begin(claim.thread, claim.operation, claim.place),
+        }
+        self.note_wait(claim, since);
+        Ok(())
+    }
+
+    /// The thread has the lock, after it has waited in the queue.
+    fn note_wait(&self, claim: Claim, since: u64) {
+        let now = clock::now();
+        self.stopwatch.start_uncounted(now);
+        self.sections[slot(claim.operation)].add_waited(now.saturating_sub(since));
     }
 
     /// Queues the calling thread behind the last.
@@ -330,23 +355,26 @@ impl RawLock {
         }
     }
 
-    /// Waits for the lock in the queue. Tells whether the thread has it.
+    /// Waits for the lock in the queue.
     fn wait(
         &self,
         mut queue: MutexGuard<'_, Queue>,
         waiter: &Arc<Waiter>,
         deadline: Deadline,
-    ) -> bool {
+    ) -> Wait {
         loop {
             if waiter.is_granted() {
-                return true;
+                return Wait::Granted;
             }
             if let Some(head) = queue.head_is(waiter) {
                 // Whoever passed it must wake it again.
                 head.woken = false;
                 if self.try_take() {
                     self.leave(&mut queue, waiter);
-                    return true;
+                    return Wait::Taken;
+                }
+                if !self.stopwatch.is_running() {
+                    self.stopwatch.start_uncounted(clock::now());
                 }
             }
             let is_late = waiter.sleep(&mut queue, deadline);
@@ -357,7 +385,7 @@ impl RawLock {
                 let taken = self.try_take();
                 self.leave(&mut queue, waiter);
                 queue.time_outs += u64::from(!taken);
-                return taken;
+                return if taken { Wait::Taken } else { Wait::Late };
             }
         }
     }
@@ -374,13 +402,15 @@ impl RawLock {
     #[cold]
     fn release_to_queue(&self) {
         let mut queue = self.queue.lock();
+        // A thread that queued since the section ended may have noted the time for it.
+        self.stopwatch.clear();
         let next = match queue.entries.front_mut() {
             // The last one's time was up in between.
             None => {
                 self.word.store(0, Ordering::Release);
                 None
             }
-            Some(head) if head.offers >= PASSED_AT_MOST => self.grant_to_head(&mut queue),
+            Some(head) if head.is_overdue() => self.grant_to_head(&mut queue),
             Some(head) => {
                 head.offers += 1;
                 let asleep = !std::mem::replace(&mut head.woken, true);
@@ -402,7 +432,8 @@ impl RawLock {
         if queue.entries.is_empty() {
             self.word.fetch_and(!QUEUED, Ordering::Relaxed);
         }
-        self.note_holder(head.claim);
+        let claim = head.claim;
+        self.begin(claim.thread, claim.operation, claim.place);
         head.waiter.grant();
         Some(head.waiter)
     }
@@ -410,7 +441,7 @@ impl RawLock {
     /// Gives the lock to the first in the queue, and waits for it behind the
     /// last. Not so if nobody waits any more.
     #[cold]
-    fn hand_over(&self, site: Site) -> bool {
+    fn hand_over(&self, place: Place) -> bool {
         let mut queue = self.queue.lock();
         if queue.entries.is_empty() {
             return false;
@@ -418,16 +449,18 @@ impl RawLock {
         let claim = Claim {
             thread: ThreadId::current(),
             operation: self.operation(),
-            site,
+            place,
         };
-        let since = clock::ticks();
+        let since = clock::now();
         self.end();
         let waiter = self.enter(&mut queue, claim, since);
         if let Some(next) = self.grant_to_head(&mut queue) {
             MutexGuard::unlocked(&mut queue, || next.wake());
         }
-        self.wait(queue, &waiter, Deadline::Never);
-        self.begin_after_waiting(claim, since);
+        if let Wait::Taken = self.wait(queue, &waiter, Deadline::Never) {
+            self.begin(claim.thread, claim.operation, claim.place);
+        }
+        self.note_wait(claim, since);
         true
     }
 }

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::types::operation::Operation;
 
+/// A place in the code. `None` is the library's, which has none to show: its callers know the operation.
+pub(super) type Place = Option<&'static Location<'static>>;
+
 /// Where a lock was taken or is waited for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Site {
@@ -22,9 +25,8 @@ impl Site {
         Site::Code(Location::caller())
     }
 
-    /// The place in the code. The library has none of its own to show: its callers know the operation.
     #[inline]
-    pub(super) fn location(self) -> Option<&'static Location<'static>> {
+    pub(super) fn place(self) -> Place {
         match self {
             Site::Code(location) => Some(location),
             Site::Handler(_) => None,
@@ -47,21 +49,21 @@ impl fmt::Display for Site {
 ///
 /// The pointer is null or came from a `&'static Location<'static>`.
 #[derive(Debug)]
-pub(super) struct SiteCell(AtomicPtr<Location<'static>>);
+pub(super) struct PlaceCell(AtomicPtr<Location<'static>>);
 
-impl SiteCell {
-    pub(super) const fn none() -> SiteCell {
-        SiteCell(AtomicPtr::new(ptr::null_mut()))
+impl PlaceCell {
+    pub(super) const fn none() -> PlaceCell {
+        PlaceCell(AtomicPtr::new(ptr::null_mut()))
     }
 
     /// A location is read-only data that is there from the program's start, so that the store orders nothing.
     #[inline]
-    pub(super) fn set(&self, site: Site) {
-        let pointer = site.location().map_or(ptr::null(), ptr::from_ref);
+    pub(super) fn set(&self, place: Place) {
+        let pointer = place.map_or(ptr::null(), ptr::from_ref);
         self.0.store(pointer.cast_mut(), Ordering::Relaxed);
     }
 
-    pub(super) fn get(&self) -> Option<&'static Location<'static>> {
+    pub(super) fn get(&self) -> Place {
         let pointer = self.0.load(Ordering::Relaxed);
         // SAFETY: by the invariant it is null or points to a `Location` that is never written to and lives for ever.
         unsafe { pointer.as_ref() }
@@ -74,12 +76,12 @@ mod tests {
 
     #[test]
     fn a_cell_shows_the_code_and_nothing_for_a_handler() {
-        let cell = SiteCell::none();
+        let cell = PlaceCell::none();
         assert_eq!(cell.get(), None);
         let site = Site::caller();
-        cell.set(site);
+        cell.set(site.place());
         assert_eq!(cell.get().map(Location::line), Some(line!() - 2));
-        cell.set(Site::Handler(Operation::Lookup));
+        cell.set(Site::Handler(Operation::Lookup).place());
         assert_eq!(cell.get(), None);
     }
 }
