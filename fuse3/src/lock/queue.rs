@@ -10,12 +10,15 @@ use crate::lock::clock::{self, Deadline};
 use crate::lock::{site::Place, thread::ThreadId};
 use crate::types::operation::Operation;
 
-/// How often the first in the queue is passed by threads that came later before it is handed the lock.
+/// How often the first in the queue is passed by threads that came later before a
+/// release looks whether it has waited for [`WAITS_AT_LEAST`], and hands it the lock.
 ///
 /// A release with a waiting thread leaves the lock free and wakes the first, so
 /// that running threads get on with it until that one runs. Each hand-over leaves
 /// the lock idle until a thread has been scheduled, so there is none before the
-/// first has been passed this often *and* has waited for [`WAITS_AT_LEAST`].
+/// first has been passed this often *and* has waited for that long. The clock is
+/// read at every so many-th pass, so that a thread that has waited for that long is
+/// passed this often at most from then on.
 ///
 /// The bound is exact: a thread can pass the first only after a release left the
 /// lock free for it. It is for each place in the queue. Were it for the whole way,
@@ -107,16 +110,22 @@ pub(super) struct Entry {
     pub(super) claim: Claim,
     /// The clock when it queued.
     pub(super) since: u64,
-    /// How often the lock was left free for it, the first, to take.
-    pub(super) offers: u32,
-    /// It has been woken to take the lock and has not run since.
-    pub(super) woken: bool,
+    /// How often it was passed, as the first, when a release last looked at the queue.
+    pub(super) passed: u32,
 }
 
 impl Entry {
-    /// It has been passed, and has waited, for long enough. It is the first in the queue.
+    /// The first in the queue was passed so many times since a release has looked at the queue.
+    pub(super) fn add_passed(&mut self, times: u32) {
+        // One that no release has seen yet became the first later: they passed the one before.
+        if self.passed > 0 {
+            self.passed = self.passed.saturating_add(times);
+        }
+    }
+
+    /// The first in the queue is not to be passed once more.
     pub(super) fn is_overdue(&self) -> bool {
-        self.offers >= PASSED_AT_MOST && clock::now().saturating_sub(self.since) >= WAITS_AT_LEAST
+        self.passed >= PASSED_AT_MOST && clock::now().saturating_sub(self.since) >= WAITS_AT_LEAST
     }
 }
 
@@ -137,11 +146,10 @@ impl Queue {
         }
     }
 
-    /// The entry of `waiter`, if it is the first.
-    pub(super) fn head_is(&mut self, waiter: &Arc<Waiter>) -> Option<&mut Entry> {
+    pub(super) fn is_first(&self, waiter: &Arc<Waiter>) -> bool {
         self.entries
-            .front_mut()
-            .filter(|head| Arc::ptr_eq(&head.waiter, waiter))
+            .front()
+            .is_some_and(|first| Arc::ptr_eq(&first.waiter, waiter))
     }
 
     pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) {

@@ -9,9 +9,12 @@
 //!
 //! 1. `QUEUED` is set exactly when the queue is not empty. It changes only under
 //!    the queue's mutex.
-//! 2. While `QUEUED` is set, only a thread that has the queue's mutex releases.
-//! 3. While the lock is free and somebody is queued, the first in the queue has
-//!    been woken and has yet to run.
+//! 2. `WOKEN` is set from when the first in the queue is woken until it has looked
+//!    at the lock, or has left. It changes only under the queue's mutex, and it is
+//!    taken back only while the lock is held.
+//! 3. While `QUEUED` is set and `WOKEN` is not, only a thread that has the queue's
+//!    mutex releases. So while the lock is free and somebody is queued, the first
+//!    in the queue is awake, and will look.
 //! 4. The owner, the operation, the place and the counters are written by the
 //!    holder alone, or for the next holder by the one that hands the lock over.
 //!
@@ -27,7 +30,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::lock::clock::{self, Deadline};
 use crate::lock::counters::Counters;
 use crate::lock::error::LockError;
-use crate::lock::queue::{Claim, Entry, Queue, Waiter};
+use crate::lock::queue::{Claim, Entry, PASSED_AT_MOST, Queue, Waiter};
 use crate::lock::site::{Place, PlaceCell};
 use crate::lock::stopwatch::Stopwatch;
 use crate::lock::thread::{Owner, ThreadId};
@@ -35,9 +38,13 @@ use crate::types::operation::Operation;
 
 const LOCKED: u32 = 1;
 const QUEUED: u32 = 2;
+const WOKEN: u32 = 4;
 
-/// Rounds of spinning, of 2, 4, 8, ... pauses, before a thread queues.
-const SPIN_ROUNDS: u32 = 5;
+/// Rounds of spinning, of 2, 4, 8, ... pauses, before a thread yields the processor.
+const SPIN_ROUNDS: u32 = 3;
+/// Rounds of spinning and of yielding before a thread queues. With these a thread is
+/// not put to sleep for sections that are over before it would be.
+const ROUNDS: u32 = 10;
 
 /// Where sections that serve no request are counted.
 const OTHER: usize = Operation::ALL.len();
@@ -54,6 +61,8 @@ pub(super) struct RawLock {
     /// Where the holder took it.
     place: PlaceCell,
     stopwatch: Stopwatch,
+    /// How often the first in the queue was passed since a release has looked at the queue.
+    passed: AtomicU32,
     sections: [Counters; OTHER + 1],
     queue: Mutex<Queue>,
 }
@@ -92,6 +101,7 @@ impl RawLock {
             slot: AtomicUsize::new(OTHER),
             place: PlaceCell::none(),
             stopwatch: Stopwatch::new(),
+            passed: AtomicU32::new(0),
             sections: [const { Counters::new() }; OTHER + 1],
             queue: Mutex::new(Queue::new()),
         }
@@ -127,7 +137,7 @@ impl RawLock {
             .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
             .is_err()
         {
-            self.release_to_queue();
+            self.release_contended();
         }
     }
 
@@ -207,6 +217,13 @@ impl RawLock {
         }
     }
 
+    /// The same, for a lock that somebody else wants as well.
+    fn begin_contended(&self, thread: ThreadId, operation: Option<Operation>, place: Place) {
+        // A thread that queued just when the last section had ended has noted its time for that one.
+        self.stopwatch.clear();
+        self.begin(thread, operation, place);
+    }
+
     #[cold]
     fn start_stopwatch(&self, is_request: bool, count: u64) {
         self.stopwatch.start(clock::now(), is_request, count);
@@ -229,6 +246,26 @@ impl RawLock {
             Some(timed) => section.raise_held(timed.time),
             None => {}
         }
+    }
+
+    /// Takes the lock if it is free, for the first in the queue, whose mutex the caller
+    /// has. If it is not free, whoever releases it must look at the queue.
+    fn try_take_as_first(&self) -> bool {
+        while !self.try_take() {
+            let woken = LOCKED | QUEUED | WOKEN;
+            match self.word.compare_exchange_weak(
+                woken,
+                woken & !WOKEN,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return false,
+                // By invariant 3 it stays so until the mutex is let go.
+                Err(word) if word == LOCKED | QUEUED => return false,
+                Err(_) => {}
+            }
+        }
+        true
     }
 
     /// Takes the lock if it is free.
@@ -260,7 +297,7 @@ impl RawLock {
             return Err(LockError::AlreadyHeld);
         }
         if self.try_take() {
-            self.begin(me, operation, place);
+            self.begin_contended(me, operation, place);
             return Ok(());
         }
         if timeout == Some(Duration::ZERO) {
@@ -268,7 +305,7 @@ impl RawLock {
         }
         let deadline = Deadline::after(timeout);
         if self.spin() {
-            self.begin(me, operation, place);
+            self.begin_contended(me, operation, place);
             return Ok(());
         }
         let claim = Claim {
@@ -281,9 +318,12 @@ impl RawLock {
 
     /// Waits a moment for the holder, unless others wait already.
     fn spin(&self) -> bool {
-        for round in 1..=SPIN_ROUNDS {
+        for round in 1..=ROUNDS {
             match self.word.load(Ordering::Relaxed) {
-                LOCKED => (0..1 << round).for_each(|_| std::hint::spin_loop()),
+                LOCKED if round <= SPIN_ROUNDS => {
+                    (0..1 << round).for_each(|_| std::hint::spin_loop());
+                }
+                LOCKED => std::thread::yield_now(),
                 word if word & LOCKED == 0 => {
                     if self.try_take() {
                         return true;
@@ -299,7 +339,7 @@ impl RawLock {
         let mut queue = self.queue.lock();
         if !self.announce_waiter() {
             drop(queue);
-            self.begin(claim.thread, claim.operation, claim.place);
+            self.begin_contended(claim.thread, claim.operation, claim.place);
             return Ok(());
         }
         let since = clock::now();
@@ -308,7 +348,7 @@ impl RawLock {
         match self.wait(queue, &waiter, deadline) {
             Wait::Late => return Err(LockError::TimedOut),
             Wait::Granted => {}
-            Wait::Taken => self.begin(claim.thread, claim.operation, claim.place),
+            Wait::Taken => self.begin_contended(claim.thread, claim.operation, claim.place),
         }
         self.note_wait(claim, since);
         Ok(())
@@ -328,14 +368,14 @@ impl RawLock {
             waiter: Arc::clone(&waiter),
             claim,
             since,
-            offers: 0,
-            woken: false,
+            passed: 0,
         });
         waiter
     }
 
-    /// Sees to it that the holder's release looks at the queue, whose mutex the
-    /// caller has. If there is no holder, the caller has the lock: false.
+    /// Sees to it that a release looks at the queue, whose mutex the caller has: the
+    /// holder's, or that of the first in the queue. If the lock is free, the caller
+    /// has it: false.
     fn announce_waiter(&self) -> bool {
         loop {
             if self.try_take() {
@@ -348,8 +388,8 @@ impl RawLock {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,
-                // By invariant 2 it stays so until the mutex is let go.
-                Err(word) if word == LOCKED | QUEUED => return true,
+                // By invariant 1 it stays so until the mutex is let go.
+                Err(word) if word & QUEUED != 0 => return true,
                 Err(_) => {}
             }
         }
@@ -366,10 +406,8 @@ impl RawLock {
             if waiter.is_granted() {
                 return Wait::Granted;
             }
-            if let Some(head) = queue.head_is(waiter) {
-                // Whoever passed it must wake it again.
-                head.woken = false;
-                if self.try_take() {
+            if queue.is_first(waiter) {
+                if self.try_take_as_first() {
                     self.leave(&mut queue, waiter);
                     return Wait::Taken;
                 }
@@ -382,7 +420,11 @@ impl RawLock {
             // the time was up and before this thread ran. Whoever did that
             // counts on it: it must not leave without the lock then.
             if is_late && !waiter.is_granted() {
-                let taken = self.try_take();
+                let taken = if queue.is_first(waiter) {
+                    self.try_take_as_first()
+                } else {
+                    self.try_take()
+                };
                 self.leave(&mut queue, waiter);
                 queue.time_outs += u64::from(!taken);
                 return if taken { Wait::Taken } else { Wait::Late };
@@ -390,33 +432,67 @@ impl RawLock {
         }
     }
 
-    /// Takes a waiter out of the queue while the lock is held.
+    /// Takes a waiter out of the queue while the lock is held. If it is the first, it
+    /// has looked at the lock.
     fn leave(&self, queue: &mut Queue, waiter: &Arc<Waiter>) {
+        let was_first = queue.is_first(waiter);
         queue.remove(waiter);
-        if queue.entries.is_empty() {
-            self.word.fetch_and(!QUEUED, Ordering::Relaxed);
+        self.note_left(queue, was_first);
+    }
+
+    /// The word says what the queue is after one has left it, while the lock is held.
+    fn note_left(&self, queue: &Queue, was_first: bool) {
+        let gone = match (queue.entries.is_empty(), was_first) {
+            (true, _) => QUEUED | WOKEN,
+            (false, true) => WOKEN,
+            (false, false) => return,
+        };
+        self.word.fetch_and(!gone, Ordering::Relaxed);
+    }
+
+    /// Frees a lock that others want.
+    #[cold]
+    fn release_contended(&self) {
+        // While the first is on its way, it can be passed without the queue's mutex.
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed < PASSED_AT_MOST - 1 {
+            self.passed.store(passed + 1, Ordering::Relaxed);
+            let freed = self.word.compare_exchange(
+                LOCKED | QUEUED | WOKEN,
+                QUEUED | WOKEN,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if freed.is_ok() {
+                return;
+            }
+            self.passed.store(passed, Ordering::Relaxed);
         }
+        self.release_to_queue();
     }
 
     /// Frees the lock for the first in the queue, or gives it to it.
-    #[cold]
     fn release_to_queue(&self) {
         let mut queue = self.queue.lock();
         // A thread that queued since the section ended may have noted the time for it.
         self.stopwatch.clear();
+        let passed = self.passed.swap(0, Ordering::Relaxed);
         let next = match queue.entries.front_mut() {
             // The last one's time was up in between.
             None => {
                 self.word.store(0, Ordering::Release);
                 None
             }
-            Some(head) if head.is_overdue() => self.grant_to_head(&mut queue),
             Some(head) => {
-                head.offers += 1;
-                let asleep = !std::mem::replace(&mut head.woken, true);
-                let next = asleep.then(|| Arc::clone(&head.waiter));
-                self.word.store(QUEUED, Ordering::Release);
-                next
+                head.add_passed(passed);
+                if head.is_overdue() {
+                    self.grant_to_head(&mut queue)
+                } else {
+                    head.passed += 1;
+                    let word = self.word.swap(QUEUED | WOKEN, Ordering::Release);
+                    let asleep = word & WOKEN == 0;
+                    asleep.then(|| Arc::clone(&head.waiter))
+                }
             }
         };
         drop(queue);
@@ -429,9 +505,7 @@ impl RawLock {
     fn grant_to_head(&self, queue: &mut Queue) -> Option<Arc<Waiter>> {
         let head = queue.entries.pop_front()?;
         queue.hand_overs += 1;
-        if queue.entries.is_empty() {
-            self.word.fetch_and(!QUEUED, Ordering::Relaxed);
-        }
+        self.note_left(queue, true);
         let claim = head.claim;
         self.begin(claim.thread, claim.operation, claim.place);
         head.waiter.grant();
@@ -458,7 +532,7 @@ impl RawLock {
             MutexGuard::unlocked(&mut queue, || next.wake());
         }
         if let Wait::Taken = self.wait(queue, &waiter, Deadline::Never) {
-            self.begin(claim.thread, claim.operation, claim.place);
+            self.begin_contended(claim.thread, claim.operation, claim.place);
         }
         self.note_wait(claim, since);
         true

@@ -57,8 +57,7 @@ fn queue_nobody_since(raw: &RawLock, since: u64) -> Arc<Waiter> {
         waiter: Arc::clone(&waiter),
         claim: nobody(),
         since,
-        offers: 0,
-        woken: false,
+        passed: 0,
     });
     waiter
 }
@@ -133,7 +132,7 @@ fn a_release_wakes_the_first_once_until_it_has_run() {
     queue_nobody(&raw);
     for _ in 0..3 {
         raw.release();
-        assert!(raw.queue().entries[0].woken);
+        assert_eq!(raw.word.load(Ordering::Relaxed), QUEUED | WOKEN);
         assert_eq!(raw.acquire(None, Some(Duration::ZERO), None), Ok(()));
     }
 }
@@ -147,11 +146,11 @@ fn a_first_that_was_passed_is_woken_again() {
             let waiter = threads.spawn(|| raw.acquire(None, None, None));
             until(|| raw.queue().entries.len() == 1);
             // As after a release and an acquisition before it could run.
-            let mut queue = raw.queue();
-            queue.entries[0].woken = true;
+            let queue = raw.queue();
+            raw.word.store(LOCKED | QUEUED | WOKEN, Ordering::Relaxed);
             queue.entries[0].waiter.wake();
             drop(queue);
-            until(|| !raw.queue().entries[0].woken);
+            until(|| raw.word.load(Ordering::Relaxed) == LOCKED | QUEUED);
             raw.release();
             assert_eq!(waiter.join().unwrap(), Ok(()));
         });
@@ -195,10 +194,9 @@ fn d1_a_waiter_that_is_handed_the_lock_when_its_time_is_up_has_it() {
 
 #[test]
 fn d1_a_waiter_whose_time_is_up_takes_a_lock_that_is_free() {
-    let got = late_waiter(|raw, queue| {
+    let got = late_waiter(|raw, _| {
         raw.end();
-        queue.entries[0].woken = true;
-        raw.word.store(QUEUED, Ordering::Release);
+        raw.word.store(QUEUED | WOKEN, Ordering::Release);
     });
     assert_eq!(got, Ok(()));
 }
