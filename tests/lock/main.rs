@@ -21,6 +21,7 @@ mod acquire;
 mod below;
 mod foreign;
 mod hand_over;
+mod proof;
 mod released;
 mod stats;
 mod wait;

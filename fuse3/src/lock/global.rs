@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::lock::order::{Kind, Node};
 use crate::lock::raw::RawLock;
 use crate::lock::site::Site;
-use crate::lock::{error::LockError, guard::Locked, stats::LockStats, unlocked::Unlocked};
+use crate::lock::{error::LockError, guard::Locked, held, stats::LockStats, unlocked::Unlocked};
 use crate::types::operation::Operation;
 
 /// `llfuse.lock`: the lock under which handlers run, with the state `S` that it guards.
@@ -264,6 +264,7 @@ impl<S> GlobalLock<S> {
         site: Site,
     ) -> Result<(), LockError> {
         self.raw.acquire(operation, timeout, site.place())?;
+        held::enter();
         self.order.enter(0, site);
         Ok(())
     }
@@ -272,6 +273,7 @@ impl<S> GlobalLock<S> {
     #[inline]
     pub(super) fn release(&self) {
         self.order.leave(0);
+        held::leave();
         self.raw.release();
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod counters;
 pub(crate) mod error;
 pub(crate) mod global;
 pub(crate) mod guard;
+pub(crate) mod held;
 pub(crate) mod locking;
 #[cfg(doctest)]
 mod misuse;

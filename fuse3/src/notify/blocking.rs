@@ -5,7 +5,7 @@ use std::ops::RangeBounds;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::lock::proof::NotHolding;
+use crate::lock::proof::{self, NotHolding};
 use crate::notify::hub::Hub;
 use crate::notify::retrieve::Retrieved;
 use crate::notify::{current, error::NotifyError, notification::Notification, retrieve::Retrieval};
@@ -56,7 +56,7 @@ impl<'n> Blocking<'n> {
 
     #[track_caller]
     fn allowed(&self, notification: &Notification) -> Result<(), NotifyError> {
-        if self.hub.link.is_held() {
+        if self.hub.link.is_held() || proof::holds_a_lock() {
             return Err(NotifyError::Deadlock);
         }
         current::check(self.hub.id(), notification);

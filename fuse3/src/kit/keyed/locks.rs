@@ -107,7 +107,7 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     ///
     /// # Panics
     ///
-    /// If the thread holds the global lock, which it took beside its proof.
+    /// If the thread holds a global lock in spite of its proof: one that it took beside it, or another one.
     ///
     /// In debug builds, if the thread has this key already and would wait for itself; and if it holds a lock that has been
     /// waited for with one of these keys held, a [`sync::Mutex`](crate::lock::sync::Mutex) or a key of other `KeyedLocks`, so
