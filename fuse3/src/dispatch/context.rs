@@ -15,7 +15,7 @@ use crate::dispatch::filesystem::Filesystem;
 use crate::lock::{clock::Deadline, sleeper::Waking};
 use crate::lock::{
     condvar::{Condvar, Woken},
-    locking::Locking,
+    locking::{Library, Locking},
 };
 use crate::notify::current;
 use crate::reply::answer::{Asked, Payload};
@@ -353,7 +353,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
             if let Some(None) = armed {
                 return Err(Errno::EINTR);
             }
-            let waking = F::Lock::asleep(&mut self.guard, || ticket.wait());
+            let waking = F::Lock::asleep(&mut self.guard, || ticket.wait(), Library(()));
             drop(armed);
             match waking {
                 Waking::Notified => {}

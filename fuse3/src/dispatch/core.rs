@@ -24,7 +24,7 @@ use crate::dispatch::context::Caller;
 use crate::dispatch::report::Reporting;
 use crate::dispatch::turns::{Turn, Turns};
 use crate::dispatch::{context::Context, filesystem::Filesystem, report::Report};
-use crate::lock::locking::Locking;
+use crate::lock::locking::{Library, Locking};
 use crate::notify::current::Current;
 use crate::notify::{hub::Hub, link::Asks};
 use crate::reply::answer::{Asked, Undo};
@@ -245,12 +245,14 @@ impl<F: Filesystem> Core<F> {
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
         self.counters.called(Operation::Init);
         self.begun.store(true, Ordering::SeqCst);
-        let result = self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
-            Ok(mut guard) => {
-                let asked = self.fs.init(&mut guard, connection);
-                asked.and_then(|()| self.asked.apply(connection))
+        let result = self.guarded(Operation::Init, || {
+            match self.lock.enter(Operation::Init, Library(())) {
+                Ok(mut guard) => {
+                    let asked = self.fs.init(&mut guard, connection);
+                    asked.and_then(|()| self.asked.apply(connection))
+                }
+                Err(error) => Err(io::Error::other(error)),
             }
-            Err(error) => Err(io::Error::other(error)),
         });
         let succeeded = matches!(result, Some(Ok(())));
         self.initialised.store(succeeded, Ordering::SeqCst);
@@ -273,9 +275,11 @@ impl<F: Filesystem> Core<F> {
         if !self.initialised.load(Ordering::SeqCst) {
             return;
         }
-        self.guarded(Operation::Init, || match self.lock.enter(Operation::Init) {
-            Ok(mut guard) => self.fs.init_done(&mut guard),
-            Err(error) => crate::base::log::error!("init_done was not called: {error}"),
+        self.guarded(Operation::Init, || {
+            match self.lock.enter(Operation::Init, Library(())) {
+                Ok(mut guard) => self.fs.init_done(&mut guard),
+                Err(error) => crate::base::log::error!("init_done was not called: {error}"),
+            }
         });
         self.release();
     }
@@ -306,7 +310,7 @@ impl<F: Filesystem> Core<F> {
         }
         self.counters.called(Operation::Destroy);
         self.guarded(Operation::Destroy, || {
-            match self.lock.enter(Operation::Destroy) {
+            match self.lock.enter(Operation::Destroy, Library(())) {
                 Ok(mut guard) => self.fs.destroy(&mut guard),
                 Err(error) => crate::base::log::error!("destroy was not called: {error}"),
             }
@@ -315,7 +319,7 @@ impl<F: Filesystem> Core<F> {
 
     /// The last of all: what the lock has for handlers ends.
     pub(crate) fn stop(&self) {
-        self.lock.stop(self.patience());
+        self.lock.stop(self.patience(), Library(()));
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -368,18 +372,20 @@ impl<F: Filesystem> Core<F> {
     ) {
         let mut request = None;
         let _busy = self.busy(operation, asked.ino);
-        self.guarded(operation, || match self.lock.enter(operation) {
-            Ok(guard) => {
-                let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
-                let _poisons = self.poisons();
-                let _current = Current::enter(self.notifications.id(), operation, asked.ino);
-                call(&self.fs, &mut cx);
-            }
-            Err(error) => {
-                crate::base::log::error!(
-                    "{operation} of inode {} was not called: {error}",
-                    asked.ino
-                )
+        self.guarded(operation, || {
+            match self.lock.enter(operation, Library(())) {
+                Ok(guard) => {
+                    let mut cx = Context::new(guard, caller, &mut request, asked, Some(self));
+                    let _poisons = self.poisons();
+                    let _current = Current::enter(self.notifications.id(), operation, asked.ino);
+                    call(&self.fs, &mut cx);
+                }
+                Err(error) => {
+                    crate::base::log::error!(
+                        "{operation} of inode {} was not called: {error}",
+                        asked.ino
+                    )
+                }
             }
         });
     }

@@ -134,9 +134,9 @@ impl<S> GlobalLock<S> {
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] if another thread still held the lock then;
-    /// llfuse returns `False`. [`LockError::AlreadyHeld`] at once if the calling
-    /// thread holds it.
+    /// [`LockError::TimedOut`] if another thread still held the lock then, and
+    /// [`LockError::Busy`] where it did not wait; llfuse returns `False`.
+    /// [`LockError::AlreadyHeld`] if the calling thread holds it, without waiting.
     #[inline]
     #[track_caller]
     pub fn acquire(&self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
@@ -147,7 +147,7 @@ impl<S> GlobalLock<S> {
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] if another thread holds it,
+    /// [`LockError::Busy`] if another thread holds it,
     /// [`LockError::AlreadyHeld`] if the calling thread does.
     #[inline]
     #[track_caller]

@@ -206,7 +206,8 @@ mod tracked {
         fn drop(&mut self) {
             for held in self.0.get_mut() {
                 crate::base::log::error!(
-                    "thread {} ended while it held the {} that it took at {}: it is never released",
+                    "thread {} ended while it held the {} that it took at {}: it is never released, unless the destructor of a \
+                     thread-local still does so",
                     ThreadId::current().tid(),
                     held.kind,
                     held.site

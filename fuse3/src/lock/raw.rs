@@ -301,7 +301,7 @@ impl RawLock {
             return Ok(());
         }
         if timeout == Some(Duration::ZERO) {
-            return Err(LockError::TimedOut);
+            return Err(LockError::Busy);
         }
         let deadline = Deadline::after(timeout);
         if self.spin() {

@@ -117,20 +117,24 @@ pub struct LockUse {
 
 impl LockStats {
     pub(super) fn of(raw: &RawLock) -> LockStats {
-        let queue = raw.queue();
-        let now = clock::now();
-        let waiters = queue
-            .entries
-            .iter()
-            .map(|entry| LockWaiter {
-                thread: entry.claim.thread.tid(),
-                operation: entry.claim.operation,
-                waited: Duration::from_nanos(now.saturating_sub(entry.since)),
-                site: entry.claim.place,
-            })
-            .collect();
-        let (hand_overs, time_outs) = (queue.hand_overs, queue.time_outs);
-        drop(queue);
+        // Memory is allocated before the queue's mutex is taken, which every thread that queues waits for.
+        let mut waiters = Vec::new();
+        let (hand_overs, time_outs) = loop {
+            let queue = raw.queue();
+            let missing = queue.entries.len();
+            if missing <= waiters.capacity() {
+                let now = clock::now();
+                waiters.extend(queue.entries.iter().map(|entry| LockWaiter {
+                    thread: entry.claim.thread.tid(),
+                    operation: entry.claim.operation,
+                    waited: Duration::from_nanos(now.saturating_sub(entry.since)),
+                    site: entry.claim.place,
+                }));
+                break (queue.hand_overs, queue.time_outs);
+            }
+            drop(queue);
+            waiters.reserve(missing);
+        };
         let holder = raw.holder().map(|holder| LockHolder {
             thread: holder.thread.tid(),
             operation: holder.operation,

@@ -56,7 +56,7 @@ impl<S> Unlocked<'_, S> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`] if another thread still held the lock when the
-    /// time was up. [`LockError::AlreadyHeld`] if the thread has taken the lock
+    /// time was up, [`LockError::Busy`] if it was zero. [`LockError::AlreadyHeld`] if the thread has taken the lock
     /// beside this proof and holds it.
     #[track_caller]
     pub fn acquire(&mut self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
