@@ -273,6 +273,20 @@ impl<K: Eq + Hash> fmt::Debug for KeyedLocks<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::locking::Concurrent;
+
+    #[test]
+    fn a_thread_whose_time_is_up_leaves_the_queue() {
+        let locks = KeyedLocks::new();
+        let _held = locks.try_lock(1).unwrap().into_owned();
+        Concurrent.unlocked(|proof| {
+            for _ in 0..10 {
+                let late = locks.try_lock_for(1, Duration::from_nanos(1), proof);
+                assert!(late.is_none());
+                assert!(locks.table.queued(&1) <= 1);
+            }
+        });
+    }
 
     #[test]
     fn what_crosses_threads_may() {

@@ -96,6 +96,57 @@ fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
 }
 
 #[test]
+fn a_hand_over_shows_the_new_holder_and_leaves_no_sign_of_an_empty_queue() {
+    until_long_after_the_start();
+    let raw = RawLock::new();
+    raw.acquire(None, None, None).unwrap();
+    let first = queue_nobody(&raw);
+    let last = queue_nobody(&raw);
+    for (waiter, word) in [(first, LOCKED | QUEUED), (last, LOCKED)] {
+        let place = Some(std::panic::Location::caller());
+        raw.queue().entries[0].claim.place = place;
+        raw.queue().entries[0].claim.operation = Some(Operation::Rename);
+        pass(&raw, &waiter);
+        assert_eq!(raw.word.load(Ordering::Relaxed), word);
+        let holder = raw.holder().expect("it was handed over");
+        assert_eq!(holder.thread, ThreadId::current());
+        assert_eq!(holder.operation, Some(Operation::Rename));
+        assert_eq!(holder.place, place);
+        assert!(holder.since.is_some());
+    }
+}
+
+#[test]
+fn a_wait_is_no_longer_than_it_was() {
+    within_a_minute(|| {
+        let raw = RawLock::new();
+        let other = Operation::Getattr;
+        let start = Instant::now();
+        raw.acquire(None, None, None).unwrap();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                raw.acquire(Some(other), None, None).unwrap();
+                raw.release();
+            });
+            until(|| raw.queue().entries.len() == 1);
+            thread::sleep(Duration::from_millis(2));
+            // By the yielder's wait and by the other's.
+            assert_eq!(raw.yield_(1, None), 1);
+            raw.release();
+        });
+        let total = u64::try_from(start.elapsed().as_nanos()).unwrap();
+        for operation in [None, Some(other)] {
+            let figures = raw.sections[slot(operation)].read();
+            let waited = figures.waited;
+            assert!(waited > 0 && waited <= total, "{waited} of {total}");
+            assert_eq!(waited, figures.waited_max);
+        }
+        let figures = raw.sections[slot(Some(other))].read();
+        assert!(figures.waited >= 2_000_000, "{figures:?}");
+    });
+}
+
+#[test]
 fn d6_what_happened_before_a_waiter_was_first_does_not_count() {
     until_long_after_the_start();
     let raw = RawLock::new();
@@ -158,28 +209,41 @@ fn a_first_that_was_passed_is_woken_again() {
 }
 
 /// A thread waits for the lock until its time is up, and meanwhile something
-/// happens to the lock under the queue's mutex. Tells what the thread got.
+/// happens to the lock that the thread is not woken for, so that its time is up
+/// first, however busy the machine is. Tells what the thread got.
 fn late_waiter(meanwhile: fn(&RawLock, &mut Queue)) -> Result<(), LockError> {
     within_a_minute(move || {
-        let raw = RawLock::new();
-        raw.acquire(None, None, None).unwrap();
-        let timeout = Duration::from_millis(250);
-        thread::scope(|threads| {
-            let waiter = threads.spawn(|| raw.acquire(None, Some(timeout), None));
-            let mut queue = raw.queue();
-            while queue.entries.is_empty() {
-                MutexGuard::unlocked(&mut queue, thread::yield_now);
+        let mut timeout = Duration::from_millis(20);
+        loop {
+            match try_late_waiter(timeout, meanwhile) {
+                Some(result) => return result,
+                None => timeout *= 2,
             }
-            // Afterwards its time is up, and it needs the mutex to leave.
-            thread::sleep(timeout);
-            meanwhile(&raw, &mut queue);
-            drop(queue);
-            let result = waiter.join().unwrap();
-            assert!(raw.queue().entries.is_empty(), "its entry is left");
-            assert_eq!(raw.word.load(Ordering::Relaxed), LOCKED);
-            assert_eq!(raw.queue().time_outs, u64::from(result.is_err()));
-            result
-        })
+        }
+    })
+}
+
+/// `None` if its time was up before it was seen.
+fn try_late_waiter(
+    timeout: Duration,
+    meanwhile: fn(&RawLock, &mut Queue),
+) -> Option<Result<(), LockError>> {
+    let raw = RawLock::new();
+    raw.acquire(None, None, None).unwrap();
+    thread::scope(|threads| {
+        let waiter = threads.spawn(|| raw.acquire(None, Some(timeout), None));
+        until(|| raw.queue().entries.len() == 1 || waiter.is_finished());
+        let mut queue = raw.queue();
+        if queue.entries.is_empty() {
+            return None;
+        }
+        meanwhile(&raw, &mut queue);
+        drop(queue);
+        let result = waiter.join().unwrap();
+        assert!(raw.queue().entries.is_empty(), "its entry is left");
+        assert_eq!(raw.word.load(Ordering::Relaxed), LOCKED);
+        assert_eq!(raw.queue().time_outs, u64::from(result.is_err()));
+        Some(result)
     })
 }
 
@@ -187,7 +251,7 @@ fn late_waiter(meanwhile: fn(&RawLock, &mut Queue)) -> Result<(), LockError> {
 fn d1_a_waiter_that_is_handed_the_lock_when_its_time_is_up_has_it() {
     let got = late_waiter(|raw, queue| {
         raw.end();
-        raw.grant_to_head(queue).unwrap().wake();
+        drop(raw.grant_to_head(queue));
     });
     assert_eq!(got, Ok(()));
 }
@@ -253,13 +317,15 @@ fn a_notification_that_comes_late_wakes_nobody_wrongly() {
         first.acquire(None, None, None).unwrap();
         second.acquire(None, None, None).unwrap();
         thread::scope(|threads| {
-            let waiter = threads.spawn(|| {
-                let timeout = Some(Duration::from_millis(250));
+            let (send, receive) = mpsc::channel();
+            let (first, second) = (&first, &second);
+            let waiter = threads.spawn(move || {
+                send.send(Waiter::current()).unwrap();
+                let timeout = Some(Duration::from_millis(20));
                 assert_eq!(first.acquire(None, timeout, None), Err(LockError::TimedOut));
                 second.acquire(None, None, None)
             });
-            until(|| first.queue().entries.len() == 1);
-            let sleeper = Arc::clone(&first.queue().entries[0].waiter);
+            let sleeper = receive.recv().unwrap();
             until(|| second.queue().entries.len() == 1);
             // As if `first` had chosen it just before it left.
             for _ in 0..100 {
