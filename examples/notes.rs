@@ -73,7 +73,7 @@ impl Store {
         if saved.is_err() {
             notes.notes.get_mut(ino)?.dirty = true;
         }
-        notes.notes.release(ino);
+        drop(notes.notes.release(ino));
         Ok(saved?)
     }
 
@@ -121,7 +121,7 @@ impl Filesystem for Fs {
     }
 
     fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
-        cx.notes.forget(ino, nlookup);
+        drop(cx.notes.forget(ino, nlookup));
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
@@ -192,7 +192,7 @@ impl Filesystem for Fs {
 
     fn unlink(&self, cx: &mut Cx<'_>, _: Ino, name: &OsStr) -> Answer<()> {
         let ino = cx.names.remove(name).ok_or(Errno::ENOENT)?;
-        cx.notes.unlink(ino);
+        drop(cx.notes.unlink(ino));
         Ok(())
     }
 

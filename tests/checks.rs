@@ -2,7 +2,7 @@
 #![cfg(debug_assertions)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -10,10 +10,9 @@ use fuse3::kit::{KeyedLocks, work_queue};
 use fuse3::lock::{Condvar, LockError, sync};
 use fuse3::{Concurrent, GlobalLock};
 
-use deadline::{message, within_a_minute};
+use deadline::{message, until, within_a_minute};
 
 #[path = "common/deadline.rs"]
-#[expect(dead_code, reason = "nothing here is polled for")]
 mod deadline;
 
 /// What the panic of `f` says.
@@ -81,6 +80,42 @@ mod order {
         assert!(global.is_held());
         drop(fs);
         assert!(global.try_lock().is_ok());
+    }
+
+    #[test]
+    fn a_mutex_taken_while_the_lock_is_released_is_not_kept_until_it_is_taken_again() {
+        let (global, mutex) = (GlobalLock::new(()), sync::Mutex::new(()));
+        let mut fs = global.lock().unwrap();
+        drop(mutex.lock());
+        let below = line!() - 1;
+        let mut kept = None;
+        let released_at = line!() + 1;
+        let text = panics(|| fs.released(|_| kept = Some(mutex.lock())));
+        assert!(text.contains("lock-order inversion"), "{text}");
+        names(&text, &[released_at, released_at, below]);
+        drop(kept);
+        assert!(global.is_held());
+    }
+
+    #[test]
+    fn a_key_that_is_kept_over_a_yield_is_above_the_lock() {
+        let (global, mutex, keys) = (GlobalLock::new(()), sync::Mutex::new(()), KeyedLocks::new());
+        {
+            let _fs = global.lock().unwrap();
+            drop(mutex.lock());
+        }
+        {
+            let _mutex = mutex.lock();
+            Concurrent.unlocked(|proof| drop(keys.lock(1, proof)));
+        }
+        // By way of the mutex the keys are below the lock, which is waited for with one of them held.
+        let mut fs = global.lock().unwrap();
+        let _key = keys.try_lock(1).unwrap();
+        let yielded_at = line!() + 1;
+        let text = panics(|| fs.yield_(1));
+        assert!(text.contains("lock-order inversion"), "{text}");
+        names(&text, &[yielded_at]);
+        assert!(global.is_held());
     }
 
     #[test]
@@ -186,8 +221,9 @@ mod order {
             let keys = KeyedLocks::new();
             let key = keys.try_lock(1).unwrap().into_owned();
             thread::scope(|threads| {
+                let keys = &keys;
                 threads.spawn(move || {
-                    thread::sleep(Duration::from_millis(20));
+                    until(|| keys.waiters(&1) == 1);
                     drop(key);
                 });
                 // This thread took it, and waits for the other to release it.
@@ -297,6 +333,21 @@ mod invariant {
     }
 
     #[test]
+    fn it_is_checked_while_the_lock_is_held() {
+        static LOCK: GlobalLock<u32> = GlobalLock::new(0).debug_invariant(|_| {
+            assert!(LOCK.is_held(), "it is released already");
+            CHECKS.fetch_add(1, Ordering::Relaxed);
+        });
+        static CHECKS: AtomicU32 = AtomicU32::new(0);
+        let mut held = LOCK.lock().unwrap();
+        held.released(|_| ());
+        held.yield_(1);
+        held.wait(&Condvar::new(), Some(Duration::ZERO));
+        drop(held);
+        assert_eq!(CHECKS.load(Ordering::Relaxed), 4);
+    }
+
+    #[test]
     fn at_the_end_of_a_section_too_and_the_lock_is_released_all_the_same() {
         let lock = GlobalLock::new(0).debug_invariant(even);
         assert_eq!(panics(|| *lock.lock().unwrap() = 5), "5 is odd");
@@ -355,7 +406,7 @@ mod forgotten {
             assert!(lines[1].contains("held the key of KeyedLocks"), "{lines:?}");
             // Nobody else takes the newcomer for the holder.
             let other = thread::scope(|threads| threads.spawn(|| lock.try_lock().err()).join());
-            assert_eq!(other.unwrap(), Some(LockError::TimedOut));
+            assert_eq!(other.unwrap(), Some(LockError::Busy));
         });
     }
 

@@ -38,6 +38,39 @@ fn an_entry_has_number_and_generation_and_is_counted() {
 }
 
 #[test]
+fn the_root_has_generation_0_whatever_the_others_have() {
+    let mut inodes = InodeTable::with_generation("root", 7 << 32);
+    let entry = inodes
+        .entry(Ino::ROOT, attr(), Duration::from_secs(1))
+        .unwrap();
+    assert_eq!((entry.attr.ino, entry.generation), (Ino::ROOT, 0));
+    assert_eq!(inodes.lookup(Ino::ROOT), Ok(0));
+    assert_eq!(inodes.lookups(Ino::ROOT), 3);
+}
+
+#[test]
+fn what_was_never_given_out_can_be_removed_and_nothing_else() {
+    let mut inodes = InodeTable::new("root");
+    let ino = inodes.insert("file");
+    assert_eq!(inodes.remove(ino), Some("file"));
+    assert_eq!((inodes.get(ino), inodes.len()), (Err(Errno::ESTALE), 1));
+    assert_eq!(inodes.remove(ino), None);
+    assert_eq!(inodes.remove(Ino::ROOT), None);
+
+    let known = inodes.insert("known");
+    assert_eq!(known, ino, "the number is free again");
+    assert_eq!(inodes.lookup(known), Ok(1));
+    let named = inodes.insert("named");
+    inodes.link(named).unwrap();
+    let open = inodes.insert("open");
+    inodes.open(open).unwrap();
+    for ino in [known, named, open] {
+        assert_eq!(inodes.remove(ino), None);
+        assert!(inodes.get(ino).is_ok());
+    }
+}
+
+#[test]
 fn without_a_name_it_goes_with_the_last_lookup() {
     let mut inodes = InodeTable::new("root");
     let ino = inodes.insert("file");

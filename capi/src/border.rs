@@ -17,7 +17,7 @@ pub(crate) struct Error(pub(crate) c_int);
 impl From<LockError> for Error {
     fn from(error: LockError) -> Self {
         Self(match error {
-            LockError::TimedOut => libc::ETIMEDOUT,
+            LockError::TimedOut | LockError::Busy => libc::ETIMEDOUT,
             // It would wait for itself.
             _ => libc::EDEADLK,
         })

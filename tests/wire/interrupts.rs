@@ -190,14 +190,14 @@ fn waiting<L: Style>() {
         let its = its.clone();
         let (locked, has_locked) = event();
         cx.on_interrupt(move || {
-            drop(its.enter(fuse3::Operation::Lookup).unwrap());
+            its.take();
             locked.send(()).unwrap();
         });
         ready.send(()).unwrap();
         let waited = cx.wait_while(&condvar, None, |_| true);
         assert_eq!(waited, Err(Errno::EINTR));
         // It is not begun after the answer.
-        L::asleep(cx, || await_from(&has_locked));
+        L::released(cx, || await_from(&has_locked));
         // Nobody is queued any more.
         assert!(!condvar.notify_one());
         Err(Errno::EINTR.into())

@@ -56,6 +56,12 @@ impl Style for Single {
     fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
         self.unlocked(|proof| send(&notifier.blocking(proof)))
     }
+
+    fn take(&self) {}
+
+    fn released(_: &mut &Self, f: impl FnOnce()) {
+        f();
+    }
 }
 
 /// Handlers run on many workers; what they spawn runs on one thread, a piece at a time.

@@ -14,7 +14,7 @@ use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::Reporting;
 use crate::lock::error::LockError;
-use crate::lock::locking::Locking;
+use crate::lock::locking::{Library, Locking};
 use crate::notify::current::Current;
 use crate::notify::error::NotifyError;
 use crate::reply::answer::{Answer, Asked, Unanswered};
@@ -83,7 +83,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
         // An answer with a destructor is kept here while it is sent: when sending it panics, it is not dropped by that panic.
         let mut kept = None;
         let run = || {
-            let answer = match core.lock.enter(operation) {
+            let answer = match core.lock.enter(operation, Library(())) {
                 Ok(guard) => {
                     let mut cx = Context::new(guard, &mut duty, &asked, Some(core));
                     let poisons = conn.poisons();

@@ -17,7 +17,7 @@ use crate::dispatch::filesystem::Filesystem;
 use crate::lock::{clock::Deadline, sleeper::Waking};
 use crate::lock::{
     condvar::{Condvar, Woken},
-    locking::{Concurrent, Locking},
+    locking::{Concurrent, Library, Locking},
     proof::{self, NotHolding},
 };
 use crate::reply::answer::Asked;
@@ -310,7 +310,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
             if let Some(None) = armed {
                 return Err(Errno::EINTR);
             }
-            let waking = F::Lock::asleep(&mut self.guard, || ticket.wait());
+            let waking = F::Lock::asleep(&mut self.guard, || ticket.wait(), Library(()));
             drop(armed);
             match waking {
                 Waking::Notified => {}
@@ -424,8 +424,4 @@ impl<F: Filesystem> fmt::Debug for Context<'_, F> {
 }
 
 impl<F: Filesystem<Lock = Concurrent>> proof::sealed::Sealed for Context<'_, F> {}
-impl<F: Filesystem<Lock = Concurrent>> NotHolding for Context<'_, F> {
-    fn is_broken(&self) -> bool {
-        false
-    }
-}
+impl<F: Filesystem<Lock = Concurrent>> NotHolding for Context<'_, F> {}

@@ -21,7 +21,7 @@ use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::{Report, Reporting};
 use crate::dispatch::turns::{Turn, Turns};
-use crate::lock::locking::Locking;
+use crate::lock::locking::{Library, Locking};
 use crate::notify::hub::Hub;
 use crate::reply::answer::Asked;
 #[cfg(feature = "tokio")]
@@ -237,7 +237,7 @@ impl<F: Filesystem> Core<F> {
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
         self.serving.begins();
         let result = self.conn().guarded(&Operation::Init, || {
-            let guard = self.lock.enter(Operation::Init);
+            let guard = self.lock.enter(Operation::Init, Library(()));
             let mut guard = guard.map_err(io::Error::other)?;
             self.fs.init(&mut guard, connection)?;
             self.serving.asked.apply(connection)
@@ -251,7 +251,7 @@ impl<F: Filesystem> Core<F> {
             return;
         }
         self.conn().guarded(&Operation::Init, || {
-            match self.lock.enter(Operation::Init) {
+            match self.lock.enter(Operation::Init, Library(())) {
                 Ok(mut guard) => self.fs.init_done(&mut guard),
                 Err(error) => crate::base::log::error!("init_done was not called: {error}"),
             }
@@ -269,7 +269,7 @@ impl<F: Filesystem> Core<F> {
         }
         self.conn().counters().called(Operation::Destroy);
         self.conn().guarded(&Operation::Destroy, || {
-            match self.lock.enter(Operation::Destroy) {
+            match self.lock.enter(Operation::Destroy, Library(())) {
                 Ok(mut guard) => self.fs.destroy(&mut guard),
                 Err(error) => crate::base::log::error!("destroy was not called: {error}"),
             }
@@ -278,7 +278,7 @@ impl<F: Filesystem> Core<F> {
 
     /// The last of all: what the lock has for handlers ends.
     pub(crate) fn stop(&self) {
-        self.lock.stop(self.serving.patience());
+        self.lock.stop(self.serving.patience(), Library(()));
     }
 
     /// Takes back what an answer gave out that the kernel did not take.
@@ -334,8 +334,8 @@ impl<F: Filesystem> Core<F> {
     ) {
         let mut duty = Duty::None(caller);
         let _busy = self.serving.busy(operation, asked.ino);
-        self.conn()
-            .guarded(&operation, || match self.lock.enter(operation) {
+        self.conn().guarded(&operation, || {
+            match self.lock.enter(operation, Library(())) {
                 Ok(guard) => {
                     let mut cx = Context::new(guard, &mut duty, &asked, Some(self));
                     let _poisons = self.conn().poisons();
@@ -345,7 +345,8 @@ impl<F: Filesystem> Core<F> {
                     "{operation} of inode {} was not called: {error}",
                     asked.ino
                 ),
-            });
+            }
+        });
     }
 }
 

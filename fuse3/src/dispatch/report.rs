@@ -15,13 +15,14 @@ use crate::types::{ino::Ino, operation::Operation};
 /// thread 4699 "hello"
 /// thread 4711 "fuse_worker": lookup of inode 1 for 2.31s
 /// thread 4712 "fuse_worker": getattr of inode 7 for 2.30s
-/// global lock: held by thread 4711 (lookup) for 2.31s; 1 waiting
+/// global lock: held by thread 4699 (no request) for 2.31s, taken at src/commit.rs:41:27; 2 waiting
+///   thread 4711 (lookup) waits 2.31s
 ///   thread 4712 (getattr) waits 2.30s
 /// ...
 /// ```
 ///
-/// In debug builds it says as well where in the code the lock was taken, and where the threads wait for it, if it was not by the
-/// library for a handler.
+/// It says where in the code the lock was taken, and where threads wait for it. Where the library took it for a handler, or
+/// waits for it for one, it names the operation instead.
 ///
 /// It has no call stacks: a thread's can be had on that thread only, and one that is stopped anywhere cannot be asked for
 /// it safely. A debugger stops it from outside: `gdb -p PID -batch -ex 'thread apply all backtrace'`, or `eu-stack -p PID`;

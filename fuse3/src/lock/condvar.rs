@@ -133,3 +133,65 @@ impl Drop for Ticket<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// Two places in the queue. They are of one thread, which has two sleepers then.
+    fn two(condvar: &Condvar) -> (Ticket<'_>, Ticket<'_>) {
+        (
+            condvar.enter(Deadline::Never),
+            condvar.enter(Deadline::Never),
+        )
+    }
+
+    #[test]
+    fn the_one_that_has_waited_longest_is_notified() {
+        let condvar = Condvar::new();
+        let (first, second) = two(&condvar);
+        assert!(condvar.notify_one());
+        assert!(first.sleeper.is_awake() && !second.sleeper.is_awake());
+        assert!(condvar.notify_one());
+        assert!(second.sleeper.is_awake());
+    }
+
+    #[test]
+    fn a_notification_of_one_that_does_not_wait_after_all_is_the_next_one_s() {
+        let condvar = Condvar::new();
+        let (first, second) = two(&condvar);
+        assert!(condvar.notify_one());
+        drop(first);
+        assert!(second.sleeper.is_awake());
+    }
+
+    #[test]
+    fn a_notification_that_was_waited_for_is_used_up() {
+        let condvar = Condvar::new();
+        let (first, second) = two(&condvar);
+        assert!(condvar.notify_one());
+        assert_eq!(first.wait(), Waking::Notified);
+        assert!(!second.sleeper.is_awake());
+    }
+
+    #[test]
+    fn one_that_was_interrupted_costs_no_notification() {
+        let condvar = Condvar::new();
+        let (first, second) = two(&condvar);
+        assert!(first.sleeper.wake(Waking::Interrupted));
+        assert!(condvar.notify_one());
+        assert_eq!(first.wait(), Waking::Interrupted);
+        assert!(second.sleeper.is_awake());
+    }
+
+    #[test]
+    fn one_that_has_left_is_out_of_the_queue() {
+        let condvar = Condvar::new();
+        let late = condvar.enter(Deadline::after(Some(Duration::ZERO)));
+        assert_eq!(late.wait(), Waking::TimedOut);
+        assert!(condvar.waiting.lock().is_empty());
+        drop(condvar.enter(Deadline::Never));
+        assert!(condvar.waiting.lock().is_empty());
+    }
+}

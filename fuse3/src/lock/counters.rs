@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The figures of one operation: what waits took in ticks, what sections took by their [clock](super::clock).
+/// The figures of one operation, times in nanoseconds.
 ///
 /// # Invariants
 ///
@@ -14,6 +14,8 @@ pub(super) struct Counters {
     count: AtomicU64,
     waited: AtomicU64,
     waited_max: AtomicU64,
+    /// How many of the sections are in `held`.
+    timed: AtomicU64,
     held: AtomicU64,
     held_max: AtomicU64,
 }
@@ -21,9 +23,11 @@ pub(super) struct Counters {
 /// A copy of [`Counters`].
 #[derive(Debug)]
 pub(super) struct Figures {
+    /// How many sections have begun.
     pub(super) count: u64,
     pub(super) waited: u64,
     pub(super) waited_max: u64,
+    pub(super) timed: u64,
     pub(super) held: u64,
     pub(super) held_max: u64,
 }
@@ -34,6 +38,7 @@ impl Counters {
             count: AtomicU64::new(0),
             waited: AtomicU64::new(0),
             waited_max: AtomicU64::new(0),
+            timed: AtomicU64::new(0),
             held: AtomicU64::new(0),
             held_max: AtomicU64::new(0),
         }
@@ -44,14 +49,30 @@ impl Counters {
         raise(&self.waited_max, time);
     }
 
+    /// How many sections have begun.
     #[inline]
-    pub(super) fn add_section(&self, held: u64) {
-        add(&self.count, 1);
-        // A section of no time, by a coarse clock, is usual.
-        if held > 0 {
-            add(&self.held, held);
-            raise(&self.held_max, held);
-        }
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// A section begins. Returns how many have begun before.
+    #[inline]
+    pub(super) fn begin_section(&self) -> u64 {
+        let before = self.count();
+        self.count.store(before.wrapping_add(1), Ordering::Relaxed);
+        before
+    }
+
+    /// It was timed from its beginning, and not because it was long.
+    pub(super) fn add_held(&self, time: u64) {
+        add(&self.timed, 1);
+        add(&self.held, time);
+        self.raise_held(time);
+    }
+
+    /// It lasted for this time at least.
+    pub(super) fn raise_held(&self, time: u64) {
+        raise(&self.held_max, time);
     }
 
     pub(super) fn read(&self) -> Figures {
@@ -59,23 +80,52 @@ impl Counters {
             count: self.count.load(Ordering::Relaxed),
             waited: self.waited.load(Ordering::Relaxed),
             waited_max: self.waited_max.load(Ordering::Relaxed),
+            timed: self.timed.load(Ordering::Relaxed),
             held: self.held.load(Ordering::Relaxed),
             held_max: self.held_max.load(Ordering::Relaxed),
         }
     }
 }
 
-/// Adds, for the one thread that writes.
-#[inline]
-pub(super) fn add(counter: &AtomicU64, amount: u64) -> u64 {
-    let sum = counter.load(Ordering::Relaxed).wrapping_add(amount);
-    counter.store(sum, Ordering::Relaxed);
-    sum
+impl Figures {
+    /// The sections' times together, if those that were not timed were as long on average as those that were.
+    pub(super) fn held_by_all(&self) -> u64 {
+        if self.timed == 0 {
+            return 0;
+        }
+        let estimate = u128::from(self.held) * u128::from(self.count) / u128::from(self.timed);
+        u64::try_from(estimate).unwrap_or(u64::MAX)
+    }
 }
 
-#[inline]
+/// Adds, for the one thread that writes.
+fn add(counter: &AtomicU64, amount: u64) {
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(amount);
+    counter.store(sum, Ordering::Relaxed);
+}
+
 fn raise(counter: &AtomicU64, value: u64) {
     if value > counter.load(Ordering::Relaxed) {
         counter.store(value, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_timed_is_estimated_by_what_was() {
+        let counters = Counters::new();
+        assert_eq!(counters.read().held_by_all(), 0);
+        for _ in 0..10 {
+            counters.begin_section();
+        }
+        counters.add_held(3);
+        counters.add_held(5);
+        counters.raise_held(100);
+        let figures = counters.read();
+        assert_eq!((figures.timed, figures.held_max), (2, 100));
+        assert_eq!(figures.held_by_all(), 40);
     }
 }

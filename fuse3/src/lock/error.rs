@@ -11,6 +11,9 @@ pub enum LockError {
     AlreadyHeld,
     /// Another thread held the lock until the time was up.
     TimedOut,
+    /// Another thread holds the lock, and this was an attempt that does not wait: [`try_lock`](crate::GlobalLock::try_lock),
+    /// or a time-out of zero.
+    Busy,
 }
 
 impl fmt::Display for LockError {
@@ -19,6 +22,9 @@ impl fmt::Display for LockError {
             LockError::AlreadyHeld => {
                 "this thread holds the global lock already: hand its guard on as \
                  `&mut Locked`, or do this inside the guard's `released`"
+            }
+            LockError::Busy => {
+                "another thread holds the global lock: `GlobalLock::stats` tells which"
             }
             LockError::TimedOut => {
                 "the global lock was not free in time: `GlobalLock::stats` tells who \

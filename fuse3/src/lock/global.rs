@@ -4,10 +4,10 @@ use std::cell::UnsafeCell;
 use std::fmt;
 use std::time::Duration;
 
-use crate::lock::order::{Kind, Node, Site};
+use crate::lock::order::{Kind, Node};
 use crate::lock::raw::RawLock;
-use crate::lock::sites::Sites;
-use crate::lock::{error::LockError, guard::Locked, stats::LockStats, unlocked::Unlocked};
+use crate::lock::site::Site;
+use crate::lock::{error::LockError, guard::Locked, held, stats::LockStats, unlocked::Unlocked};
 use crate::types::operation::Operation;
 
 /// `llfuse.lock`: the lock under which handlers run, with the state `S` that it guards.
@@ -31,8 +31,10 @@ use crate::types::operation::Operation;
 ///
 /// Threads queue first come, first served. [`Locked::yield_`] hands the lock to
 /// the first of them. A plain release leaves the lock free and wakes the first;
-/// running threads may take it before that one runs, but no more than 16 times
-/// while it is the first. Then a release hands it over.
+/// running threads may take it before that one runs. Once the first has been
+/// passed 16 times and has waited for a millisecond, a release hands it the lock.
+/// A hand-over leaves the lock idle until the thread runs, so that one for each of
+/// many short sections would cost far more than it gives.
 ///
 /// # A panic
 ///
@@ -41,7 +43,6 @@ use crate::types::operation::Operation;
 pub struct GlobalLock<S> {
     raw: RawLock,
     order: Node,
-    sites: Sites,
     /// Called before each release, in debug builds.
     #[cfg(debug_assertions)]
     invariant: Option<fn(&S)>,
@@ -60,7 +61,6 @@ impl<S> GlobalLock<S> {
         GlobalLock {
             raw: RawLock::new(),
             order: Node::new(Kind::Global),
-            sites: Sites::new(),
             #[cfg(debug_assertions)]
             invariant: None,
             state: UnsafeCell::new(state),
@@ -134,9 +134,9 @@ impl<S> GlobalLock<S> {
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] if another thread still held the lock then;
-    /// llfuse returns `False`. [`LockError::AlreadyHeld`] at once if the calling
-    /// thread holds it.
+    /// [`LockError::TimedOut`] if another thread still held the lock then, and
+    /// [`LockError::Busy`] where it did not wait; llfuse returns `False`.
+    /// [`LockError::AlreadyHeld`] if the calling thread holds it, without waiting.
     #[inline]
     #[track_caller]
     pub fn acquire(&self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {
@@ -147,7 +147,7 @@ impl<S> GlobalLock<S> {
     ///
     /// # Errors
     ///
-    /// [`LockError::TimedOut`] if another thread holds it,
+    /// [`LockError::Busy`] if another thread holds it,
     /// [`LockError::AlreadyHeld`] if the calling thread does.
     #[inline]
     #[track_caller]
@@ -155,8 +155,7 @@ impl<S> GlobalLock<S> {
         self.acquire(Some(Duration::ZERO))
     }
 
-    /// Takes the lock for a request. Its times are measured precisely and
-    /// counted under `operation`.
+    /// Takes the lock for a request. Each of its sections is timed, and counted under `operation`.
     ///
     /// The library does so around each handler. It is for who calls handlers
     /// himself: a binding to another language, a test.
@@ -223,7 +222,7 @@ impl<S> GlobalLock<S> {
     ///
     /// It does not wait for the lock, so it answers when "the mount hangs".
     pub fn stats(&self) -> LockStats {
-        LockStats::of(&self.raw, &self.sites)
+        LockStats::of(&self.raw)
     }
 
     /// The state, without taking the lock: the borrow proves that nobody has it.
@@ -246,11 +245,6 @@ impl<S> GlobalLock<S> {
         &self.order
     }
 
-    #[inline]
-    pub(super) fn sites(&self) -> &Sites {
-        &self.sites
-    }
-
     /// What [`debug_invariant`](Self::debug_invariant) was given.
     #[inline]
     pub(super) fn invariant(&self) -> Option<fn(&S)> {
@@ -269,23 +263,17 @@ impl<S> GlobalLock<S> {
         timeout: Option<Duration>,
         site: Site,
     ) -> Result<(), LockError> {
-        let before = self.sites.set(Some(site));
-        let taken = self.raw.acquire(operation, timeout);
-        match taken {
-            Ok(()) => self.order.enter(0, site),
-            // Where it took the lock, if it has it already.
-            Err(_) => {
-                self.sites.set(before);
-            }
-        }
-        taken
+        self.raw.acquire(operation, timeout, site.place())?;
+        held::enter();
+        self.order.enter(0, site);
+        Ok(())
     }
 
     /// Releases the lock. Only for the thread that holds it.
     #[inline]
     pub(super) fn release(&self) {
         self.order.leave(0);
-        self.sites.set(None);
+        held::leave();
         self.raw.release();
     }
 

@@ -5,12 +5,12 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::lock::order::Site;
 use crate::lock::{
     clock::Deadline,
     condvar::{Condvar, Woken},
     error::LockError,
     global::GlobalLock,
+    site::Site,
     sleeper::Waking,
     sync,
     unlocked::Unlocked,
@@ -42,8 +42,33 @@ use crate::lock::{
 /// # Ok::<(), fuse3::lock::LockError>(())
 /// ```
 ///
-/// A guard that is forgotten keeps the lock for its thread, for ever;
+/// A guard that is forgotten keeps the lock for its thread until the program ends;
 /// [`GlobalLock::stats`] shows whose it is.
+///
+/// # The state's own methods
+///
+/// The guard's methods have llfuse's names, and come before the state's. A state
+/// with a method of such a name is reached by its type, to which the guard coerces:
+///
+/// ```
+/// use fuse3::GlobalLock;
+///
+/// struct Station {
+///     waiting: u32,
+/// }
+///
+/// impl Station {
+///     fn wait(&mut self) {
+///         self.waiting += 1;
+///     }
+/// }
+///
+/// let lock = GlobalLock::new(Station { waiting: 0 });
+/// let mut station = lock.lock()?;
+/// Station::wait(&mut station); // and not `Locked::wait`
+/// assert_eq!(station.waiting, 1);
+/// # Ok::<(), fuse3::lock::LockError>(())
+/// ```
 ///
 /// # Invariants
 ///
@@ -112,8 +137,7 @@ impl<'a, S> Locked<'a, S> {
         let lock = self.global();
         let site = Site::caller();
         lock.order().wait(0, site);
-        lock.sites().set(Some(site));
-        lock.raw().yield_(count)
+        lock.raw().yield_(count, site.place())
     }
 
     /// Waits, with the lock released, until `condvar` is notified or the time is up.
@@ -174,9 +198,10 @@ impl<'a, S> Locked<'a, S> {
         }
     }
 
+    /// The lock that this guard holds. Panics if it could not take it again.
     #[inline]
     #[track_caller]
-    fn global(&self) -> &'a GlobalLock<S> {
+    pub(super) fn global(&self) -> &'a GlobalLock<S> {
         match self.lock {
             Some(lock) => lock,
             None => lost(),
@@ -207,7 +232,7 @@ impl<S> Drop for Retake<'_, '_, S> {
             Ok(()) => self.guard.lock = Some(self.lock),
             // Another guard of this thread is somewhere: two would be two
             // mutable references to the state.
-            Err(LockError::AlreadyHeld | LockError::TimedOut) => {}
+            Err(LockError::AlreadyHeld | LockError::TimedOut | LockError::Busy) => {}
         }
     }
 }

@@ -17,11 +17,11 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
 
     /// Takes the lock for a request.
     #[doc(hidden)]
-    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError>;
+    fn enter(&self, operation: Operation, by: Library) -> Result<Self::Guard<'_>, LockError>;
 
     /// Runs `sleep`, which waits, with the lock released.
     #[doc(hidden)]
-    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R;
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, by: Library) -> R;
 
     /// The calling thread holds it.
     #[doc(hidden)]
@@ -29,17 +29,22 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
 
     /// The session is about to serve requests.
     #[doc(hidden)]
-    fn start(&self) -> io::Result<()> {
+    fn start(&self, _by: Library) -> io::Result<()> {
         Ok(())
     }
 
     /// The session that started it has ended. With `patience` this waits no longer for what is still going on.
     #[doc(hidden)]
-    fn stop(&self, _patience: Option<Duration>) {}
+    fn stop(&self, _patience: Option<Duration>, _by: Library) {}
 
     /// [`GlobalLock::stats`]; `None` where there is no lock.
     fn stats(&self) -> Option<LockStats>;
 }
+
+/// What only this library can make: it calls the hidden methods of [`Locking`], and nobody else does.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Library(pub(crate) ());
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -51,11 +56,11 @@ pub(crate) mod sealed {
 impl<S: Send + 'static> Locking for Arc<GlobalLock<S>> {
     type Guard<'a> = Locked<'a, S>;
 
-    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
+    fn enter(&self, operation: Operation, _by: Library) -> Result<Self::Guard<'_>, LockError> {
         self.lock_for(operation)
     }
 
-    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R {
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, _by: Library) -> R {
         guard.asleep(sleep)
     }
 
@@ -71,11 +76,11 @@ impl<S: Send + 'static> Locking for Arc<GlobalLock<S>> {
 impl<S: Send + 'static> Locking for &'static GlobalLock<S> {
     type Guard<'a> = Locked<'a, S>;
 
-    fn enter(&self, operation: Operation) -> Result<Self::Guard<'_>, LockError> {
+    fn enter(&self, operation: Operation, _by: Library) -> Result<Self::Guard<'_>, LockError> {
         self.lock_for(operation)
     }
 
-    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R) -> R {
+    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, _by: Library) -> R {
         guard.asleep(sleep)
     }
 
@@ -114,11 +119,11 @@ impl Concurrent {
 impl Locking for Concurrent {
     type Guard<'a> = NoLock;
 
-    fn enter(&self, _operation: Operation) -> Result<NoLock, LockError> {
+    fn enter(&self, _operation: Operation, _by: Library) -> Result<NoLock, LockError> {
         Ok(NoLock(()))
     }
 
-    fn asleep<R>(_guard: &mut NoLock, sleep: impl FnOnce() -> R) -> R {
+    fn asleep<R>(_guard: &mut NoLock, sleep: impl FnOnce() -> R, _by: Library) -> R {
         sleep()
     }
 

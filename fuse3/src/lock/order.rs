@@ -6,9 +6,6 @@
 //! is there at that moment. Tries do not wait, and make no edge to what they take.
 
 use std::fmt;
-use std::panic::Location;
-
-use crate::types::operation::Operation;
 
 /// What kind of lock it is, for the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,31 +25,6 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Where a lock was taken or waited for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Site {
-    Code(&'static Location<'static>),
-    /// By the library, for a handler.
-    Handler(Operation),
-}
-
-impl Site {
-    #[inline]
-    #[track_caller]
-    pub(crate) fn caller() -> Site {
-        Site::Code(Location::caller())
-    }
-}
-
-impl fmt::Display for Site {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Site::Code(location) => location.fmt(f),
-            Site::Handler(operation) => write!(f, "the handler of {operation}"),
-        }
-    }
-}
-
 #[cfg(debug_assertions)]
 pub(crate) use tracked::{Node, Taken, held};
 #[cfg(not(debug_assertions))]
@@ -69,8 +41,8 @@ mod tracked {
 
     use parking_lot::Mutex;
 
-    use super::{Kind, Site};
-    use crate::lock::thread::ThreadId;
+    use super::Kind;
+    use crate::lock::{site::Site, thread::ThreadId};
 
     /// A lock, or the locks of one table, in the graph.
     #[derive(Debug)]
@@ -234,7 +206,8 @@ mod tracked {
         fn drop(&mut self) {
             for held in self.0.get_mut() {
                 crate::base::log::error!(
-                    "thread {} ended while it held the {} that it took at {}: it is never released",
+                    "thread {} ended while it held the {} that it took at {}: it is never released, unless the destructor of a \
+                     thread-local still does so",
                     ThreadId::current().tid(),
                     held.kind,
                     held.site
@@ -371,7 +344,8 @@ mod tracked {
 /// In release builds nothing is noted.
 #[cfg(not(debug_assertions))]
 mod untracked {
-    use super::{Kind, Site};
+    use super::Kind;
+    use crate::lock::site::Site;
 
     #[derive(Debug)]
     pub(crate) struct Node;

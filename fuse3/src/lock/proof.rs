@@ -1,15 +1,14 @@
 use crate::lock::order::{self, Kind};
-use crate::lock::{locking::NoLock, unlocked::Unlocked};
+use crate::lock::{held, locking::NoLock, unlocked::Unlocked};
 
 /// The proof that a thread does not hold the global lock.
 ///
 /// What waits for other threads, and would deadlock under the lock, takes it: blocking notifications, keyed locks, the
 /// queue of workers. It is [`Unlocked`]; where there is no lock, [`NoLock`], or the context of a handler itself.
-pub trait NotHolding: sealed::Sealed {
-    /// The thread has taken the lock beside its proof.
-    #[doc(hidden)]
-    fn is_broken(&self) -> bool;
-}
+///
+/// A thread can take a lock beside its proof, and the proof can be of another lock, or of none. No type sees that. What
+/// takes the proof asks as well whether the thread holds a global lock, whichever, and refuses then.
+pub trait NotHolding: sealed::Sealed {}
 
 pub(crate) mod sealed {
     pub trait Sealed {}
@@ -17,31 +16,35 @@ pub(crate) mod sealed {
     impl Sealed for crate::lock::locking::NoLock {}
 }
 
-impl<S> NotHolding for Unlocked<'_, S> {
-    fn is_broken(&self) -> bool {
-        self.is_locked()
-    }
+impl<S> NotHolding for Unlocked<'_, S> {}
+impl NotHolding for NoLock {}
+
+/// The thread holds a global lock, whatever its proof says.
+#[inline]
+pub(crate) fn holds_a_lock() -> bool {
+    held::any()
 }
 
-impl NotHolding for NoLock {
-    fn is_broken(&self) -> bool {
-        false
-    }
-}
-
-/// Panics if the thread holds the lock in spite of its proof. `waiter` is the method that is about to wait.
+/// Panics if the thread holds a global lock in spite of its proof. `waiter` is the method that is about to wait.
 #[inline]
 #[track_caller]
-pub(crate) fn check(proof: &impl NotHolding, waiter: &str) {
-    assert!(
-        !proof.is_broken(),
-        "`{waiter}` waits for other threads, and this one holds the global lock, which it took beside its proof that it \
-         does not"
-    );
-    // The proof may be of another lock, or of none. In release builds nobody knows.
-    if let Some(taken) = order::held(Kind::Global) {
-        panic!(
-            "`{waiter}` waits for other threads, and this one holds the global lock that it took at {taken}"
-        );
+pub(crate) fn check(_: &impl NotHolding, waiter: &str) {
+    if holds_a_lock() {
+        refuse(waiter);
+    }
+}
+
+#[cold]
+#[track_caller]
+fn refuse(waiter: &str) -> ! {
+    // Debug builds know where.
+    match order::held(Kind::Global) {
+        Some(taken) => panic!(
+            "`{waiter}` waits for other threads, and this one holds the global lock that it took at {taken}, in spite of \
+             its proof that it does not"
+        ),
+        None => panic!(
+            "`{waiter}` waits for other threads, and this one holds a global lock, in spite of its proof that it does not"
+        ),
     }
 }

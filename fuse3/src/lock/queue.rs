@@ -6,9 +6,30 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Condvar, MutexGuard};
 
-use crate::lock::clock::Deadline;
-use crate::lock::thread::ThreadId;
+use crate::lock::clock::{self, Deadline};
+use crate::lock::{site::Place, thread::ThreadId};
 use crate::types::operation::Operation;
+
+/// How often the first in the queue is passed by threads that came later before a
+/// release looks whether it has waited for [`WAITS_AT_LEAST`], and hands it the lock.
+///
+/// A release with a waiting thread leaves the lock free and wakes the first, so
+/// that running threads get on with it until that one runs. Each hand-over leaves
+/// the lock idle until a thread has been scheduled, so there is none before the
+/// first has been passed this often *and* has waited for that long. The clock is
+/// read at every so many-th pass, so that a thread that has waited for that long is
+/// passed this often at most from then on.
+///
+/// The bound is exact: a thread can pass the first only after a release left the
+/// lock free for it. It is for each place in the queue. Were it for the whole way,
+/// a long queue would have nothing but hand-overs.
+pub(super) const PASSED_AT_MOST: u32 = 16;
+
+/// How long, in nanoseconds, a thread waits before it is handed the lock.
+///
+/// A thread takes some tens of microseconds to wake up. In that time others can
+/// have thousands of short sections, and nobody is the worse for it.
+pub(super) const WAITS_AT_LEAST: u64 = 1_000_000;
 
 /// What a thread sleeps on. Each has one, and sleeps for one reason at a time.
 ///
@@ -72,18 +93,40 @@ impl Waiter {
     }
 }
 
+/// Who wants the lock, or has it: what others are shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim {
+    pub(super) thread: ThreadId,
+    /// The request that it serves.
+    pub(super) operation: Option<Operation>,
+    /// Where it takes or took it.
+    pub(super) place: Place,
+}
+
 /// A thread's place in the queue.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) waiter: Arc<Waiter>,
-    pub(super) thread: ThreadId,
-    pub(super) operation: Option<Operation>,
+    pub(super) claim: Claim,
     /// The clock when it queued.
     pub(super) since: u64,
-    /// How often the lock was left free for it, the first, to take.
-    pub(super) offers: u32,
-    /// It has been woken to take the lock and has not run since.
-    pub(super) woken: bool,
+    /// How often it was passed, as the first, when a release last looked at the queue.
+    pub(super) passed: u32,
+}
+
+impl Entry {
+    /// The first in the queue was passed so many times since a release has looked at the queue.
+    pub(super) fn add_passed(&mut self, times: u32) {
+        // One that no release has seen yet became the first later: they passed the one before.
+        if self.passed > 0 {
+            self.passed = self.passed.saturating_add(times);
+        }
+    }
+
+    /// The first in the queue is not to be passed once more.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.passed >= PASSED_AT_MOST && clock::now().saturating_sub(self.since) >= WAITS_AT_LEAST
+    }
 }
 
 /// The queue of a lock, and what is counted under the queue's mutex.
@@ -103,11 +146,10 @@ impl Queue {
         }
     }
 
-    /// The entry of `waiter`, if it is the first.
-    pub(super) fn head_is(&mut self, waiter: &Arc<Waiter>) -> Option<&mut Entry> {
+    pub(super) fn is_first(&self, waiter: &Arc<Waiter>) -> bool {
         self.entries
-            .front_mut()
-            .filter(|head| Arc::ptr_eq(&head.waiter, waiter))
+            .front()
+            .is_some_and(|first| Arc::ptr_eq(&first.waiter, waiter))
     }
 
     pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) {

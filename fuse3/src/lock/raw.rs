@@ -9,51 +9,48 @@
 //!
 //! 1. `QUEUED` is set exactly when the queue is not empty. It changes only under
 //!    the queue's mutex.
-//! 2. While `QUEUED` is set, only a thread that has the queue's mutex releases.
-//! 3. While the lock is free and somebody is queued, the first in the queue has
-//!    been woken and has yet to run.
-//! 4. The owner, the operation, the time and the counters are written by the
+//! 2. `WOKEN` is set from when the first in the queue is woken until it has looked
+//!    at the lock, or has left. It changes only under the queue's mutex, and it is
+//!    taken back only while the lock is held.
+//! 3. While `QUEUED` is set and `WOKEN` is not, only a thread that has the queue's
+//!    mutex releases. So while the lock is free and somebody is queued, the first
+//!    in the queue is awake, and will look.
+//! 4. The owner, the operation, the place and the counters are written by the
 //!    holder alone, or for the next holder by the one that hands the lock over.
 //!
 //! A thread that finds the lock free may take it, whoever is queued. All of the
 //! fairness is in the release, which need not leave it free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::lock::clock::{self, Deadline};
-use crate::lock::counters::{self, Counters};
+use crate::lock::counters::Counters;
 use crate::lock::error::LockError;
-use crate::lock::queue::{Entry, Queue, Waiter};
+use crate::lock::queue::{Claim, Entry, PASSED_AT_MOST, Queue, Waiter};
+use crate::lock::site::{Place, PlaceCell};
+use crate::lock::stopwatch::Stopwatch;
 use crate::lock::thread::{Owner, ThreadId};
 use crate::types::operation::Operation;
 
-/// How often the first in the queue can be passed by threads that came later.
-///
-/// A release with somebody waiting leaves the lock free and wakes the first, so
-/// that running threads get on with it until that one runs. After it was left
-/// free for the same thread this many times, a release hands it over instead.
-///
-/// The bound is exact, since a thread can pass the first only after a release
-/// left the lock free for it. It is for each place in the queue: were it for the
-/// whole way, a long queue would have nothing but hand-overs, and each of those
-/// leaves the lock idle until a thread has been scheduled.
-pub(super) const PASSED_AT_MOST: u32 = 16;
-
 const LOCKED: u32 = 1;
 const QUEUED: u32 = 2;
+const WOKEN: u32 = 4;
 
-/// Rounds of spinning, of 2, 4, 8, ... pauses, before a thread queues.
-const SPIN_ROUNDS: u32 = 5;
+/// Rounds of spinning, of 2, 4, 8, ... pauses, before a thread yields the processor.
+const SPIN_ROUNDS: u32 = 3;
+/// Rounds of spinning and of yielding before a thread queues. With these a thread is
+/// not put to sleep for sections that are over before it would be.
+const ROUNDS: u32 = 10;
 
 /// Where sections that serve no request are counted.
 const OTHER: usize = Operation::ALL.len();
 
-/// In this order, what each holder writes is in two cache lines: one up to
-/// `acquisitions`, and its counters.
+/// In this order, what each holder writes is in two cache lines: one up to the
+/// stopwatch, and its counters.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct RawLock {
@@ -61,11 +58,33 @@ pub(super) struct RawLock {
     owner: Owner,
     /// The holder's place in `sections`.
     slot: AtomicUsize,
-    /// The clock of its section when the holder got the lock.
-    since: AtomicU64,
-    acquisitions: AtomicU64,
+    /// Where the holder took it.
+    place: PlaceCell,
+    stopwatch: Stopwatch,
+    /// How often the first in the queue was passed since a release has looked at the queue.
+    passed: AtomicU32,
     sections: [Counters; OTHER + 1],
     queue: Mutex<Queue>,
+}
+
+/// How a wait in the queue ended.
+enum Wait {
+    /// The lock was handed over, and whoever did so has noted the new holder.
+    Granted,
+    /// The thread found the lock free.
+    Taken,
+    /// The time was up.
+    Late,
+}
+
+/// The thread that has the lock, as others see it.
+#[derive(Debug)]
+pub(super) struct Holder {
+    pub(super) thread: ThreadId,
+    pub(super) operation: Option<Operation>,
+    pub(super) place: Place,
+    /// When it got the lock, where that is known.
+    pub(super) since: Option<u64>,
 }
 
 /// Which of the counters are an operation's.
@@ -80,8 +99,9 @@ impl RawLock {
             word: AtomicU32::new(0),
             owner: Owner::none(),
             slot: AtomicUsize::new(OTHER),
-            since: AtomicU64::new(0),
-            acquisitions: AtomicU64::new(0),
+            place: PlaceCell::none(),
+            stopwatch: Stopwatch::new(),
+            passed: AtomicU32::new(0),
             sections: [const { Counters::new() }; OTHER + 1],
             queue: Mutex::new(Queue::new()),
         }
@@ -93,6 +113,7 @@ impl RawLock {
         &self,
         operation: Option<Operation>,
         timeout: Option<Duration>,
+        place: Place,
     ) -> Result<(), LockError> {
         let me = ThreadId::current();
         if self
@@ -100,10 +121,10 @@ impl RawLock {
             .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
         {
-            self.begin(me, operation);
+            self.begin(me, operation, place);
             Ok(())
         } else {
-            self.acquire_contended(me, operation, timeout)
+            self.acquire_contended(me, operation, place, timeout)
         }
     }
 
@@ -116,16 +137,16 @@ impl RawLock {
             .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
             .is_err()
         {
-            self.release_to_queue();
+            self.release_contended();
         }
     }
 
     /// Hands the lock to the first in the queue and queues behind the last, up
     /// to `count` times. Tells how often. Only for the thread that holds it.
     #[inline]
-    pub(super) fn yield_(&self, count: usize) -> usize {
+    pub(super) fn yield_(&self, count: usize, place: Place) -> usize {
         let mut handed_over = 0;
-        while handed_over < count && self.is_wanted() && self.hand_over() {
+        while handed_over < count && self.is_wanted() && self.hand_over(place) {
             handed_over += 1;
         }
         handed_over
@@ -142,24 +163,27 @@ impl RawLock {
         Operation::ALL.get(slot).copied()
     }
 
-    pub(super) fn acquisitions(&self) -> u64 {
-        self.acquisitions.load(Ordering::Relaxed)
-    }
-
-    /// The holder, what it serves and since when.
+    /// What is known of the holder.
     ///
-    /// The three belong together as a rule, and always once the lock has been held
-    /// for a moment. The holder does not pay for more.
-    pub(super) fn holder(&self) -> Option<(ThreadId, Option<Operation>, u64)> {
+    /// It belongs together as a rule, and always once the lock has been held for a
+    /// moment. The holder does not pay for more.
+    pub(super) fn holder(&self) -> Option<Holder> {
         let mut tries = 0..100;
         loop {
-            let acquisitions = self.acquisitions();
-            let owner = self.owner.get()?;
-            let operation = self.operation();
-            let since = self.since.load(Ordering::Relaxed);
-            let is_at_rest = self.owner.is(owner) && self.acquisitions() == acquisitions;
+            let slot = self.slot.load(Ordering::Relaxed);
+            let count = self.sections[slot].count();
+            let thread = self.owner.get()?;
+            let holder = Holder {
+                thread,
+                operation: Operation::ALL.get(slot).copied(),
+                place: self.place.get(),
+                since: self.stopwatch.since(),
+            };
+            let is_at_rest = self.owner.is(thread)
+                && self.slot.load(Ordering::Relaxed) == slot
+                && self.sections[slot].count() == count;
             if is_at_rest || tries.next().is_none() {
-                return Some((owner, operation, since));
+                return Some(holder);
             }
         }
     }
@@ -179,34 +203,69 @@ impl RawLock {
     }
 
     /// Notes that this thread has the lock from now on.
+    ///
+    /// What it is told comes one by one: in a [`Claim`] it would go by way of the
+    /// stack, for a read that waits behind the atomic operation.
     #[inline]
-    fn begin(&self, me: ThreadId, operation: Option<Operation>) {
-        self.note_holder(me, operation);
-        counters::add(&self.acquisitions, 1);
-    }
-
-    fn begin_after_waiting(&self, me: ThreadId, operation: Option<Operation>, since: u64) {
-        self.begin(me, operation);
-        let waited = clock::ticks().saturating_sub(since);
-        self.sections[slot(operation)].add_waited(waited);
-    }
-
-    #[inline]
-    fn note_holder(&self, thread: ThreadId, operation: Option<Operation>) {
-        self.since
-            .store(clock::of_section(operation), Ordering::Relaxed);
+    fn begin(&self, thread: ThreadId, operation: Option<Operation>, place: Place) {
         self.slot.store(slot(operation), Ordering::Relaxed);
+        self.place.set(place);
         self.owner.set(thread);
+        let count = self.sections[slot(operation)].begin_section();
+        if self.stopwatch.is_due(operation.is_some(), count) {
+            self.start_stopwatch(operation.is_some(), count);
+        }
+    }
+
+    /// The same, for a lock that somebody else wants as well.
+    fn begin_contended(&self, thread: ThreadId, operation: Option<Operation>, place: Place) {
+        // A thread that queued just when the last section had ended has noted its time for that one.
+        self.stopwatch.clear();
+        self.begin(thread, operation, place);
+    }
+
+    #[cold]
+    fn start_stopwatch(&self, is_request: bool, count: u64) {
+        self.stopwatch.start(clock::now(), is_request, count);
     }
 
     /// Notes that the holder has the lock no longer.
     #[inline]
     fn end(&self) {
-        let slot = self.slot.load(Ordering::Relaxed);
-        let now = clock::of_section(Operation::ALL.get(slot).copied());
-        let held = now.saturating_sub(self.since.load(Ordering::Relaxed));
-        self.sections[slot].add_section(held);
+        if self.stopwatch.is_running() {
+            self.stop_stopwatch();
+        }
         self.owner.clear();
+    }
+
+    #[cold]
+    fn stop_stopwatch(&self) {
+        let section = &self.sections[self.slot.load(Ordering::Relaxed)];
+        match self.stopwatch.stop(clock::now()) {
+            Some(timed) if timed.counted => section.add_held(timed.time),
+            Some(timed) => section.raise_held(timed.time),
+            None => {}
+        }
+    }
+
+    /// Takes the lock if it is free, for the first in the queue, whose mutex the caller
+    /// has. If it is not free, whoever releases it must look at the queue.
+    fn try_take_as_first(&self) -> bool {
+        while !self.try_take() {
+            let woken = LOCKED | QUEUED | WOKEN;
+            match self.word.compare_exchange_weak(
+                woken,
+                woken & !WOKEN,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return false,
+                // By invariant 3 it stays so until the mutex is let go.
+                Err(word) if word == LOCKED | QUEUED => return false,
+                Err(_) => {}
+            }
+        }
+        true
     }
 
     /// Takes the lock if it is free.
@@ -231,32 +290,40 @@ impl RawLock {
         &self,
         me: ThreadId,
         operation: Option<Operation>,
+        place: Place,
         timeout: Option<Duration>,
     ) -> Result<(), LockError> {
         if self.owner.is(me) {
             return Err(LockError::AlreadyHeld);
         }
         if self.try_take() {
-            self.begin(me, operation);
+            self.begin_contended(me, operation, place);
             return Ok(());
         }
         if timeout == Some(Duration::ZERO) {
-            return Err(LockError::TimedOut);
+            return Err(LockError::Busy);
         }
         let deadline = Deadline::after(timeout);
-        let since = clock::ticks();
-        if !self.spin() && !self.wait_in_queue(me, operation, since, deadline) {
-            return Err(LockError::TimedOut);
+        if self.spin() {
+            self.begin_contended(me, operation, place);
+            return Ok(());
         }
-        self.begin_after_waiting(me, operation, since);
-        Ok(())
+        let claim = Claim {
+            thread: me,
+            operation,
+            place,
+        };
+        self.wait_in_queue(claim, deadline)
     }
 
     /// Waits a moment for the holder, unless others wait already.
     fn spin(&self) -> bool {
-        for round in 1..=SPIN_ROUNDS {
+        for round in 1..=ROUNDS {
             match self.word.load(Ordering::Relaxed) {
-                LOCKED => (0..1 << round).for_each(|_| std::hint::spin_loop()),
+                LOCKED if round <= SPIN_ROUNDS => {
+                    (0..1 << round).for_each(|_| std::hint::spin_loop());
+                }
+                LOCKED => std::thread::yield_now(),
                 word if word & LOCKED == 0 => {
                     if self.try_take() {
                         return true;
@@ -268,43 +335,47 @@ impl RawLock {
         false
     }
 
-    fn wait_in_queue(
-        &self,
-        me: ThreadId,
-        operation: Option<Operation>,
-        since: u64,
-        deadline: Deadline,
-    ) -> bool {
+    fn wait_in_queue(&self, claim: Claim, deadline: Deadline) -> Result<(), LockError> {
         let mut queue = self.queue.lock();
         if !self.announce_waiter() {
-            return true;
+            drop(queue);
+            self.begin_contended(claim.thread, claim.operation, claim.place);
+            return Ok(());
         }
-        let waiter = self.enter(&mut queue, me, operation, since);
-        self.wait(queue, &waiter, deadline)
+        let since = clock::now();
+        self.stopwatch.start_uncounted(since);
+        let waiter = self.enter(&mut queue, claim, since);
+        match self.wait(queue, &waiter, deadline) {
+            Wait::Late => return Err(LockError::TimedOut),
+            Wait::Granted => {}
+            Wait::Taken => self.begin_contended(claim.thread, claim.operation, claim.place),
+        }
+        self.note_wait(claim, since);
+        Ok(())
+    }
+
+    /// The thread has the lock, after it has waited in the queue.
+    fn note_wait(&self, claim: Claim, since: u64) {
+        let now = clock::now();
+        self.stopwatch.start_uncounted(now);
+        self.sections[slot(claim.operation)].add_waited(now.saturating_sub(since));
     }
 
     /// Queues the calling thread behind the last.
-    fn enter(
-        &self,
-        queue: &mut Queue,
-        me: ThreadId,
-        operation: Option<Operation>,
-        since: u64,
-    ) -> Arc<Waiter> {
+    fn enter(&self, queue: &mut Queue, claim: Claim, since: u64) -> Arc<Waiter> {
         let waiter = Waiter::current();
         queue.entries.push_back(Entry {
             waiter: Arc::clone(&waiter),
-            thread: me,
-            operation,
+            claim,
             since,
-            offers: 0,
-            woken: false,
+            passed: 0,
         });
         waiter
     }
 
-    /// Sees to it that the holder's release looks at the queue, whose mutex the
-    /// caller has. If there is no holder, the caller has the lock: false.
+    /// Sees to it that a release looks at the queue, whose mutex the caller has: the
+    /// holder's, or that of the first in the queue. If the lock is free, the caller
+    /// has it: false.
     fn announce_waiter(&self) -> bool {
         loop {
             if self.try_take() {
@@ -317,30 +388,31 @@ impl RawLock {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => return true,
-                // By invariant 2 it stays so until the mutex is let go.
-                Err(word) if word == LOCKED | QUEUED => return true,
+                // By invariant 1 it stays so until the mutex is let go.
+                Err(word) if word & QUEUED != 0 => return true,
                 Err(_) => {}
             }
         }
     }
 
-    /// Waits for the lock in the queue. Tells whether the thread has it.
+    /// Waits for the lock in the queue.
     fn wait(
         &self,
         mut queue: MutexGuard<'_, Queue>,
         waiter: &Arc<Waiter>,
         deadline: Deadline,
-    ) -> bool {
+    ) -> Wait {
         loop {
             if waiter.is_granted() {
-                return true;
+                return Wait::Granted;
             }
-            if let Some(head) = queue.head_is(waiter) {
-                // Whoever passed it must wake it again.
-                head.woken = false;
-                if self.try_take() {
+            if queue.is_first(waiter) {
+                if self.try_take_as_first() {
                     self.leave(&mut queue, waiter);
-                    return true;
+                    return Wait::Taken;
+                }
+                if !self.stopwatch.is_running() {
+                    self.stopwatch.start_uncounted(clock::now());
                 }
             }
             let is_late = waiter.sleep(&mut queue, deadline);
@@ -348,39 +420,79 @@ impl RawLock {
             // the time was up and before this thread ran. Whoever did that
             // counts on it: it must not leave without the lock then.
             if is_late && !waiter.is_granted() {
-                let taken = self.try_take();
+                let taken = if queue.is_first(waiter) {
+                    self.try_take_as_first()
+                } else {
+                    self.try_take()
+                };
                 self.leave(&mut queue, waiter);
                 queue.time_outs += u64::from(!taken);
-                return taken;
+                return if taken { Wait::Taken } else { Wait::Late };
             }
         }
     }
 
-    /// Takes a waiter out of the queue while the lock is held.
+    /// Takes a waiter out of the queue while the lock is held. If it is the first, it
+    /// has looked at the lock.
     fn leave(&self, queue: &mut Queue, waiter: &Arc<Waiter>) {
+        let was_first = queue.is_first(waiter);
         queue.remove(waiter);
-        if queue.entries.is_empty() {
-            self.word.fetch_and(!QUEUED, Ordering::Relaxed);
+        self.note_left(queue, was_first);
+    }
+
+    /// The word says what the queue is after one has left it, while the lock is held.
+    fn note_left(&self, queue: &Queue, was_first: bool) {
+        let gone = match (queue.entries.is_empty(), was_first) {
+            (true, _) => QUEUED | WOKEN,
+            (false, true) => WOKEN,
+            (false, false) => return,
+        };
+        self.word.fetch_and(!gone, Ordering::Relaxed);
+    }
+
+    /// Frees a lock that others want.
+    #[cold]
+    fn release_contended(&self) {
+        // While the first is on its way, it can be passed without the queue's mutex.
+        let passed = self.passed.load(Ordering::Relaxed);
+        if passed < PASSED_AT_MOST - 1 {
+            self.passed.store(passed + 1, Ordering::Relaxed);
+            let freed = self.word.compare_exchange(
+                LOCKED | QUEUED | WOKEN,
+                QUEUED | WOKEN,
+                Ordering::Release,
+                Ordering::Relaxed,
+            );
+            if freed.is_ok() {
+                return;
+            }
+            self.passed.store(passed, Ordering::Relaxed);
         }
+        self.release_to_queue();
     }
 
     /// Frees the lock for the first in the queue, or gives it to it.
-    #[cold]
     fn release_to_queue(&self) {
         let mut queue = self.queue.lock();
+        // A thread that queued since the section ended may have noted the time for it.
+        self.stopwatch.clear();
+        let passed = self.passed.swap(0, Ordering::Relaxed);
         let next = match queue.entries.front_mut() {
             // The last one's time was up in between.
             None => {
                 self.word.store(0, Ordering::Release);
                 None
             }
-            Some(head) if head.offers >= PASSED_AT_MOST => self.grant_to_head(&mut queue),
             Some(head) => {
-                head.offers += 1;
-                let asleep = !std::mem::replace(&mut head.woken, true);
-                let next = asleep.then(|| Arc::clone(&head.waiter));
-                self.word.store(QUEUED, Ordering::Release);
-                next
+                head.add_passed(passed);
+                if head.is_overdue() {
+                    self.grant_to_head(&mut queue)
+                } else {
+                    head.passed += 1;
+                    let word = self.word.swap(QUEUED | WOKEN, Ordering::Release);
+                    let asleep = word & WOKEN == 0;
+                    asleep.then(|| Arc::clone(&head.waiter))
+                }
             }
         };
         drop(queue);
@@ -393,10 +505,9 @@ impl RawLock {
     fn grant_to_head(&self, queue: &mut Queue) -> Option<Arc<Waiter>> {
         let head = queue.entries.pop_front()?;
         queue.hand_overs += 1;
-        if queue.entries.is_empty() {
-            self.word.fetch_and(!QUEUED, Ordering::Relaxed);
-        }
-        self.note_holder(head.thread, head.operation);
+        self.note_left(queue, true);
+        let claim = head.claim;
+        self.begin(claim.thread, claim.operation, claim.place);
         head.waiter.grant();
         Some(head.waiter)
     }
@@ -404,21 +515,26 @@ impl RawLock {
     /// Gives the lock to the first in the queue, and waits for it behind the
     /// last. Not so if nobody waits any more.
     #[cold]
-    fn hand_over(&self) -> bool {
+    fn hand_over(&self, place: Place) -> bool {
         let mut queue = self.queue.lock();
         if queue.entries.is_empty() {
             return false;
         }
-        let me = ThreadId::current();
-        let operation = self.operation();
-        let since = clock::ticks();
+        let claim = Claim {
+            thread: ThreadId::current(),
+            operation: self.operation(),
+            place,
+        };
+        let since = clock::now();
         self.end();
-        let waiter = self.enter(&mut queue, me, operation, since);
+        let waiter = self.enter(&mut queue, claim, since);
         if let Some(next) = self.grant_to_head(&mut queue) {
             MutexGuard::unlocked(&mut queue, || next.wake());
         }
-        self.wait(queue, &waiter, Deadline::Never);
-        self.begin_after_waiting(me, operation, since);
+        if let Wait::Taken = self.wait(queue, &waiter, Deadline::Never) {
+            self.begin_contended(claim.thread, claim.operation, claim.place);
+        }
+        self.note_wait(claim, since);
         true
     }
 }

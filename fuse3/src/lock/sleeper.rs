@@ -93,3 +93,27 @@ impl Sleeper {
         *self.waking.lock().get_or_insert(Waking::TimedOut)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_somebody_may_still_wake_is_not_used_again() {
+        let first = Sleeper::current();
+        let second = Sleeper::current();
+        assert!(!Arc::ptr_eq(&first, &second));
+        drop(second);
+        // A wake-up for the first wait does not end the next.
+        let next = Sleeper::current();
+        assert!(first.wake(Waking::Notified));
+        assert!(!next.is_awake());
+        drop((first, next));
+        // One that nobody else knows is used again, and not as it was left.
+        let known = Arc::as_ptr(&SLEEPER.with(Arc::clone));
+        SLEEPER.with(|sleeper| sleeper.wake(Waking::Notified));
+        let unused = Sleeper::current();
+        assert_eq!(Arc::as_ptr(&unused), known);
+        assert!(!unused.is_awake());
+    }
+}

@@ -5,8 +5,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use crate::lock::clock;
+use crate::lock::counters::Figures;
 use crate::lock::raw::RawLock;
-use crate::lock::sites::Sites;
 use crate::lock::thread::Tid;
 use crate::types::operation::Operation;
 
@@ -15,7 +15,7 @@ use crate::types::operation::Operation;
 /// Take it when "the mount hangs", and print it:
 ///
 /// ```text
-/// global lock: held by thread 4711 (lookup) for 2.31s; 2 waiting
+/// global lock: held by thread 4711 (lookup) for 2.31s, taken at src/cache.rs:88:14; 2 waiting
 ///   thread 4712 (getattr) waits 2.30s
 ///   thread 4699 (no request) waits 1.02s at src/commit.rs:41:27
 /// 20113 acquisitions, 12 hand-overs, 3 time-outs
@@ -52,11 +52,14 @@ pub struct LockHolder {
     pub thread: Tid,
     /// The request that it serves; `None` for an application thread.
     pub operation: Option<Operation>,
-    /// How long it has held the lock so far. Without a request it is known to a
-    /// timer tick only, a few milliseconds.
+    /// How long it has held the lock so far.
+    ///
+    /// For a request it is exact. The clock is read for few of the sections of
+    /// application threads: for others this is how long a thread has waited for this
+    /// one, and zero if none has.
     pub held: Duration,
-    /// Where it took the lock, or took it again: `released`, `yield_`, `wait`. Debug builds know it; `None` too if the
-    /// library took it for a handler.
+    /// Where it took the lock, or took it again: `released`, `yield_`, `wait`. `None` if the library took it for a handler,
+    /// which `operation` names.
     pub site: Option<&'static Location<'static>>,
 }
 
@@ -70,7 +73,7 @@ pub struct LockWaiter {
     pub operation: Option<Operation>,
     /// How long it has waited so far.
     pub waited: Duration,
-    /// Where it waits. Debug builds know it; `None` too if the library waits for a handler.
+    /// Where it waits. `None` if the library waits for a handler, which `operation` names.
     pub site: Option<&'static Location<'static>>,
 }
 
@@ -79,6 +82,19 @@ pub struct LockWaiter {
 /// The unit is the section: from getting the lock until giving it up, be it for
 /// good or to [`released`](crate::Locked::released), [`yield_`](crate::Locked::yield_)
 /// or [`wait`](crate::Locked::wait). The time in those is not time held.
+///
+/// All sections are counted. The clock takes longer to read than a free lock to
+/// take, so that not all of them are timed:
+///
+/// - Each section of a request is timed.
+/// - Of the sections of application threads one in 64 is timed, on average and
+///   chosen at random. The first is among them.
+/// - A section that another thread queues for is timed from that moment on. It
+///   counts for `held_max` only: long sections are more likely to be waited for,
+///   and would make the others look long.
+/// - A wait is timed when the thread queues. It spins for a moment before, about a
+///   microsecond; a thread that gets the lock meanwhile is not counted as one that
+///   waited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LockUse {
@@ -86,64 +102,81 @@ pub struct LockUse {
     pub operation: Option<Operation>,
     /// How many sections have ended.
     pub count: u64,
-    /// The sum of the times that its threads waited for the lock and got it.
+    /// The sum of the times that its threads waited in the queue before they got the lock.
     pub waited: Duration,
     /// The longest of them.
     pub waited_max: Duration,
-    /// The sum of the sections' times. Those of application threads are
-    /// measured in timer ticks: most count as nothing, a few as a tick, and the
-    /// sum is right on average.
+    /// How many sections were timed, out of [`count`](Self::count).
+    pub timed: u64,
+    /// The sum of the sections' times. For application threads it is an estimate:
+    /// the average of the sections that were timed, times their number.
     pub held: Duration,
-    /// The longest of them.
+    /// The longest section of which the time is known.
     pub held_max: Duration,
 }
 
 impl LockStats {
-    pub(super) fn of(raw: &RawLock, sites: &Sites) -> LockStats {
-        let queue = raw.queue();
-        let scale = clock::Scale::now();
-        let now = clock::ticks();
-        let waiters = queue
-            .entries
-            .iter()
-            .map(|entry| LockWaiter {
-                thread: entry.thread.tid(),
-                operation: entry.operation,
-                waited: scale.duration(now.saturating_sub(entry.since)),
-                site: sites.of(entry.thread),
-            })
-            .collect();
-        let (hand_overs, time_outs) = (queue.hand_overs, queue.time_outs);
-        drop(queue);
-        let holder = raw.holder().map(|(thread, operation, since)| LockHolder {
-            thread: thread.tid(),
-            operation,
-            held: scale.section(
-                operation,
-                clock::of_section(operation).saturating_sub(since),
-            ),
-            site: sites.of(thread),
+    pub(super) fn of(raw: &RawLock) -> LockStats {
+        // Memory is allocated before the queue's mutex is taken, which every thread that queues waits for.
+        let mut waiters = Vec::new();
+        let (hand_overs, time_outs) = loop {
+            let queue = raw.queue();
+            let missing = queue.entries.len();
+            if missing <= waiters.capacity() {
+                let now = clock::now();
+                waiters.extend(queue.entries.iter().map(|entry| LockWaiter {
+                    thread: entry.claim.thread.tid(),
+                    operation: entry.claim.operation,
+                    waited: Duration::from_nanos(now.saturating_sub(entry.since)),
+                    site: entry.claim.place,
+                }));
+                break (queue.hand_overs, queue.time_outs);
+            }
+            drop(queue);
+            waiters.reserve(missing);
+        };
+        let holder = raw.holder().map(|holder| LockHolder {
+            thread: holder.thread.tid(),
+            operation: holder.operation,
+            held: holder.since.map_or(Duration::ZERO, |since| {
+                Duration::from_nanos(clock::now().saturating_sub(since))
+            }),
+            site: holder.place,
         });
-        let operations = raw
-            .sections()
-            .map(|(operation, counters)| (operation, counters.read()))
-            .filter(|(_, figures)| figures.count > 0)
-            .map(|(operation, figures)| LockUse {
-                operation,
-                count: figures.count,
-                waited: scale.duration(figures.waited),
-                waited_max: scale.duration(figures.waited_max),
-                held: scale.section(operation, figures.held),
-                held_max: scale.section(operation, figures.held_max),
-            })
-            .collect();
+        let mut acquisitions = 0;
+        let mut operations = Vec::with_capacity(Operation::ALL.len() + 1);
+        for (operation, counters) in raw.sections() {
+            let mut figures = counters.read();
+            acquisitions += figures.count;
+            // The holder's section has begun and not ended.
+            if holder.is_some_and(|holder| holder.operation == operation) {
+                figures.count = figures.count.saturating_sub(1);
+            }
+            if figures.count > 0 {
+                operations.push(LockUse::new(operation, &figures));
+            }
+        }
         LockStats {
             holder,
             waiters,
-            acquisitions: raw.acquisitions(),
+            acquisitions,
             hand_overs,
             time_outs,
             operations,
+        }
+    }
+}
+
+impl LockUse {
+    fn new(operation: Option<Operation>, figures: &Figures) -> LockUse {
+        LockUse {
+            operation,
+            count: figures.count,
+            waited: Duration::from_nanos(figures.waited),
+            waited_max: Duration::from_nanos(figures.waited_max),
+            timed: figures.timed,
+            held: Duration::from_nanos(figures.held_by_all()),
+            held_max: Duration::from_nanos(figures.held_max),
         }
     }
 }
@@ -153,10 +186,10 @@ impl fmt::Display for LockStats {
         match &self.holder {
             Some(holder) => write!(
                 f,
-                "global lock: held by thread {} ({}) for {:.2?}{}",
+                "global lock: held by thread {} ({}){}{}",
                 holder.thread,
                 request(holder.operation),
-                holder.held,
+                For(holder.held),
                 At(", taken", holder.site)
             )?,
             None => write!(f, "global lock: free")?,
@@ -198,6 +231,18 @@ impl fmt::Display for LockStats {
             )?;
         }
         Ok(())
+    }
+}
+
+/// How long, if that is known.
+struct For(Duration);
+
+impl fmt::Display for For {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Duration::ZERO => Ok(()),
+            time => write!(f, " for {time:.2?}"),
+        }
     }
 }
 

@@ -48,11 +48,12 @@ impl<T> SubLock<T> {
     ///
     /// # Panics
     ///
-    /// If the calling thread holds it already; it would wait for itself.
+    /// If the calling thread holds it already, since it would wait for itself; and if
+    /// `held` could not take its lock again, see [`Locked::released`].
     #[track_caller]
     pub fn lock<'g, S>(&'g self, held: &'g Locked<'_, S>) -> SubGuard<'g, T> {
-        // Only the borrow is wanted.
-        let _: &Locked<'_, S> = held;
+        // A guard that lost its lock in `released` panics.
+        held.global();
         let me = ThreadId::current();
         assert!(
             !self.owner.is(me),

@@ -18,7 +18,8 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
-use crate::lock::order::{self, Kind, Node, Site, Taken};
+use crate::lock::order::{self, Kind, Node, Taken};
+use crate::lock::site::Site;
 
 /// A mutex that must not be held while the global lock is released.
 ///

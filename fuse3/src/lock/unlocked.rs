@@ -16,7 +16,7 @@ use crate::lock::{error::LockError, global::GlobalLock, guard::Locked};
 /// released again.
 ///
 /// A thread can still call [`GlobalLock::lock`] beside its proof; what takes the
-/// proof may ask [`GlobalLock::is_held`] as well.
+/// proof looks at that as well, see [`NotHolding`](super::NotHolding).
 pub struct Unlocked<'u, S> {
     lock: &'u GlobalLock<S>,
     /// The lifetime is invariant, so that the proofs of two locks cannot be exchanged.
@@ -37,11 +37,6 @@ impl<'u, S> Unlocked<'u, S> {
 }
 
 impl<S> Unlocked<'_, S> {
-    /// The thread has taken the lock beside this proof.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.lock.is_held()
-    }
-
     /// `with llfuse.lock:` inside `with llfuse.lock_released:`: takes the lock for a while.
     ///
     /// # Panics
@@ -61,7 +56,7 @@ impl<S> Unlocked<'_, S> {
     /// # Errors
     ///
     /// [`LockError::TimedOut`] if another thread still held the lock when the
-    /// time was up. [`LockError::AlreadyHeld`] if the thread has taken the lock
+    /// time was up, [`LockError::Busy`] if it was zero. [`LockError::AlreadyHeld`] if the thread has taken the lock
     /// beside this proof and holds it.
     #[track_caller]
     pub fn acquire(&mut self, timeout: Option<Duration>) -> Result<Locked<'_, S>, LockError> {

@@ -5,7 +5,7 @@ use std::ops::RangeBounds;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use crate::lock::proof::NotHolding;
+use crate::lock::proof::{self, NotHolding};
 use crate::notify::hub::Hub;
 use crate::notify::retrieve::Retrieved;
 use crate::notify::{current, error::NotifyError, notification::Notification, retrieve::Retrieval};
@@ -53,7 +53,10 @@ impl<'n> Blocking<'n> {
 
     fn allowed(&self, notification: &Notification) -> Result<(), NotifyError> {
         let conn = self.hub.conn();
-        if conn.holds_lock() || current::waits_for_itself(conn, notification) {
+        if conn.holds_lock()
+            || proof::holds_a_lock()
+            || current::waits_for_itself(conn, notification)
+        {
             return Err(NotifyError::Deadlock);
         }
         Ok(())
@@ -128,7 +131,7 @@ impl<'n> Blocking<'n> {
     ///
     /// See [`Blocking`].
     pub fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
-        if self.hub.conn().holds_lock() {
+        if self.hub.conn().holds_lock() || proof::holds_a_lock() {
             return Err(NotifyError::Deadlock);
         }
         let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;

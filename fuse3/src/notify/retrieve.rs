@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::lock::proof::NotHolding;
+use crate::lock::proof::{self, NotHolding};
 use crate::notify::{error::NotifyError, hub::Hub};
 use crate::sys;
 use crate::types::{errno::Errno, ino::Ino};
@@ -48,13 +48,17 @@ impl Retrieval {
     ///
     /// # Errors
     ///
-    /// [`NotifyError::TimedOut`], and the answer is lost then; [`NotifyError::Ended`] when the session ends before; what
+    /// [`NotifyError::Deadlock`] at once when the thread holds a global lock in spite of its proof, and the answer is lost
+    /// then; [`NotifyError::TimedOut`], and the answer is lost then; [`NotifyError::Ended`] when the session ends before; what
     /// the kernel said.
     pub fn wait(
         self,
         _proof: &mut impl NotHolding,
         timeout: Duration,
     ) -> Result<Retrieved, NotifyError> {
+        if proof::holds_a_lock() {
+            return Err(NotifyError::Deadlock);
+        }
         self.wait_any(timeout)
     }
 

@@ -16,7 +16,7 @@ use crate::conn::wake::Wake;
 use crate::conn::{connection::Agreement, daemon, stats::SessionStats};
 use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
-use crate::lock::locking::Locking;
+use crate::lock::locking::{Library, Locking};
 use crate::session::builder::Settings;
 use crate::session::loopconfig::LoopConfig;
 use crate::session::signals::Handling;
@@ -253,7 +253,7 @@ impl<F: Filesystem> Session<F> {
         }
         self.core.serving.check_tasks();
         if !self.started {
-            self.core.lock.start()?;
+            self.core.lock.start(Library(()))?;
             self.started = true;
         }
         let conn = self.core.conn();

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 use crate::base::panic::discard;
-use crate::lock::locking::{Locking, sealed};
+use crate::lock::locking::{Library, Locking, sealed};
 use crate::lock::{error::LockError, locking::NoLock, stats::LockStats};
 use crate::types::operation::Operation;
 
@@ -271,11 +271,11 @@ impl<S: 'static> sealed::Sealed for Local<S> {}
 impl<S: 'static> Locking for Local<S> {
     type Guard<'a> = &'a Self;
 
-    fn enter(&self, _operation: Operation) -> Result<&Self, LockError> {
+    fn enter(&self, _operation: Operation, _by: Library) -> Result<&Self, LockError> {
         Ok(self)
     }
 
-    fn asleep<R>(_guard: &mut &Self, sleep: impl FnOnce() -> R) -> R {
+    fn asleep<R>(_guard: &mut &Self, sleep: impl FnOnce() -> R, _by: Library) -> R {
         sleep()
     }
 
@@ -287,7 +287,7 @@ impl<S: 'static> Locking for Local<S> {
         }
     }
 
-    fn start(&self) -> io::Result<()> {
+    fn start(&self, _by: Library) -> io::Result<()> {
         let mut phase = self.0.lock();
         match mem::replace(&mut *phase, Phase::After) {
             Phase::Before(make) => {
@@ -306,7 +306,7 @@ impl<S: 'static> Locking for Local<S> {
         }
     }
 
-    fn stop(&self, patience: Option<Duration>) {
+    fn stop(&self, patience: Option<Duration>, _by: Library) {
         let before = mem::replace(&mut *self.0.lock(), Phase::After);
         if let Phase::Running(running) = before {
             running.stop(patience);

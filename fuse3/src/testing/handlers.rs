@@ -4,7 +4,7 @@ use crate::dispatch::{
     context::{Caller, Context, Duty},
     filesystem::Filesystem,
 };
-use crate::lock::locking::Locking;
+use crate::lock::locking::{Library, Locking};
 use crate::reply::answer::Asked;
 use crate::reply::{
     answer::{Answer, Unanswered},
@@ -103,7 +103,7 @@ impl<F: Filesystem> Handlers<F> {
     #[track_caller]
     pub fn call<'a, R>(&'a self, call: impl FnOnce(&'a F, &mut Context<'_, F>) -> R) -> R {
         let mut duty = Duty::None(self.caller);
-        let guard = match self.lock.enter(Operation::Init) {
+        let guard = match self.lock.enter(Operation::Init, Library(())) {
             Ok(guard) => guard,
             Err(error) => panic!("{error}"),
         };

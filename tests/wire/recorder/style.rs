@@ -11,6 +11,12 @@ pub(crate) trait Style: Locking {
 
     /// Sends notifications that wait, on a thread that does not hold the lock.
     fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R;
+
+    /// Takes the lock, if there is one, and releases it.
+    fn take(&self);
+
+    /// Runs `f` with the lock released, if there is one.
+    fn released(guard: &mut Self::Guard<'_>, f: impl FnOnce());
 }
 
 /// llfuse's style.
@@ -27,6 +33,14 @@ impl Style for Locked {
         self.unlocked(|proof| send(&notifier.blocking(proof)))
             .unwrap()
     }
+
+    fn take(&self) {
+        drop(GlobalLock::lock(self).unwrap());
+    }
+
+    fn released(guard: &mut Self::Guard<'_>, f: impl FnOnce()) {
+        guard.released(|_| f());
+    }
 }
 
 impl Style for Concurrent {
@@ -38,6 +52,12 @@ impl Style for Concurrent {
 
     fn blocking<R>(&self, notifier: &Notifier, send: impl FnOnce(&Blocking<'_>) -> R) -> R {
         self.unlocked(|proof| send(&notifier.blocking(proof)))
+    }
+
+    fn take(&self) {}
+
+    fn released(guard: &mut Self::Guard<'_>, f: impl FnOnce()) {
+        guard.released(|_| f());
     }
 }
 

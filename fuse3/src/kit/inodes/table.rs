@@ -69,6 +69,15 @@ use crate::types::{
 /// # Ok::<(), Errno>(())
 /// ```
 ///
+/// # Trees
+///
+/// The table knows inodes, and not which is in which: directories are the file system's, in the values. So a name is two
+/// steps, the directory's entry and [`link`](Self::link) or [`unlink`](Self::unlink), under one hold of the lock. `rename`
+/// moves an entry and changes no count; if it replaces one, the inode that was there loses a name. A directory has one
+/// name, and needs none for its "." and "..". It goes as other inodes do, and what is in it does not go with it, so that
+/// `rmdir` refuses one that is not empty (ENOTEMPTY). A value may have the number of its parent: while the kernel knows an
+/// inode it knows the directories above it as well. A whole tree is removed from its leaves to its root.
+///
 /// # Cost
 ///
 /// Everything takes the same time however many inodes there are, and none is moved when there are more, so that the lock is
@@ -110,6 +119,13 @@ impl<T> InodeTable<T> {
             root.names = 1;
         }
         table
+    }
+
+    /// Takes out an inode that was inserted and never given out: to undo [`insert`](Self::insert) where what comes after
+    /// it fails. `None`, and the inode stays, if it has a name, is open, or the kernel knows it.
+    #[must_use = "the inode's value; and `None` if it is still there"]
+    pub fn remove(&mut self, ino: Ino) -> Option<T> {
+        self.collect(ino)
     }
 
     /// A new inode, which has no name, is not open, and which the kernel does not know yet.
@@ -192,12 +208,17 @@ impl<T> InodeTable<T> {
     pub fn lookup(&mut self, ino: Ino) -> Result<u64, Errno> {
         let inode = self.known_mut(ino)?;
         inode.lookups += 1;
+        // The kernel knows the root from the mount, as generation 0, and takes another in ".." for another inode.
+        if ino == Ino::ROOT {
+            return Ok(0);
+        }
         let generation = u64::from(inode.generation);
         Ok(self.first_generation.wrapping_add(generation))
     }
 
     /// [`forget`](crate::Filesystem::forget): the kernel knows the inode `nlookup` times less. Returns it if that was the
     /// last of it.
+    #[must_use = "the inode's value, if it has gone: what belongs to it may be removed with it"]
     pub fn forget(&mut self, ino: Ino, nlookup: u64) -> Option<T> {
         let Some(inode) = self.inode_mut(ino) else {
             log::error!("inode {ino} was forgotten {nlookup} times, and there is none");
@@ -214,6 +235,7 @@ impl<T> InodeTable<T> {
     }
 
     /// [`forget_multi`](crate::Filesystem::forget_multi): the same for many. Returns those that are gone.
+    #[must_use = "the values of the inodes that have gone"]
     pub fn forget_multi(&mut self, forgets: impl IntoIterator<Item = (Ino, u64)>) -> Vec<T> {
         let forgets = forgets.into_iter();
         forgets
@@ -233,6 +255,7 @@ impl<T> InodeTable<T> {
     }
 
     /// The inode has one name less. Returns it if that was the last of it.
+    #[must_use = "the inode's value, if it has gone: what belongs to it may be removed with it"]
     pub fn unlink(&mut self, ino: Ino) -> Option<T> {
         self.count_down(ino, "name", |inode| &mut inode.names)
     }
@@ -250,6 +273,7 @@ impl<T> InodeTable<T> {
 
     /// [`release`](crate::Filesystem::release), `releasedir`: the inode is open once less. Returns it if that was the last of
     /// it.
+    #[must_use = "the inode's value, if it has gone: what belongs to it may be removed with it"]
     pub fn release(&mut self, ino: Ino) -> Option<T> {
         self.count_down(ino, "open file", |inode| &mut inode.opens)
     }

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::kit::keyed::table::Table;
-use crate::lock::order::{Site, Taken};
+use crate::lock::{order::Taken, site::Site};
 
 /// A key of [`KeyedLocks`](crate::kit::KeyedLocks) that this thread has taken. Dropping it releases the key.
 ///

@@ -9,9 +9,9 @@ use crate::kit::keyed::{
     guard::{KeyGuard, OwnedKeyGuard},
     wait::KeyWait,
 };
-use crate::lock::order::Site;
 use crate::lock::{
     clock::Deadline,
+    site::Site,
     sleeper::{Sleeper, Waking},
 };
 use crate::lock::{proof, proof::NotHolding};
@@ -107,7 +107,7 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     ///
     /// # Panics
     ///
-    /// If the thread holds the global lock, which it took beside its proof.
+    /// If the thread holds a global lock in spite of its proof: one that it took beside it, or another one.
     ///
     /// In debug builds, if the thread has this key already and would wait for itself; and if it holds a lock that has been
     /// waited for with one of these keys held, a [`sync::Mutex`](crate::lock::sync::Mutex) or a key of other `KeyedLocks`, so
@@ -273,6 +273,20 @@ impl<K: Eq + Hash> fmt::Debug for KeyedLocks<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lock::locking::Concurrent;
+
+    #[test]
+    fn a_thread_whose_time_is_up_leaves_the_queue() {
+        let locks = KeyedLocks::new();
+        let _held = locks.try_lock(1).unwrap().into_owned();
+        Concurrent.unlocked(|proof| {
+            for _ in 0..10 {
+                let late = locks.try_lock_for(1, Duration::from_nanos(1), proof);
+                assert!(late.is_none());
+                assert!(locks.table.queued(&1) <= 1);
+            }
+        });
+    }
 
     #[test]
     fn what_crosses_threads_may() {

@@ -1,7 +1,8 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -17,12 +18,22 @@ use crate::lock::order::{Kind, Node};
 #[derive(Debug)]
 pub(super) struct Table<K> {
     keys: Mutex<Keys<K>>,
+    /// How many keys have been entered. Only debug builds want to know.
+    entered: AtomicU64,
     pub(super) order: Node,
 }
 
-/// The key is shared by the table, the guard and those that wait, so that it need not be `Clone`. A queue is made for the
-/// first that waits.
-type Keys<K> = HashMap<Arc<K>, Option<Box<Queue>>>;
+/// The key is shared by the table, the guard and those that wait, so that it need not be `Clone`.
+type Keys<K> = HashMap<Arc<K>, Taken>;
+
+/// A key that somebody has.
+#[derive(Debug)]
+struct Taken {
+    /// By this number the key is known while somebody has it, whoever that is. Two keys may have one hash.
+    number: u64,
+    /// Made for the first that waits.
+    queue: Option<Box<Queue>>,
+}
 
 /// Those that wait, first come first served.
 #[derive(Debug, Default)]
@@ -47,16 +58,25 @@ impl<K: Eq + Hash> Table<K> {
     pub(super) fn new() -> Table<K> {
         Table {
             keys: Mutex::new(HashMap::new()),
+            entered: AtomicU64::new(0),
             order: Node::new(Kind::Keys),
         }
     }
 
-    /// Which key it is, for debug builds, which note what a thread holds.
+    /// Which key it is, for debug builds, which note what a thread holds. 0 if nobody has it.
     pub(super) fn noted(&self, key: &K) -> u64 {
         if cfg!(debug_assertions) {
-            self.keys.lock().hasher().hash_one(key)
+            self.keys.lock().get(key).map_or(0, |taken| taken.number)
         } else {
             0
+        }
+    }
+
+    /// A key that nobody has had until now.
+    fn taken(&self) -> Taken {
+        Taken {
+            number: self.entered.fetch_add(1, Ordering::Relaxed) + 1,
+            queue: None,
         }
     }
 
@@ -68,7 +88,7 @@ impl<K: Eq + Hash> Table<K> {
             return Err(key);
         }
         let key = Arc::new(key);
-        keys.insert(Arc::clone(&key), None);
+        keys.insert(Arc::clone(&key), self.taken());
         Ok(key)
     }
 
@@ -76,13 +96,13 @@ impl<K: Eq + Hash> Table<K> {
     pub(super) fn ask(&self, key: K, waiter: Waiter) -> Asked<K> {
         let key = Arc::new(key);
         let mut keys = self.keys.lock();
-        if let Some(queue) = keys.get_mut(&*key) {
-            let queue = queue.get_or_insert_default();
+        if let Some(taken) = keys.get_mut(&*key) {
+            let queue = taken.queue.get_or_insert_default();
             queue.waiters.push_back(waiter);
             drop(keys);
             return Asked::Queued(key);
         }
-        keys.insert(Arc::clone(&key), None);
+        keys.insert(Arc::clone(&key), self.taken());
         drop(keys);
         Asked::Taken(key)
     }
@@ -104,7 +124,7 @@ impl<K: Eq + Hash> Table<K> {
         let Entry::Occupied(mut entry) = keys.entry(Arc::clone(key)) else {
             return None;
         };
-        let queue = entry.get_mut().as_deref_mut();
+        let queue = entry.get_mut().queue.as_deref_mut();
         if let Some(next) = queue.and_then(|queue| queue.waiters.pop_front()) {
             return Some(next);
         }
@@ -125,7 +145,7 @@ impl<K: Eq + Hash> Table<K> {
     /// at once would be searched for among each other.
     pub(super) fn leave(&self, key: &Arc<K>) {
         let mut keys = self.keys.lock();
-        let Some(Some(queue)) = keys.get_mut(&**key) else {
+        let Some(queue) = keys.get_mut(&**key).and_then(|taken| taken.queue.as_mut()) else {
             return;
         };
         queue.left += 1;
@@ -153,14 +173,72 @@ impl<K: Eq + Hash> Table<K> {
     /// How many wait for the key.
     pub(super) fn waiting(&self, key: &K) -> usize {
         let keys = self.keys.lock();
-        let Some(Some(queue)) = keys.get(key) else {
+        let Some(queue) = keys.get(key).and_then(|taken| taken.queue.as_ref()) else {
             return 0;
         };
         queue.waiters.iter().filter(|it| !it.has_left()).count()
     }
 
+    /// How many are in the key's queue, those that have left included.
+    #[cfg(test)]
+    pub(super) fn queued(&self, key: &K) -> usize {
+        let keys = self.keys.lock();
+        let queue = keys.get(key).and_then(|taken| taken.queue.as_ref());
+        queue.map_or(0, |queue| queue.waiters.len())
+    }
+
     /// How many keys there is room for.
     pub(super) fn room(&self) -> usize {
         self.keys.lock().capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lock::clock::Deadline;
+    use crate::lock::sleeper::{Sleeper, Waking};
+
+    fn queue(table: &Table<u32>) -> (Arc<u32>, Arc<Sleeper>) {
+        let sleeper = Sleeper::current();
+        match table.ask(1, Waiter::Thread(Arc::clone(&sleeper))) {
+            Asked::Queued(key) => (key, sleeper),
+            Asked::Taken(_) => panic!("the key is taken"),
+        }
+    }
+
+    #[test]
+    fn those_that_have_left_are_removed() {
+        let table = Table::new();
+        let held = table.take(1).unwrap();
+        let patient = queue(&table);
+        for _ in 0..100 {
+            let (key, sleeper) = queue(&table);
+            let late = Deadline::after(Some(std::time::Duration::ZERO));
+            assert_eq!(sleeper.sleep(late), Waking::TimedOut);
+            table.leave(&key);
+            assert!(table.queued(&1) <= 2, "{}", table.queued(&1));
+            assert_eq!(table.waiting(&1), 1);
+        }
+        table.release(&held);
+        assert!(patient.1.is_awake());
+        table.release(&patient.0);
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn a_key_keeps_its_number_while_somebody_has_it() {
+        let table = Table::new();
+        assert_eq!(table.noted(&1), 0);
+        let held = table.take(1).unwrap();
+        let number = table.noted(&1);
+        let (next, _sleeper) = queue(&table);
+        table.release(&held);
+        assert_eq!(table.noted(&next), number);
+        table.release(&next);
+        let _again = table.take(1).unwrap();
+        if cfg!(debug_assertions) {
+            assert!(number > 0 && table.noted(&1) != number);
+        }
     }
 }

@@ -46,11 +46,18 @@ impl<K: Eq + Hash> Future for KeyWait<K> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedKeyGuard<K>> {
         let this = self.get_mut();
-        let taken = match std::mem::replace(&mut this.state, State::Done) {
-            State::New(key) => match this.table.take(key) {
+        // A waker's `clone` may panic, as any code of a runtime: it is called while the state is in its place, so that
+        // the drop of this finds what it has to give back.
+        let waker = match &this.state {
+            State::New(_) => Some(cx.waker().clone()),
+            State::Queued(_, task) if !task.is_granted(cx.waker()) => return Poll::Pending,
+            State::Queued(..) | State::Done => None,
+        };
+        let taken = match (std::mem::replace(&mut this.state, State::Done), waker) {
+            (State::New(key), Some(waker)) => match this.table.take(key) {
                 Ok(key) => key,
                 Err(key) => {
-                    let task = Task::new(cx.waker().clone());
+                    let task = Task::new(waker);
                     match this.table.ask(key, Waiter::Task(Arc::clone(&task))) {
                         Asked::Taken(key) => key,
                         Asked::Queued(key) => {
@@ -60,14 +67,8 @@ impl<K: Eq + Hash> Future for KeyWait<K> {
                     }
                 }
             },
-            State::Queued(key, task) => {
-                if !task.is_granted(cx.waker()) {
-                    this.state = State::Queued(key, task);
-                    return Poll::Pending;
-                }
-                key
-            }
-            State::Done => panic!("a KeyWait was polled after it was ready"),
+            (State::Queued(key, _), _) => key,
+            (State::New(_) | State::Done, _) => panic!("a KeyWait was polled after it was ready"),
         };
         Poll::Ready(OwnedKeyGuard::new(Arc::clone(&this.table), taken))
     }

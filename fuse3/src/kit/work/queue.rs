@@ -169,3 +169,78 @@ fn wait<T>(
         Some(Deadline::At(instant)) => condvar.wait_until(state, instant).timed_out(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    /// Runs `call`, which waits until its time is up, and `meanwhile` under the mutex when it is up.
+    fn late<R: Send>(
+        queue: &Queue<u32>,
+        call: impl FnOnce(Deadline) -> R + Send,
+        meanwhile: impl FnOnce(&mut State<u32>),
+    ) -> R {
+        let timeout = Duration::from_millis(20);
+        thread::scope(|threads| {
+            let mut state = queue.state.lock();
+            let deadline = Deadline::after(Some(timeout));
+            let caller = threads.spawn(move || call(deadline));
+            // It waits for the mutex, or in `wait`, which needs the mutex to return: its time is up by then.
+            MutexGuard::unlocked(&mut state, || thread::sleep(timeout / 2));
+            let Deadline::At(instant) = deadline else {
+                unreachable!("20 ms are within the clock")
+            };
+            while std::time::Instant::now() <= instant {
+                thread::yield_now();
+            }
+            meanwhile(&mut state);
+            drop(state);
+            caller.join().expect("no panic")
+        })
+    }
+
+    fn full() -> Arc<Queue<u32>> {
+        let queue = Queue::new(1);
+        queue.add_sender();
+        queue.add_receiver();
+        queue
+    }
+
+    #[test]
+    fn room_that_comes_with_the_end_of_the_time_is_used() {
+        let queue = full();
+        queue.send(1, None).unwrap();
+        let sent = late(
+            &queue,
+            |deadline| queue.send(2, Some(deadline)),
+            |state| state.items.clear(),
+        );
+        assert_eq!(sent, Ok(()));
+        assert_eq!(queue.len(), 1);
+    }
+
+    #[test]
+    fn an_item_that_comes_with_the_end_of_the_time_is_taken() {
+        let queue = full();
+        let received = late(
+            &queue,
+            |deadline| queue.receive(Some(deadline)).ok(),
+            |state| state.items.push_back(3),
+        );
+        assert_eq!(received, Some(3));
+    }
+
+    #[test]
+    fn a_queue_that_was_closed_says_so_whether_or_not_there_are_workers() {
+        let queue = full();
+        queue.close();
+        queue.remove_receiver();
+        let reason = queue.send(1, None).map_err(|unsent| unsent.reason);
+        assert_eq!(reason, Err(UnsentReason::Closed));
+        let open = full();
+        open.remove_receiver();
+        let reason = open.send(1, None).map_err(|unsent| unsent.reason);
+        assert_eq!(reason, Err(UnsentReason::NoWorkers));
+    }
+}

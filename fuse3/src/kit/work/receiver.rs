@@ -27,7 +27,7 @@ impl<T> WorkReceiver<T> {
     ///
     /// # Panics
     ///
-    /// If the thread holds the global lock, which it took beside its proof.
+    /// If the thread holds a global lock in spite of its proof: one that it took beside it, or another one.
     #[track_caller]
     pub fn recv(&self, proof: &mut impl NotHolding) -> Option<T> {
         proof::check(proof, "WorkReceiver::recv");

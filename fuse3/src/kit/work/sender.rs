@@ -28,7 +28,7 @@ impl<T> WorkSender<T> {
     ///
     /// # Panics
     ///
-    /// If the thread holds the global lock, which it took beside its proof.
+    /// If the thread holds a global lock in spite of its proof: one that it took beside it, or another one.
     #[track_caller]
     pub fn send(&self, item: T, proof: &mut impl NotHolding) -> Result<(), Unsent<T>> {
         proof::check(proof, "WorkSender::send");
