@@ -1,31 +1,14 @@
-//! Where the library and libfuse say what they cannot return: the `log` crate, or stderr where the program has set no
-//! logger, so that nothing is lost.
-//!
-//! libfuse logs from wherever it is, and a logger may do anything. So:
-//!
-//! - a thread that may be cancelled (libfuse's workers, while they read a request) cannot be while it logs: wrapper.h;
-//! - in a signal handler that interrupted a line on its way from here to the logger, which may hold a lock, and in the handler of
-//!   a fatal signal, which may have interrupted malloc(3), libfuse's lines are written to stderr by write(2) and nothing else is
-//!   called;
-//! - this crate's own handlers, and [`Handle::terminate`](crate::Handle::terminate), which may be called in others, log
-//!   nothing. Another handler of the application's that calls `fuse_log()` itself calls the logger, which is no more
-//!   async-signal-safe there than it is anywhere;
-//! - a logger that panics is caught.
+//! Where the library says what it cannot return: the `log` crate, or stderr where the program has set no logger, so that nothing
+//! is lost. A logger that panics is caught.
 
-use std::cell::{Cell, RefCell};
-use std::ffi::{CStr, c_char, c_int};
+use std::cell::Cell;
 use std::fmt;
 use std::io::Write;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
-use std::sync::{Arc, Once, Weak};
 
 use ::log::Level;
 
 use crate::base::panic::discard;
-use crate::conn::conn::Conn;
-use crate::sys;
 
 macro_rules! error {
     ($($arg:tt)*) => { $crate::base::log::say(::log::Level::Error, format_args!($($arg)*)) };
@@ -51,11 +34,11 @@ pub(crate) fn say(level: Level, what: fmt::Arguments<'_>) {
     write("fuse3", level, what);
 }
 
-fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
+pub(crate) fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
     let before = LOGGING.replace(true);
     if no_logger() {
-        // A closed stderr is no reason to fail a request.
-        let _ = writeln!(std::io::stderr(), "{target}: {what}");
+        // In one write(2), since other threads have lines, too. A closed stderr is no reason to fail a request.
+        let _ = std::io::stderr().write_all(format!("{target}: {what}\n").as_bytes());
     } else {
         let log = || ::log::log!(target: target, level, "{what}");
         // A logger that panics must not end a session, or unwind into C; there is nowhere left to say so.
@@ -66,129 +49,16 @@ fn write(target: &str, level: Level, what: fmt::Arguments<'_>) {
     LOGGING.set(before);
 }
 
-fn no_logger() -> bool {
+pub(crate) fn no_logger() -> bool {
     ::log::max_level() == ::log::LevelFilter::Off
+}
+
+/// The thread is in a logger. Async-signal-safe.
+pub(crate) fn is_logging() -> bool {
+    LOGGING.get()
 }
 
 thread_local! {
     /// Whether the thread is in a logger. Without a destructor, so that a signal handler can read it.
     static LOGGING: Cell<bool> = const { Cell::new(false) };
-    /// What libfuse says on this thread, while it is asked why a call failed. A line is added to it outside of the cell, so
-    /// that a signal handler that logs meanwhile finds nothing to add to, and not a borrow.
-    static HEARD: Cell<Option<String>> = const { Cell::new(None) };
-    /// The session whose `init` has returned on this thread last.
-    static BEGUN: RefCell<Weak<Conn>> = const { RefCell::new(Weak::new()) };
-    /// libfuse could not start a thread from this one.
-    static NO_THREAD: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Sends libfuse's log here, from now on and for the whole process.
-pub(crate) fn capture_libfuse() {
-    static ONCE: Once = Once::new();
-    // SAFETY: `sink` is a function with the lifetime of the program; `Once` keeps other threads from the call.
-    ONCE.call_once(|| unsafe { sys::fuse3_set_log_sink(Some(sink)) });
-}
-
-/// Runs `call`, and returns besides its result what libfuse said on this thread meanwhile.
-pub(crate) fn listen<R>(call: impl FnOnce() -> R) -> (R, String) {
-    HEARD.set(Some(String::new()));
-    let result = call();
-    let heard = HEARD.take().unwrap_or_default();
-    (result, heard.trim().to_owned())
-}
-
-/// `init` has returned. What libfuse could not begin after that, on this thread, it says in its log and nowhere else.
-pub(crate) fn begun(conn: &Arc<Conn>) {
-    BEGUN.set(Arc::downgrade(conn));
-}
-
-fn begins_without(message: &CStr) {
-    if message
-        .to_bytes()
-        .starts_with(b"fuse: failed to start io-uring")
-    {
-        // None on a thread that is ending, or in a signal handler that interrupted `begun`.
-        let conn = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
-        if let Ok(Some(conn)) = conn {
-            conn.set_without_io_uring();
-        }
-    }
-}
-
-/// The result of `run`, which is libfuse's loop, on this thread: EAGAIN where libfuse could not start a first worker, for
-/// which it returns -1, as for an EPERM, and the reason is in its log alone.
-pub(crate) fn looping(run: impl FnOnce() -> c_int) -> c_int {
-    NO_THREAD.set(false);
-    match run() {
-        -1 if NO_THREAD.get() => -libc::EAGAIN,
-        result => result,
-    }
-}
-
-/// libfuse calls it with cancellation switched off (wrapper.h) and a formatted line.
-extern "C" fn sink(level: c_int, message: *const c_char) {
-    // SAFETY: wrapper.h passes its own buffer, which `vsnprintf` has terminated.
-    let message = unsafe { CStr::from_ptr(message) };
-    if LOGGING.get() || in_fatal_handler() {
-        return write_at_once(message);
-    }
-    begins_without(message);
-    if message
-        .to_bytes()
-        .starts_with(b"fuse: error creating thread")
-    {
-        NO_THREAD.set(true);
-    }
-    let text = message.to_string_lossy();
-    let level =
-        match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {
-            sys::fuse_log_level_FUSE_LOG_WARNING => Level::Warn,
-            sys::fuse_log_level_FUSE_LOG_NOTICE | sys::fuse_log_level_FUSE_LOG_INFO => Level::Info,
-            sys::fuse_log_level_FUSE_LOG_DEBUG => Level::Debug,
-            _ => Level::Error,
-        };
-    let heard = HEARD.try_with(|heard| {
-        let said = heard.take();
-        let listening = said.is_some();
-        heard.set(said.map(|said| said + &*text));
-        listening
-    });
-    if heard.unwrap_or(false) {
-        return;
-    }
-    if no_logger() {
-        // As libfuse would.
-        return write_at_once(message);
-    }
-    write("libfuse", level, format_args!("{}", text.trim_end()));
-}
-
-/// Whether this is the handler of a signal that a fault or abort(3) sends, as `fuse_set_fail_signal_handlers()` installs
-/// one. The kernel blocks the signal meanwhile. Who blocks all of them does so on purpose.
-fn in_fatal_handler() -> bool {
-    const FATAL: [c_int; 6] = [
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGABRT,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGSEGV,
-    ];
-    // SAFETY: `sigset_t` is integers, for which zero is a value.
-    let mut blocked: libc::sigset_t = unsafe { mem::zeroed() };
-    // SAFETY: `blocked` lives; a null set asks only.
-    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut blocked) };
-    let count = FATAL
-        .iter()
-        // SAFETY: `blocked` lives, and these are signals.
-        .filter(|signal| unsafe { libc::sigismember(&raw const blocked, **signal) } == 1)
-        .count();
-    (1..FATAL.len()).contains(&count)
-}
-
-/// Async-signal-safe.
-fn write_at_once(message: &CStr) {
-    let bytes = message.to_bytes();
-    // SAFETY: `bytes` live, and are as many. If stderr takes none, there is nowhere left to say so.
-    unsafe { libc::write(libc::STDERR_FILENO, bytes.as_ptr().cast(), bytes.len()) };
 }

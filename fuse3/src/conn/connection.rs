@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 
 use crate::conn::pipe::most_spliced;
 use crate::sys;
+use crate::types::operation::Operation;
 use crate::types::setting::{in_range, out_of_range};
 
 pub use crate::types::capabilities::Capabilities;
@@ -387,6 +388,27 @@ impl Connection<'_> {
             borrow: PhantomData,
         };
         connection.agreement()
+    }
+}
+
+impl Connection<'_> {
+    /// Whether libfuse *and* the kernel can deliver requests for the operation.
+    ///
+    /// Outside of `init`, [`Operation::delivered`] tells about libfuse.
+    ///
+    /// # Errors
+    ///
+    /// What is missing: the release of libfuse, or else the version of the kernel's protocol, that it takes.
+    pub fn delivers(&self, operation: Operation) -> Result<(), UnsupportedOperation> {
+        operation.delivered()?;
+        let needed = (7, operation.minor());
+        if self.protocol() < needed {
+            return Err(UnsupportedOperation {
+                operation,
+                needs: Needs::Protocol(needed),
+            });
+        }
+        Ok(())
     }
 }
 

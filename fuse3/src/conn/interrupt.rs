@@ -8,7 +8,6 @@ use std::thread;
 use parking_lot::Mutex;
 
 use crate::base::cancel::Uncancelled;
-use crate::conn::conn::Conn;
 use crate::lock::sleeper::{Sleeper, Waking};
 use crate::sys;
 
@@ -31,17 +30,16 @@ struct State {
 
 type Run = Box<dyn FnOnce() + Send>;
 
-/// A function of the file system, and the session that a panic of it is counted for.
+/// A function of the file system, which catches its own panics: see [`Conn::callback`](crate::conn::conn::Conn::callback).
 pub(crate) struct Callback {
     /// Whoever takes it runs it, or sees to it that it is not run.
     run: Mutex<Option<Run>>,
-    conn: Arc<Conn>,
 }
 
 impl Callback {
-    pub(crate) fn new(run: impl FnOnce() + Send + 'static, conn: Arc<Conn>) -> Arc<Self> {
+    pub(super) fn new(run: impl FnOnce() + Send + 'static) -> Arc<Self> {
         let run = Mutex::new(Some(Box::new(run) as Run));
-        Arc::new(Self { run, conn })
+        Arc::new(Self { run })
     }
 
     fn take(&self) -> Option<Run> {
@@ -54,7 +52,7 @@ impl Callback {
             .name("fuse3-interrupt".to_owned())
             .spawn(move || {
                 if let Some(run) = self.take() {
-                    self.conn.guarded(&"an interrupt callback", run);
+                    run();
                 }
             });
         if let Err(error) = spawned {

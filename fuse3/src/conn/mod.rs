@@ -7,6 +7,7 @@ pub mod connection;
 pub(crate) mod daemon;
 pub(crate) mod drain;
 pub(crate) mod interrupt;
+pub(crate) mod libfuse_log;
 pub(crate) mod options;
 pub(crate) mod panics;
 pub(crate) mod pending;

@@ -4,12 +4,14 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 
 use parking_lot::Mutex;
 
 use crate::base::panic::{discard, text};
 use crate::conn::conn::Conn;
+use crate::conn::interrupt::Callback;
 
 /// What becomes of a session when one of its handlers panics. In any case the caller gets EIO, the lock is released, and the
 /// worker goes on.
@@ -72,6 +74,14 @@ impl Conn {
         catch_unwind(AssertUnwindSafe(run))
             .map_err(|payload| self.panicked(what, payload))
             .ok()
+    }
+
+    /// What is to be called when a request is interrupted: `run`, a panic of which is one of a handler.
+    pub(crate) fn callback(self: &Arc<Self>, run: impl FnOnce() + Send + 'static) -> Arc<Callback> {
+        let conn = Arc::clone(self);
+        Callback::new(move || {
+            conn.guarded(&"an interrupt callback", run);
+        })
     }
 
     /// Code of the file system, called `what` in the log, has panicked with `payload`.

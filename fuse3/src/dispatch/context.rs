@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::panic::discard;
-use crate::conn::interrupt::Callback;
 use crate::conn::pending::Ticket;
 use crate::conn::request::Request;
 use crate::dispatch::core::Core;
@@ -238,7 +237,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// Requests that register nothing pay nothing for it; the first call for a request allocates.
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
         if let (Duty::Here(request), Some(conn)) = (&mut *self.duty, self.core.map(Core::conn)) {
-            discard(request.interrupts().set(Callback::new(f, Arc::clone(conn))));
+            discard(request.interrupts().set(conn.callback(f)));
         }
     }
 

@@ -15,6 +15,7 @@ use std::slice;
 
 use crate::base::cancel::Uncancelled;
 use crate::conn::connection::Connection;
+use crate::conn::libfuse_log;
 use crate::dispatch::call::Call;
 use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
@@ -140,7 +141,7 @@ unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> boo
     let mut connection = unsafe { Connection::new(conn) };
     let begun = core.begin(&mut connection);
     core.conn().begun(conn);
-    crate::base::log::begun(core.conn());
+    libfuse_log::begun(core.conn());
     begun
 }
 

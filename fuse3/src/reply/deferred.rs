@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::base::panic::discard;
 use crate::conn::conn::Conn;
-use crate::conn::interrupt::Callback;
 use crate::conn::pending::Ticket;
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::deliver::deliver;
@@ -126,8 +125,7 @@ impl<T> Reply<T> {
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
         let interrupts = self.ticket.and_then(|ticket| self.conn.interrupts(ticket));
         if let Some(interrupts) = interrupts {
-            let callback = Callback::new(f, Arc::clone(&self.conn));
-            discard(interrupts.set(callback));
+            discard(interrupts.set(self.conn.callback(f)));
         }
     }
 

@@ -8,8 +8,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::log;
 use crate::conn::conn::Conn;
+use crate::conn::libfuse_log;
 use crate::conn::panics::OnPanic;
 use crate::dispatch::core::{Core, Serving};
 use crate::dispatch::filesystem::Filesystem;
@@ -397,7 +397,7 @@ impl<F: Filesystem> Builder<F> {
         options: Options,
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
-        log::capture_libfuse();
+        libfuse_log::capture_libfuse();
         let conn = Conn::new(self.settings.on_panic);
         let serving = Serving::new(
             Arc::clone(&conn),
@@ -450,7 +450,7 @@ fn new_session(
             return Err(refused("out of memory".to_owned()));
         }
     }
-    let (session, said) = log::listen(|| new(&raw mut args));
+    let (session, said) = libfuse_log::listen(|| new(&raw mut args));
     // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
     unsafe { sys::fuse_opt_free_args(&raw mut args) };
     NonNull::new(session).ok_or_else(|| refused(said))

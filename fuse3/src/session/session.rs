@@ -8,9 +8,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::thread;
 
-use crate::base::log;
 use crate::conn::conn::{TERMINATED, TROUBLE};
 use crate::conn::drain::resend;
+use crate::conn::libfuse_log;
 use crate::conn::panics::Trouble;
 use crate::conn::wake::Wake;
 use crate::conn::{connection::Agreement, daemon, stats::SessionStats};
@@ -76,7 +76,7 @@ impl<F: Filesystem> Session<F> {
         let session = self.raw();
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
         let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
-        match log::listen(mount) {
+        match libfuse_log::listen(mount) {
             (0, _) => {}
             (_, said) if said.is_empty() => {
                 return Err("fusermount3 said why on stderr".to_owned());
@@ -298,7 +298,7 @@ impl<F: Filesystem> Session<F> {
         if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
             // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
             let run = || unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
-            result = log::looping(run);
+            result = libfuse_log::looping(run);
         }
         if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
             // SAFETY: it was started above, and is not used again.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::mem;
 
-use crate::conn::connection::Connection;
 use crate::sys;
 use crate::types::operation::Operation;
 
@@ -93,7 +92,7 @@ impl Operation {
     }
 
     /// The minor version of the protocol that brought it (include/uapi/linux/fuse.h); 0 for what was there before 7.11.
-    const fn minor(self) -> u32 {
+    pub(crate) const fn minor(self) -> u32 {
         match self {
             Self::Ioctl | Self::Poll => 11,
             Self::RetrieveReply => 15,
@@ -108,27 +107,6 @@ impl Operation {
             Self::Statx => 39,
             _ => 0,
         }
-    }
-}
-
-impl Connection<'_> {
-    /// Whether libfuse *and* the kernel can deliver requests for the operation.
-    ///
-    /// Outside of `init`, [`Operation::delivered`] tells about libfuse.
-    ///
-    /// # Errors
-    ///
-    /// What is missing: the release of libfuse, or else the version of the kernel's protocol, that it takes.
-    pub fn delivers(&self, operation: Operation) -> Result<(), UnsupportedOperation> {
-        operation.delivered()?;
-        let needed = (7, operation.minor());
-        if self.protocol() < needed {
-            return Err(UnsupportedOperation {
-                operation,
-                needs: Needs::Protocol(needed),
-            });
-        }
-        Ok(())
     }
 }
 
