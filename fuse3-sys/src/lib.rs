@@ -52,7 +52,7 @@ pub use macros::{
     FUSE_ARGS_INIT, FUSE_BUFVEC_INIT, FUSE_MAKE_VERSION, FUSE_OPT_END, FUSE_OPT_KEY, FUSE_VERSION,
 };
 pub use shim::{
-    LIMITS_THREADS, cuse_lowlevel_main, cuse_lowlevel_new, cuse_lowlevel_setup,
+    HAS_IO_URING, LIMITS_THREADS, cuse_lowlevel_main, cuse_lowlevel_new, cuse_lowlevel_setup,
     fuse_get_feature_flag, fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
     fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads,
     fuse_lowlevel_notify_expire_entry, fuse_parse_cmdline, fuse_req_get_payload, fuse_req_is_uring,

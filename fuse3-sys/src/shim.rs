@@ -17,6 +17,9 @@ pub use crate::bindings::{
 /// while all others are busy, whatever it is told.
 pub const LIMITS_THREADS: bool = cfg!(fuse3_loop_cfg);
 
+/// Whether the headers have io_uring (libfuse 3.18): otherwise [`fuse_req_is_uring`] is false of every request.
+pub const HAS_IO_URING: bool = cfg!(fuse3_io_uring);
+
 #[cfg(fuse3_loop_cfg)]
 pub use crate::bindings::{
     fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,

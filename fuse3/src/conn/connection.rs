@@ -72,6 +72,13 @@ impl Connection<'_> {
         };
         connection.most_readahead = connection.max_readahead();
         connection.unwant(BY_SLOT);
+        if !sys::HAS_IO_URING {
+            // A newer library would begin to use it by an option or FUSE_URING_ENABLE, and requests could not be told apart.
+            // SAFETY: the connection is the one `init` was given (the caller).
+            unsafe {
+                sys::fuse_unset_feature_flag(conn.as_ptr(), Capabilities::OVER_IO_URING.bits())
+            };
+        }
         connection
     }
 

@@ -19,8 +19,8 @@ use crate::sys;
 /// After so long, the log says what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// What sends an answer.
-pub(super) type Parcel = Box<dyn FnOnce(Request) + Send>;
+/// What sends an answer, which is told whether it does so on the worker that has handled the request.
+pub(super) type Parcel = Box<dyn FnOnce(Request, bool) + Send>;
 
 /// Which of the deferred requests of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +90,7 @@ impl Conn {
                     let held = table.held.remove(&ticket);
                     drop(table);
                     if let Some(held) = held {
-                        parcel(held.request.spliced());
+                        parcel(held.request, true);
                     }
                 }
             },
@@ -100,7 +100,7 @@ impl Conn {
 
     /// Answers it by `send`. This waits for no handler: where the request's own has not returned, the answer leaves after it,
     /// and over io_uring it leaves from a thread of the library's. Where nobody waits any more, `send` is dropped.
-    pub(crate) fn answer(&self, ticket: Ticket, send: impl FnOnce(Request) + Send + 'static) {
+    pub(crate) fn answer(&self, ticket: Ticket, send: impl FnOnce(Request, bool) + Send + 'static) {
         let Some(_pass) = self.pass() else { return };
         let mut table = self.pending().table.lock();
         let Some(held) = table.held.get_mut(&ticket) else {
@@ -127,7 +127,7 @@ impl Conn {
             }
             _ => {
                 drop(table);
-                send(request);
+                send(request, false);
             }
         }
     }

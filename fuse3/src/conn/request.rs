@@ -28,8 +28,6 @@ use crate::types::errno::Errno;
 pub struct Request {
     req: NonNull<sys::fuse_req>,
     interrupts: Option<Arc<Interrupts>>,
-    is_uring: bool,
-    may_splice: bool,
 }
 
 // SAFETY: libfuse allows that a request is answered from any thread; it locks its session for that.
@@ -62,37 +60,17 @@ impl Request {
     pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
         // SAFETY: libfuse passes a request of its own to each handler, which is not null.
         let req = unsafe { NonNull::new_unchecked(req) };
-        // SAFETY: the caller promises that it is a request without an answer.
-        let is_uring = unsafe { sys::fuse_req_is_uring(req.as_ptr()) };
         Self {
             req,
             interrupts: None,
-            is_uring,
-            may_splice: false,
         }
     }
 
     /// `fuse_req_is_uring()`.
-    #[inline]
-    pub(crate) fn is_uring(&self) -> bool {
-        self.is_uring
-    }
-
-    /// Its answer leaves from the worker that handled it, when nothing that the handler was given is in use any more: libfuse
-    /// may splice it through the pipe of the thread.
-    ///
-    /// Elsewhere the pipe may have the data of a write that has not been read; and a thread that is not libfuse's would keep
-    /// its pipe until the thread ends.
     #[inline(always)]
-    pub(crate) fn spliced(self) -> Self {
-        let mut this = self;
-        this.may_splice = true;
-        this
-    }
-
-    #[inline]
-    pub(crate) fn may_splice(&self) -> bool {
-        self.may_splice
+    pub(crate) fn is_uring(&self) -> bool {
+        // SAFETY: the request is unanswered and exists (invariants).
+        sys::HAS_IO_URING && unsafe { sys::fuse_req_is_uring(self.as_ptr()) }
     }
 
     /// The request itself, for what does not answer it.
@@ -104,12 +82,12 @@ impl Request {
     /// `fuse_req_interrupted()`.
     pub(crate) fn is_interrupted(&self) -> bool {
         // SAFETY: the request is unanswered and exists (invariants).
-        !self.is_uring && unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 }
+        !self.is_uring() && unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 }
     }
 
     /// `fuse_req_interrupt_func()`, the first time.
     pub(crate) fn interrupts(&mut self) -> &Arc<Interrupts> {
-        let (req, is_uring) = (self.as_ptr(), self.is_uring);
+        let (req, is_uring) = (self.as_ptr(), self.is_uring());
         self.interrupts.get_or_insert_with(|| {
             let interrupts = Arc::<Interrupts>::default();
             if is_uring {
@@ -128,7 +106,7 @@ impl Request {
     #[must_use = "what was to be called is the application's, and so is its destructor"]
     pub(crate) fn forget_interrupts(&mut self) -> Option<Arc<Interrupts>> {
         let interrupts = self.interrupts.take()?;
-        if !self.is_uring {
+        if !self.is_uring() {
             // SAFETY: the request is unanswered and exists (invariants). The callback holds the lock that this waits for, but
             // never gets here: it calls nothing of the application's.
             unsafe { sys::fuse_req_interrupt_func(self.as_ptr(), None, ptr::null_mut()) };

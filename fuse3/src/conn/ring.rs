@@ -95,7 +95,7 @@ impl Ring {
         loop {
             while let Some((request, parcel)) = outbox.parcels.pop_front() {
                 drop(outbox);
-                parcel(request);
+                parcel(request, false);
                 outbox = self.outbox.lock();
             }
             if outbox.closed {

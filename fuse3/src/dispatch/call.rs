@@ -15,7 +15,6 @@ use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::Reporting;
 use crate::lock::error::LockError;
 use crate::lock::locking::{Library, Locking};
-use crate::notify::current::Current;
 use crate::notify::error::NotifyError;
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::deliver::{revoke, send};
@@ -91,7 +90,6 @@ impl<'c, F: Filesystem> Call<'c, F> {
                     if poisons.is_some() && serving.refuses(operation) {
                         Err(Errno::EIO.into())
                     } else {
-                        let _current = Current::enter(conn, asked.locked);
                         handler(&core.fs, &mut cx)
                     }
                 }
@@ -187,7 +185,7 @@ fn settle<T: Payload>(
                     "{operation} returned the deferred answer of another request"
                 );
             }
-            send(conn, request.spliced(), asked, answer);
+            send(conn, request, asked, answer);
         }
         away => {
             *duty = away;

@@ -19,12 +19,13 @@ use crate::lock::{
     locking::{Concurrent, Library, Locking},
     proof::{self, NotHolding},
 };
+use crate::notify::current::Current;
 use crate::reply::answer::Asked;
 use crate::reply::deferred::{Deferred, Reply};
 use crate::reply::passthrough::BackingId;
 use crate::reply::payload::Payload;
 use crate::sys;
-use crate::types::{capabilities::Capabilities, errno::Errno, setting::SettingError};
+use crate::types::{capabilities::Capabilities, errno::Errno, ino::Ino, setting::SettingError};
 
 pub use crate::types::caller::{Caller, SecurityContext};
 
@@ -87,6 +88,13 @@ impl<'a, F: Filesystem> Context<'a, F> {
     pub(crate) fn has(&self, capability: Capabilities) -> bool {
         let agreement = self.core.and_then(|core| core.conn().agreement());
         agreement.is_some_and(|agreement| agreement.granted.contains(capability))
+    }
+
+    /// While the result lives, notifications that the kernel would have wait for this request are refused: it keeps these
+    /// directories locked.
+    pub(super) fn locks(&self, directories: [Ino; 2]) -> Option<Current> {
+        self.core
+            .map(|core| Current::enter(core.conn(), directories))
     }
 
     /// Who asks; [`Caller::default`] when the library takes something back by itself.

@@ -254,17 +254,11 @@ unsafe extern "C" fn mknod<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe {
-        Call::<F>::take(
-            req,
-            Asked::of(parent)
-                .locked(parent, Ino(0))
-                .made(mode & libc::S_IFMT),
-        )
-    };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Mknod, |fs, cx| {
+        let _current = cx.locks([parent; 2]);
         fs.mknod(cx, parent, name, mode, rdev)
     });
 }
@@ -277,15 +271,13 @@ unsafe extern "C" fn mkdir<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe {
-        Call::<F>::take(
-            req,
-            Asked::of(parent).locked(parent, Ino(0)).made(libc::S_IFDIR),
-        )
-    };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFDIR)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
-    call.answer(Operation::Mkdir, |fs, cx| fs.mkdir(cx, parent, name, mode));
+    call.answer(Operation::Mkdir, |fs, cx| {
+        let _current = cx.locks([parent; 2]);
+        fs.mkdir(cx, parent, name, mode)
+    });
 }
 
 unsafe extern "C" fn unlink<F: Filesystem>(
@@ -295,10 +287,13 @@ unsafe extern "C" fn unlink<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).locked(parent, Ino(0))) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
-    call.answer(Operation::Unlink, |fs, cx| fs.unlink(cx, parent, name));
+    call.answer(Operation::Unlink, |fs, cx| {
+        let _current = cx.locks([parent; 2]);
+        fs.unlink(cx, parent, name)
+    });
 }
 
 unsafe extern "C" fn rmdir<F: Filesystem>(
@@ -308,10 +303,13 @@ unsafe extern "C" fn rmdir<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).locked(parent, Ino(0))) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
-    call.answer(Operation::Rmdir, |fs, cx| fs.rmdir(cx, parent, name));
+    call.answer(Operation::Rmdir, |fs, cx| {
+        let _current = cx.locks([parent; 2]);
+        fs.rmdir(cx, parent, name)
+    });
 }
 
 unsafe extern "C" fn symlink<F: Filesystem>(
@@ -322,17 +320,13 @@ unsafe extern "C" fn symlink<F: Filesystem>(
 ) {
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe {
-        Call::<F>::take(
-            req,
-            Asked::of(parent).locked(parent, Ino(0)).made(libc::S_IFLNK),
-        )
-    };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFLNK)) };
     // SAFETY: libfuse's string, until this returns.
     let target = unsafe { os_str(target) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     call.answer(Operation::Symlink, |fs, cx| {
+        let _current = cx.locks([parent; 2]);
         fs.symlink(cx, target, parent, name)
     });
 }
@@ -347,13 +341,14 @@ unsafe extern "C" fn rename<F: Filesystem>(
 ) {
     let (parent, newparent) = (Ino(parent), Ino(newparent));
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).locked(parent, newparent)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
+        let _current = cx.locks([parent, newparent]);
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
@@ -366,10 +361,11 @@ unsafe extern "C" fn link<F: Filesystem>(
 ) {
     let (ino, newparent) = (Ino(ino), Ino(newparent));
     // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).locked(newparent, Ino(0)).made(0)) };
+    let call = unsafe { Call::<F>::take(req, Asked::of(ino).made(0)) };
     // SAFETY: libfuse's name, until this returns.
     let newname = unsafe { os_str(newname) };
     call.answer(Operation::Link, |fs, cx| {
+        let _current = cx.locks([newparent; 2]);
         fs.link(cx, ino, newparent, newname)
     });
 }
@@ -398,14 +394,16 @@ unsafe extern "C" fn create<F: Filesystem>(
     // SAFETY: libfuse's file, until this returns.
     let how = Create::of(mode, unsafe { FileInfo::borrow(fi) });
     let asked = Asked::of(parent)
-        .locked(parent, Ino(0))
         .flags(how.flags.bits())
         .made(libc::S_IFREG);
     // SAFETY: libfuse's request, for this table.
     let call = unsafe { Call::<F>::take(req, asked) };
     // SAFETY: libfuse's name, until this returns.
     let name = unsafe { os_str(name) };
-    call.answer(Operation::Create, |fs, cx| fs.create(cx, parent, name, how));
+    call.answer(Operation::Create, |fs, cx| {
+        let _current = cx.locks([parent; 2]);
+        fs.create(cx, parent, name, how)
+    });
 }
 
 unsafe extern "C" fn read<F: Filesystem>(

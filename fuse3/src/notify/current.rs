@@ -25,15 +25,12 @@ pub(crate) struct Current {
 impl Current {
     /// Of `mknod`, `mkdir`, `symlink`, `create`, `unlink`, `rmdir`, `rename` and `link`: the directories whose names they
     /// change, which the kernel has locked on its own behalf whoever calls (fs/namei.c). Of other requests it depends on the
-    /// caller, and nothing is noted. The number 0 is no inode.
-    #[inline(always)]
-    pub(crate) fn enter(conn: &Conn, directories: [Ino; 2]) -> Option<Self> {
-        (directories != [Ino(0); 2]).then(|| {
-            let conn = conn.id();
-            Self {
-                before: HANDLED.replace(Some(Handled { conn, directories })),
-            }
-        })
+    /// caller, and nothing is noted.
+    pub(crate) fn enter(conn: &Conn, directories: [Ino; 2]) -> Self {
+        let conn = conn.id();
+        Self {
+            before: HANDLED.replace(Some(Handled { conn, directories })),
+        }
     }
 }
 

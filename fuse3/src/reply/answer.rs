@@ -59,8 +59,10 @@ pub struct Asked {
     pub(crate) directory: bool,
     /// The request is for a new name: the type of its inode (`S_IFMT`), 0 for any.
     pub(crate) made: Option<u32>,
-    /// The directories that the kernel keeps locked for it; 0 for none.
-    pub(crate) locked: [Ino; 2],
+    /// The answer leaves from the worker that handled the request, when nothing that the handler was given is in use any more:
+    /// libfuse may splice it through the pipe of the thread. Elsewhere that may have the data of a write that has not been
+    /// read; and a thread that is not libfuse's would keep its pipe until the thread ends.
+    pub(crate) may_splice: bool,
 }
 
 impl Asked {
@@ -71,7 +73,7 @@ impl Asked {
             flags: 0,
             directory: false,
             made: None,
-            locked: [Ino(0); 2],
+            may_splice: true,
         }
     }
 
@@ -93,13 +95,6 @@ impl Asked {
     pub(crate) const fn made(self, kind: u32) -> Self {
         Self {
             made: Some(kind),
-            ..self
-        }
-    }
-
-    pub(crate) const fn locked(self, directory: Ino, other: Ino) -> Self {
-        Self {
-            locked: [directory, other],
             ..self
         }
     }

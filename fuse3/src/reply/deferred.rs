@@ -45,8 +45,9 @@ impl<T: Payload + 'static> Reply<T> {
                 "a reply was sent the deferred answer of another request; its caller gets EIO"
             );
         }
-        let (conn, asked) = (Arc::clone(&self.conn), self.asked);
-        self.conn.answer(ticket, move |request| {
+        let (conn, mut asked) = (Arc::clone(&self.conn), self.asked);
+        self.conn.answer(ticket, move |request, by_worker| {
+            asked.may_splice = by_worker;
             deliver(&conn, request, &asked, answer);
         });
     }
@@ -140,7 +141,7 @@ impl<T> Reply<T> {
 /// Answers EIO.
 fn refuse(conn: &Conn, ticket: Ticket) {
     // Whether the caller takes the EIO or is gone makes no difference.
-    conn.answer(ticket, |request| {
+    conn.answer(ticket, |request, _| {
         let _ = request.err(Errno::EIO);
     });
 }

@@ -151,7 +151,7 @@ impl DirBuf {
         assert!(out.cast::<u64>().is_aligned());
         let (req, name) = (ptr::null_mut(), c_name.as_ptr());
         let written = if self.plus {
-            let mut param = entry.to_param();
+            let mut param = entry.param();
             if dots {
                 param.ino = 0;
             }

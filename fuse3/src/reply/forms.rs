@@ -88,8 +88,8 @@ impl Request {
     /// The buffers that the first element of `bufs` has, in memory and in files; the other elements are room for them.
     ///
     /// When they cannot be read, libfuse answers that error. They are spliced where it was asked for.
-    pub(crate) fn data(self, bufs: &mut [sys::fuse_bufvec]) -> Sent {
-        let flags = if self.may_splice() {
+    pub(crate) fn data(self, bufs: &mut [sys::fuse_bufvec], may_splice: bool) -> Sent {
+        let flags = if may_splice {
             // Without effect unless it was asked for in `init`.
             sys::fuse_buf_copy_flags_FUSE_BUF_SPLICE_MOVE
         } else {

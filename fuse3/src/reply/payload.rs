@@ -81,7 +81,7 @@ impl Payload for Entry {
     #[inline(always)]
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         match self.check(asked.made) {
-            Ok(()) => request.entry(&self.to_param()),
+            Ok(()) => request.entry(&self.param()),
             Err(what) => mistake(request, what),
         }
     }
@@ -130,7 +130,7 @@ impl sealed::Sealed for Created {}
 impl Payload for Created {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         match (self.entry.check(asked.made), self.opened.check()) {
-            (Ok(()), Ok(())) => request.create(&self.entry.to_param(), self.opened),
+            (Ok(()), Ok(())) => request.create(&self.entry.param(), self.opened),
             (Err(what), _) => mistake(request, what),
             (_, Err(what)) => mistake(request, what),
         }
@@ -169,7 +169,7 @@ impl sealed::Sealed for Data<'_> {}
 impl Payload for Data<'_> {
     #[inline(always)]
     fn send(&self, request: Request, asked: &Asked) -> Sent {
-        data::send(self, request, asked.size)
+        data::send(self, request, asked)
     }
 }
 

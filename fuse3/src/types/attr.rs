@@ -228,7 +228,7 @@ impl Entry {
 
     /// In place: the structure is large.
     #[inline(always)]
-    pub(crate) fn to_param(&self) -> sys::fuse_entry_param {
+    pub(crate) fn param(&self) -> sys::fuse_entry_param {
         // SAFETY: `struct fuse_entry_param` is numbers, for which zero is a value.
         let mut param: sys::fuse_entry_param = unsafe { mem::zeroed() };
         param.ino = self.ino.0;
@@ -245,12 +245,15 @@ impl Entry {
 /// 2^62 seconds are for ever; the kernel takes far less for that.
 #[inline(always)]
 pub(crate) fn seconds(timeout: Duration) -> f64 {
-    let whole = timeout.as_secs().min(1 << 62) as f64;
-    match timeout.subsec_nanos() {
-        // The usual case, without a division.
-        0 => whole,
-        nanos => whole + f64::from(nanos) / 1e9,
+    match (u32::try_from(timeout.as_secs()), timeout.subsec_nanos()) {
+        (Ok(whole), 0) => whole.into(),
+        _ => odd_seconds(timeout),
     }
+}
+
+#[cold]
+fn odd_seconds(timeout: Duration) -> f64 {
+    timeout.as_secs().min(1 << 62) as f64 + f64::from(timeout.subsec_nanos()) / 1e9
 }
 
 /// What `utimensat(2)` asks a time to be.

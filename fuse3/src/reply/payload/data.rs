@@ -3,6 +3,7 @@
 use std::slice;
 
 use crate::conn::request::{Request, Sent};
+use crate::reply::answer::Asked;
 use crate::reply::data::{Data, Fill, Source, too_many};
 use crate::reply::payload::mistake;
 use crate::reply::piece::Piece;
@@ -12,31 +13,31 @@ use crate::types::errno::Errno;
 
 /// Sends it, or EIO when it is a mistake.
 #[inline(always)]
-pub(super) fn send(data: &Data<'_>, request: Request, size: usize) -> Sent {
-    match data.ready(size) {
+pub(super) fn send(data: &Data<'_>, request: Request, asked: &Asked) -> Sent {
+    match data.ready(asked.size) {
         Some(bytes) => request.buf(bytes),
-        None => send_otherwise(data, request, size),
+        None => send_otherwise(data, request, asked),
     }
 }
 
 #[inline(never)]
-fn send_otherwise(data: &Data<'_>, request: Request, size: usize) -> Sent {
-    match data.memory(size) {
+fn send_otherwise(data: &Data<'_>, request: Request, asked: &Asked) -> Sent {
+    match data.memory(asked.size) {
         Some(Ok(bytes)) => request.buf(bytes),
         Some(Err(what)) => mistake(request, what),
-        None => send_from_elsewhere(data, request, size),
+        None => send_from_elsewhere(data, request, asked),
     }
 }
 
-fn send_from_elsewhere(data: &Data<'_>, request: Request, size: usize) -> Sent {
+fn send_from_elsewhere(data: &Data<'_>, request: Request, asked: &Asked) -> Sent {
     match &data.0 {
         Source::File(range) => {
             let mut bufs = sys::FUSE_BUFVEC_INIT(0);
-            bufs.buf[0] = range.to_buf(range.length.min(size));
-            request.data(slice::from_mut(&mut bufs))
+            bufs.buf[0] = range.to_buf(range.length.min(asked.size));
+            request.data(slice::from_mut(&mut bufs), asked.may_splice)
         }
-        Source::Pieces(pieces) => send_pieces(pieces, request, size),
-        Source::Later(fill) => send_later(fill, request, size),
+        Source::Pieces(pieces) => send_pieces(pieces, request, asked),
+        Source::Later(fill) => send_later(fill, request, asked.size),
         _ => unreachable!("it is in memory"),
     }
 }
@@ -69,7 +70,8 @@ fn send_later(fill: &Fill<'_>, request: Request, size: usize) -> Sent {
 /// writev(2) takes at most 1024 parts, one of which is the header.
 const MOST_PIECES: usize = 1000;
 
-fn send_pieces(pieces: &[Piece<'_>], request: Request, size: usize) -> Sent {
+fn send_pieces(pieces: &[Piece<'_>], request: Request, asked: &Asked) -> Sent {
+    let size = asked.size;
     let mut total = 0_usize;
     for piece in pieces {
         match piece.length() {
@@ -85,7 +87,10 @@ fn send_pieces(pieces: &[Piece<'_>], request: Request, size: usize) -> Sent {
     match in_memory {
         Some(slices) if slices.len() <= MOST_PIECES => request.slices(&slices),
         Some(slices) => request.buf(&slices.concat()),
-        None => request.data(&mut bufvec(parts.map(Piece::to_buf).collect())),
+        None => request.data(
+            &mut bufvec(parts.map(Piece::to_buf).collect()),
+            asked.may_splice,
+        ),
     }
 }
 
