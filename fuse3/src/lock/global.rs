@@ -155,7 +155,7 @@ impl<S> GlobalLock<S> {
         self.acquire(Some(Duration::ZERO))
     }
 
-    /// Takes the lock for a request. Each of its sections is timed, and counted under `operation`.
+    /// Takes the lock for a request. Its sections are counted under `operation`.
     ///
     /// The library does so around each handler. It is for who calls handlers
     /// himself: a binding to another language, a test.

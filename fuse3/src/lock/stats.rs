@@ -86,7 +86,7 @@ pub struct LockWaiter {
 /// All sections are counted. The clock takes longer to read than a free lock to
 /// take, so that not all of them are timed:
 ///
-/// - Each section of a request is timed.
+/// - Of the sections of requests the first 16 of each operation are timed, and then one in 16.
 /// - Of the sections of application threads one in 64 is timed, on average and
 ///   chosen at random. The first is among them.
 /// - A section that another thread queues for is timed from that moment on. It
@@ -108,7 +108,7 @@ pub struct LockUse {
     pub waited_max: Duration,
     /// How many sections were timed, out of [`count`](Self::count).
     pub timed: u64,
-    /// The sum of the sections' times. For application threads it is an estimate:
+    /// The sum of the sections' times, an estimate where not all were timed:
     /// the average of the sections that were timed, times their number.
     pub held: Duration,
     /// The longest section of which the time is known.
