@@ -18,7 +18,7 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Entry, Errno, Fh, FileInfo,
-    Filesystem, GlobalLock, Handle, Ino, Opened, Reply, Session, XattrFlags,
+    Filesystem, GlobalLock, Handle, Ino, Opened, Operation, Reply, Session, XattrFlags,
 };
 
 use crate::child::{self, this_test};
@@ -34,6 +34,8 @@ struct Rings {
     by_ring: Arc<AtomicBool>,
     /// What was seen of the arguments after the answer was given.
     seen: Mutex<Vec<Vec<u8>>>,
+    /// Of files that are made under the name `kept`.
+    kept: Mutex<Vec<Reply<Created>>>,
 }
 
 fn attr(ino: u64) -> Attr {
@@ -72,6 +74,7 @@ impl Rings {
             lookup: Box::new(lookup),
             by_ring: Arc::clone(&by_ring),
             seen: Mutex::default(),
+            kept: Mutex::default(),
         };
         let builder = Session::builder(fs, Arc::clone(lock));
         mount_over(builder, || by_ring.load(Ordering::SeqCst))
@@ -110,6 +113,10 @@ impl Filesystem for Rings {
         _: Create,
     ) -> Answer<Created> {
         let (reply, deferred) = cx.defer();
+        if name == "kept" {
+            self.kept.lock().unwrap().push(reply);
+            return Err(deferred.into());
+        }
         let created = Created {
             entry: entry(5),
             opened: Opened::new(Fh(1)).direct_io(true),
@@ -388,4 +395,39 @@ fn a_handler_that_sleeps_is_not_cancelled() {
         assert_eq!(end.stats.panics, 0);
         assert!(end.lock.stats().holder.is_none());
     });
+}
+
+/// The kernel keeps the directory locked for a request that is never answered, and a notification waits for the directory: the end
+/// answers the request.
+#[test]
+fn a_notification_waits_for_a_request_of_a_ring_that_ends() {
+    if let Some((part, mount)) = part(this_test!()) {
+        say("asks");
+        let error = fs::File::create(mount.join(part)).unwrap_err();
+        return say(error.raw_os_error().unwrap());
+    }
+    require_mount!();
+    let mounted = Rings::mount(&Arc::default(), |_, _| Err(Errno::ENOENT.into()));
+    let Some((mut mount, _allowed)) = mounted else {
+        return;
+    };
+    let client = Client::new(this_test!(), "kept", mount.path());
+    assert_eq!(client.says(), "asks");
+    let handle = mount.handle();
+    until(|| {
+        let requests = handle.stats().requests;
+        requests.iter().any(|(it, _)| *it == Operation::Create)
+    });
+    handle.notifier().inval_entry(Ino::ROOT, "other");
+    // Long enough for it to be on its way. What is not, is not sent at the end.
+    thread::sleep(Duration::from_millis(50));
+    handle.terminate();
+    let end = mount.ended();
+    assert_eq!(end.stats.panics, 0);
+    assert_eq!(client.says(), libc::ENOTCONN.to_string());
+    client.ends();
+    // Nobody waits for what is sent now.
+    for reply in end.fs.kept.lock().unwrap().drain(..) {
+        reply.send(Err(Errno::EMLINK.into()));
+    }
 }

@@ -15,6 +15,7 @@ use crate::conn::interrupt::Interrupts;
 use crate::conn::request::Request;
 use crate::conn::ring::Ring;
 use crate::sys;
+use crate::types::errno::Errno;
 
 /// After so long, the log says what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -209,7 +210,11 @@ impl Pending {
         drop(self.wait_for_c(table, |_| true));
     }
 
-    /// The thread of `ring` ends, and its memory is freed after that: waits for C code, and forgets the requests.
+    /// The calling thread, which is that of `ring`, ends, and its memory is freed after that: waits for C code, and answers
+    /// ENOTCONN to what was deferred.
+    ///
+    /// Nobody could answer any more, and the kernel would keep the clients waiting until the connection is closed; which a
+    /// notification would keep open that waits for a directory or page of such a client.
     pub(super) fn ring_ends(&self, ring: &Arc<Ring>) {
         let its = |held: &Held| held.ring.as_ref().is_some_and(|it| Arc::ptr_eq(it, ring));
         let mut table = self.wait_for_c(self.table.lock(), its);
@@ -219,7 +224,8 @@ impl Pending {
         table.held = held;
         drop(table);
         for held in gone.into_values() {
-            held.request.abandon();
+            // Whether the client takes it or is gone makes no difference.
+            let _ = held.request.err(Errno::ENOTCONN);
         }
     }
 
