@@ -22,6 +22,7 @@ mod ignored;
 mod in_flight;
 mod input;
 mod interrupted;
+mod kept;
 #[path = "../common/kernel.rs"]
 mod kernel;
 mod killed;
@@ -39,6 +40,7 @@ mod passthrough;
 mod patient;
 mod probe;
 mod real;
+mod rings;
 mod signals;
 #[path = "../common/skip.rs"]
 mod skip;

@@ -18,7 +18,7 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::reply::{Added, Piece, RawReply};
 use fuse3::{
-    Answer, Attr, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, FileInfo,
+    Answer, Attr, Builder, Capabilities, Connection, Context, Data, DirBuf, Entry, Errno, FileInfo,
     Filesystem, GlobalLock, Ino, Listing, Open, Opened, ReadBuf, Reply, Session, sys,
 };
 
@@ -29,7 +29,7 @@ use crate::fixture::{DEADLINE, Gate, Mount, TempDir, require_mount, skip, until}
 const PARAMETER: &str = "/sys/module/fuse/parameters/enable_uring";
 
 /// The kernel allows it while this lives.
-struct Allowed {
+pub(crate) struct Allowed {
     before: String,
 }
 
@@ -52,8 +52,11 @@ fn skipped(why: impl std::fmt::Display) {
     skip("a mounted test of io_uring", why);
 }
 
-/// Mounts it with io_uring; `None`, loudly, where that cannot be.
-fn mount(fs: Ringed) -> Option<(Mount<Ringed>, Allowed)> {
+/// Mounts it with io_uring; `None`, loudly, where that cannot be. `came` tells afterwards whether a request has come by it.
+pub(crate) fn mount_over<F: Filesystem>(
+    builder: Builder<F>,
+    came: impl FnOnce() -> bool,
+) -> Option<(Mount<F>, Allowed)> {
     let allowed = match Allowed::new() {
         Ok(allowed) => allowed,
         Err(error) => {
@@ -61,10 +64,8 @@ fn mount(fs: Ringed) -> Option<(Mount<Ringed>, Allowed)> {
             return None;
         }
     };
-    let came = Arc::clone(&fs.came);
     let dir = TempDir::new();
-    let builder = Session::builder(fs, Arc::default()).option("io_uring");
-    let session = match builder.mount(dir.path()) {
+    let session = match builder.option("io_uring").mount(dir.path()) {
         Ok(session) => session,
         Err(error) if fuse3::sys::library_version() < [3, 18, 0] => {
             skipped(format_args!("libfuse before 3.18: {error}"));
@@ -78,12 +79,17 @@ fn mount(fs: Ringed) -> Option<(Mount<Ringed>, Allowed)> {
     client.ends();
     let agreement = mount.handle().connection().expect("it has begun");
     assert!(agreement.capable.contains(Capabilities::OVER_IO_URING));
-    if came.came()[0] == 0 {
+    if !came() {
         skipped("this libfuse was built without liburing");
         mount.end();
         return None;
     }
     Some((mount, allowed))
+}
+
+fn mount(fs: Ringed) -> Option<(Mount<Ringed>, Allowed)> {
+    let came = Arc::clone(&fs.came);
+    mount_over(Session::builder(fs, Arc::default()), || came.came()[0] > 0)
 }
 
 const SIZE: usize = 300_000;

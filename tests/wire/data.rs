@@ -21,13 +21,13 @@ use crate::proto::{self, File as OpenFile, Request};
 use crate::transfer::Transfer;
 
 /// 128 KiB in which no two pages are the same.
-fn contents(size: usize) -> Vec<u8> {
+pub(crate) fn contents(size: usize) -> Vec<u8> {
     let byte = |at| u8::try_from((at / 251 + at) % 256).unwrap();
     (0..size).map(byte).collect()
 }
 
 /// A file without a name, with these contents.
-fn file(contents: &[u8]) -> File {
+pub(crate) fn file(contents: &[u8]) -> File {
     let mut file = File::options()
         .read(true)
         .write(true)
@@ -38,7 +38,7 @@ fn file(contents: &[u8]) -> File {
     file
 }
 
-fn read(offset: u64, size: u32) -> Request {
+pub(crate) fn read(offset: u64, size: u32) -> Request {
     proto::read(2, OpenFile::new(1), offset, size)
 }
 
@@ -265,7 +265,7 @@ fn later() {
     wire.end();
 }
 
-fn write(data: &[u8]) -> Request {
+pub(crate) fn write(data: &[u8]) -> Request {
     proto::write(2, OpenFile::new(1), 0, data)
 }
 

@@ -21,7 +21,7 @@ use crate::recorder::{ENTRY, Locked, Style, in_both_styles};
 in_both_styles! {
     told told_before_it_registers never_told replaced panicked waiting notified_while_it_waits waiting_in_vain
     no_wake_up_is_lost a_deferred_reply_answers_in_its_callback a_registration_goes_with_the_reply
-    interrupts_meet_answers nobody_to_tell
+    interrupts_meet_answers nobody_to_tell unregistered_before_the_answer
 }
 
 /// Tells when it is dropped.
@@ -465,6 +465,54 @@ fn nobody_to_tell<L: Style>() {
     wire.send(&proto::forget(7, 1));
     assert_eq!(await_from(&told), Ok(Woken::TimedOut));
     wire.end();
+}
+
+/// While an answer is on its way, libfuse still has the request, but not what was registered for it.
+fn unregistered_before_the_answer<L: Style>() {
+    for deferred in [false, true] {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let token = Arc::clone(&dropped);
+        let (tell, told) = event();
+        let (sender, replies) = mpsc::channel::<Reply<Entry>>();
+        let fs = Probe::<L>::new(move |cx, name| {
+            if name == "other" {
+                tell.send(()).unwrap();
+                return enoent();
+            }
+            let token = Dropped(Arc::clone(&token));
+            cx.on_interrupt(move || {
+                drop(token);
+                panic!("it is not registered any more");
+            });
+            if deferred {
+                let (reply, deferred) = cx.defer();
+                sender.send(reply).unwrap();
+                return Err(deferred.into());
+            }
+            enoent()
+        });
+        // One worker has the answer; the other one takes the interrupt, and then the next request.
+        let mut wire = Wire::with(fs, L::lock(), |builder| builder.workers(2));
+        let stuffed = wire.refuse(true);
+        let unique = wire.send(&proto::lookup(1, b"name"));
+        thread::scope(|scope| {
+            if deferred {
+                let reply = await_from(&replies);
+                scope.spawn(|| reply.send(enoent()));
+            }
+            until("it is unregistered", || dropped.load(Ordering::SeqCst));
+            wire.send(&proto::interrupt(unique));
+            let other = wire.send(&proto::lookup(1, b"other"));
+            await_from(&told);
+            wire.accept(stuffed);
+            let mut received = [wire.receive(), wire.receive()];
+            received.sort();
+            let mut expected = [unique, other].map(|it| proto::error(it, libc::ENOENT));
+            expected.sort();
+            assert_eq!(received, expected);
+        });
+        assert_eq!(wire.end().stats.panics, 0);
+    }
 }
 
 type Told = mpsc::Sender<Result<Woken, Errno>>;

@@ -26,6 +26,7 @@ mod mistakes;
 mod names;
 mod newer;
 mod notify;
+mod outbox;
 mod poison;
 mod probe;
 mod ranges;

@@ -89,8 +89,9 @@ pub(crate) struct Conn {
 #[derive(Clone, Copy)]
 struct Raw(NonNull<sys::fuse_session>);
 
-// SAFETY: libfuse locks what several threads may do with a session: replies, notifications, `fuse_session_exit()`. The rest is
-// done by the thread that has the `Session`, as `Session::run` and `Conn::destroy` see to.
+// SAFETY: libfuse allows several threads to reply, to notify and to call `fuse_session_exit()`. The rest, from the mount to
+// `fuse_session_destroy()`, is done by one thread after the other: the one that has the `Session`, and at last whoever drops
+// the `Conn`.
 unsafe impl Send for Raw {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Raw {}
@@ -245,13 +246,23 @@ impl Conn {
         self.without_io_uring.store(true, Ordering::SeqCst);
     }
 
-    /// What the session runs with; `None` before `init` has returned and after the end.
+    /// What the session runs with; `None` before a request after INIT has come, and after the end.
     pub(crate) fn agreement(&self) -> Option<Agreement> {
+        self.counters.settled().then(|| self.agreed())?
+    }
+
+    /// The same, when the loop has ended and nobody handles INIT any more.
+    pub(crate) fn agreement_of_loop(&self) -> Option<Agreement> {
+        self.agreed()
+    }
+
+    /// INIT is not being handled.
+    fn agreed(&self) -> Option<Agreement> {
         let user = self.user();
         let info = NonNull::new(self.info.load(Ordering::SeqCst));
         let agreement = info.filter(|_| user.session().is_some()).map(|info| {
             // SAFETY: libfuse's `struct fuse_conn_info` is a member of the session, which lives while `user` does
-            // (invariant).
+            // (invariant). libfuse writes to it before it answers INIT, and never after that: both callers come later.
             unsafe { Connection::agreed(info) }
         });
         drop(user);
@@ -361,7 +372,8 @@ impl Conn {
         // Who gave the reason from before has set libfuse's flag by then.
         self.settle();
         if let Some(session) = self.session() {
-            // SAFETY: the session lives (invariant), and runs no loop. Before 3.18 libfuse has done so itself.
+            // SAFETY: the session lives until `destroy`, which only the caller's `Session` calls, and runs no loop. Before 3.18
+            // libfuse has done so itself.
             unsafe { sys::fuse_session_reset(session.as_ptr()) };
         }
         // Nor does anybody note any more that it had ended.

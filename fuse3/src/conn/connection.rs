@@ -387,7 +387,7 @@ impl Connection<'_> {
     ///
     /// # Safety
     ///
-    /// `conn` is the pointer that libfuse gave to `init`, and its session lives.
+    /// `conn` is the pointer that libfuse gave to `init`. Until this returns its session lives, and INIT is not being handled.
     pub(crate) unsafe fn agreed(conn: NonNull<sys::fuse_conn_info>) -> Agreement {
         let connection = Self {
             conn,

@@ -21,8 +21,7 @@ const LOOK: Duration = Duration::from_millis(50);
 ///
 /// A signal that comes to the other one, and that `signal` tells of by a positive number, is passed on.
 pub(crate) fn fork(signal: impl Fn() -> c_int) -> io::Result<Waiting> {
-    // Without /proc nobody knows; the caller was told.
-    let threads = fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+    let threads = threads()?;
     if threads > 1 {
         return Err(io::Error::other(format!(
             "the process has {threads} threads, and only one of them would go to the background; \
@@ -37,7 +36,8 @@ pub(crate) fn fork(signal: impl Fn() -> c_int) -> io::Result<Waiting> {
     io::stdout().flush()?;
     // SAFETY: null is allowed, for all streams.
     unsafe { libc::fflush(std::ptr::null_mut()) };
-    // SAFETY: there is one thread, so that no lock is held by one that the child does not have.
+    // SAFETY: this is the only thread, as /proc has said (`threads`), and it starts none in between: no lock is held by a thread
+    // that the child does not have.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
         0 => {
@@ -55,6 +55,20 @@ pub(crate) fn fork(signal: impl Fn() -> c_int) -> io::Result<Waiting> {
                 _ => None,
             })
         }
+    }
+}
+
+/// How many threads the process has.
+fn threads() -> io::Result<usize> {
+    match fs::read_dir("/proc/self/task") {
+        Ok(tasks) => Ok(tasks.count()),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!(
+                "the process cannot go to the background, since /proc/self/task does not tell whether it has one thread: {error}; \
+                 mount /proc, or stay in the foreground"
+            ),
+        )),
     }
 }
 

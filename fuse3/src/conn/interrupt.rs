@@ -26,6 +26,8 @@ struct State {
     sleeper: Option<Arc<Sleeper>>,
     /// Until the request is answered, when it has been started, too.
     callback: Option<Arc<Callback>>,
+    /// It is unregistered: libfuse calls back no more.
+    is_over: bool,
 }
 
 type Run = Box<dyn FnOnce() + Send>;
@@ -71,6 +73,7 @@ impl Interrupts {
     /// Tells all who wait, and all who will.
     fn tell(&self) {
         let mut state = self.0.lock();
+        debug_assert!(!state.is_over, "a callback came after it was unregistered");
         state.interrupted = true;
         let (sleeper, callback) = (state.sleeper.take(), state.callback.clone());
         drop(state);
@@ -101,10 +104,13 @@ impl Interrupts {
         self.0.lock().interrupted
     }
 
-    /// What has not been run by now, and will not be.
+    /// It has been unregistered. Returns what has not been run by now, and will not be.
     #[must_use = "its destructor is the application's"]
     pub(crate) fn take(&self) -> Option<Run> {
-        let callback = self.0.lock().callback.take();
+        let mut state = self.0.lock();
+        state.is_over = true;
+        let callback = state.callback.take();
+        drop(state);
         callback.and_then(|callback| callback.take())
     }
 

@@ -15,6 +15,7 @@ use crate::conn::interrupt::Interrupts;
 use crate::conn::request::Request;
 use crate::conn::ring::Ring;
 use crate::sys;
+use crate::types::errno::Errno;
 
 /// After so long, the log says what is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -50,15 +51,17 @@ struct Held {
     request: Request,
     /// Of a request that came over io_uring.
     ring: Option<Arc<Ring>>,
+    /// Its handler has returned. Until then it may be using what the request has, and an answer waits.
+    is_handled: bool,
     by: By,
 }
 
-/// Where a request is.
+/// Who answers a request.
 enum By {
-    /// Its handler has not returned, and may be using what the request has. The answer, if there is one, waits for that.
-    Handler(Option<Parcel>),
     /// Whoever has the ticket.
     Ticket,
+    /// Somebody has answered it, while its handler had not returned.
+    Parcel(Parcel),
     /// C code, which answers by itself.
     C,
 }
@@ -70,8 +73,13 @@ impl Conn {
         let mut table = self.pending().table.lock();
         table.last += 1;
         let ticket = Ticket(table.last);
-        let by = By::Handler(None);
-        table.held.insert(ticket, Held { request, ring, by });
+        let held = Held {
+            request,
+            ring,
+            is_handled: false,
+            by: By::Ticket,
+        };
+        table.held.insert(ticket, held);
         ticket
     }
 
@@ -83,32 +91,38 @@ impl Conn {
             // C code has answered it.
             return;
         };
-        match &mut held.by {
-            By::Handler(parcel) => match parcel.take() {
-                None => held.by = By::Ticket,
-                Some(parcel) => {
-                    let held = table.held.remove(&ticket);
-                    drop(table);
-                    if let Some(held) = held {
-                        parcel(held.request, true);
-                    }
-                }
-            },
-            By::Ticket | By::C => {}
+        held.is_handled = true;
+        if !matches!(held.by, By::Parcel(_)) {
+            return;
+        }
+        let held = table.held.remove(&ticket);
+        drop(table);
+        if let Some(Held {
+            request,
+            by: By::Parcel(parcel),
+            ..
+        }) = held
+        {
+            parcel(request, true);
         }
     }
 
     /// Answers it by `send`. This waits for no handler: where the request's own has not returned, the answer leaves after it,
-    /// and over io_uring it leaves from a thread of the library's. Where nobody waits any more, `send` is dropped.
+    /// and over io_uring it leaves from a thread of the library's. Where nobody waits any more, `send` is dropped; its
+    /// destructor is the application's.
     pub(crate) fn answer(&self, ticket: Ticket, send: impl FnOnce(Request, bool) + Send + 'static) {
-        let Some(_pass) = self.pass() else { return };
+        let Some(_pass) = self.pass() else {
+            self.guarded(&"an answer", || drop(send));
+            return;
+        };
         let mut table = self.pending().table.lock();
         let Some(held) = table.held.get_mut(&ticket) else {
             drop(table);
+            self.guarded(&"an answer", || drop(send));
             return;
         };
-        if let By::Handler(parcel) = &mut held.by {
-            *parcel = Some(Box::new(send));
+        if !held.is_handled {
+            held.by = By::Parcel(Box::new(send));
             return;
         }
         let Some(Held { request, ring, .. }) = table.held.remove(&ticket) else {
@@ -196,7 +210,11 @@ impl Pending {
         drop(self.wait_for_c(table, |_| true));
     }
 
-    /// The thread of `ring` ends, and its memory is freed after that: waits for C code, and forgets the requests.
+    /// The calling thread, which is that of `ring`, ends, and its memory is freed after that: waits for C code, and answers
+    /// ENOTCONN to what was deferred.
+    ///
+    /// Nobody could answer any more, and the kernel would keep the clients waiting until the connection is closed; which a
+    /// notification would keep open that waits for a directory or page of such a client.
     pub(super) fn ring_ends(&self, ring: &Arc<Ring>) {
         let its = |held: &Held| held.ring.as_ref().is_some_and(|it| Arc::ptr_eq(it, ring));
         let mut table = self.wait_for_c(self.table.lock(), its);
@@ -206,7 +224,8 @@ impl Pending {
         table.held = held;
         drop(table);
         for held in gone.into_values() {
-            held.request.abandon();
+            // Whether the client takes it or is gone makes no difference.
+            let _ = held.request.err(Errno::ENOTCONN);
         }
     }
 

@@ -30,7 +30,8 @@ pub struct Request {
     interrupts: Option<Arc<Interrupts>>,
 }
 
-// SAFETY: libfuse allows that a request is answered from any thread; it locks its session for that.
+// SAFETY: libfuse allows that a request is answered from any thread: it locks its session for that, and over io_uring the ring
+// (`fuse_uring_commit_sqe()`), unless the thread is the ring's own. What is asked of a request meanwhile is its own memory.
 unsafe impl Send for Request {}
 
 /// What the reply functions return.
@@ -58,7 +59,8 @@ impl Request {
     /// `req` came from libfuse as argument of a handler, and nobody else answers it.
     #[inline(always)]
     pub(crate) unsafe fn take(req: sys::fuse_req_t) -> Self {
-        // SAFETY: libfuse passes a request of its own to each handler, which is not null.
+        // SAFETY: libfuse passes a request to each handler, which it has allocated, or over io_uring has in its ring: it is not
+        // null.
         let req = unsafe { NonNull::new_unchecked(req) };
         Self {
             req,

@@ -35,12 +35,13 @@ pub(crate) struct Call<'c, F: Filesystem> {
 impl<'c, F: Filesystem> Call<'c, F> {
     /// # Safety
     ///
-    /// libfuse passed `req` to a slot of the table of `F`, and nobody else answers it.
+    /// libfuse passed `req` to a slot of the table of `F`, which does not return before `'c` ends, and nobody else answers it.
     #[inline(always)]
-    pub(crate) unsafe fn take(req: sys::fuse_req_t, asked: Asked) -> Self {
+    pub(super) unsafe fn take(req: sys::fuse_req_t, asked: Asked) -> Self {
         // SAFETY: the caller promises that libfuse passed `req` to a handler.
         let userdata = unsafe { sys::fuse_req_userdata(req) };
-        // SAFETY: the session that has the table of `F` was made with its `Core<F>` as userdata, which outlives its loop.
+        // SAFETY: a session with the table of `F` is made with a `Core<F>` as its userdata (`Builder::start`), which the
+        // `Session` has a share of until it has destroyed the session; so not before `'c` ends (the caller).
         let core = unsafe { &*userdata.cast::<Core<F>>() };
         // SAFETY: the caller promises it.
         let request = unsafe { Request::take(req) };

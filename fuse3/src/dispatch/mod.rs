@@ -1,6 +1,7 @@
 //! From libfuse's slots to the handlers, and back.
 
 pub(crate) mod activity;
+mod args;
 pub(crate) mod call;
 pub mod context;
 pub(crate) mod core;

@@ -6,22 +6,20 @@ mod locks;
 mod newer;
 mod ranges;
 
-use std::ffi::{CStr, OsStr, c_char, c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem;
-use std::os::unix::ffi::OsStrExt;
 use std::ptr::NonNull;
-use std::slice;
 
 use crate::base::cancel::Uncancelled;
 use crate::conn::connection::Connection;
 use crate::conn::libfuse_log;
-use crate::dispatch::call::Call;
+use crate::dispatch::args::Args;
 use crate::dispatch::core::Core;
 use crate::dispatch::filesystem::Filesystem;
 use crate::notify::retrieve::read as read_retrieved;
 use crate::reply::answer::Asked;
-use crate::reply::{dirbuf::DirBuf, readbuf::ReadBuf, writedata::WriteData};
+use crate::reply::{dirbuf::DirBuf, readbuf::ReadBuf};
 use crate::sys::{
     fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
     fuse_req_t,
@@ -103,25 +101,17 @@ fn bits(offset: libc::off_t) -> u64 {
     u64::from_ne_bytes(offset.to_ne_bytes())
 }
 
-/// A name that libfuse passed.
-///
-/// # Safety
-///
-/// `name` is NUL-terminated and lives, unchanged, for `'a`.
-unsafe fn os_str<'a>(name: *const c_char) -> &'a OsStr {
-    // SAFETY: the caller promises it.
-    OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes())
-}
-
 // What makes the trampolines sound, all of them: libfuse alone has them, and calls them with a
 // request that nobody has answered, of a session that was made with `Table<F>` and a `Core<F>`.
 // Names are NUL-terminated, `fi` is not null unless said otherwise, and what the pointers lead to
 // is libfuse's until the callback returns (`fuse_session_process_buf()`, lib/fuse_lowlevel.c).
+// Over io_uring, names, values and data are so until the answer only: see `Args`.
 
 unsafe extern "C" fn init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
+    let args = Args::new();
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
-    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    // SAFETY: libfuse's userdata, for this table.
+    let core = unsafe { args.core::<F>(userdata) };
     // SAFETY: `conn` is what libfuse passed.
     if unsafe { begin(core, conn) } {
         core.serving.release();
@@ -146,9 +136,10 @@ unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> boo
 }
 
 unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
+    let args = Args::new();
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives the session: `Session::end` destroys it.
-    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    // SAFETY: libfuse's userdata, for this table.
+    let core = unsafe { args.core::<F>(userdata) };
     core.destroy();
 }
 
@@ -157,18 +148,20 @@ unsafe extern "C" fn lookup<F: Filesystem>(
     parent: fuse_ino_t,
     name: *const c_char,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Lookup, |fs, cx| fs.lookup(cx, parent, name));
 }
 
 unsafe extern "C" fn forget<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, nlookup: u64) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.forget(Operation::Forget, |fs, cx| fs.forget(cx, ino, nlookup));
 }
 
@@ -177,14 +170,12 @@ unsafe extern "C" fn forget_multi<F: Filesystem>(
     count: usize,
     forgets: *mut fuse_forget_data,
 ) {
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(0))) };
-    let forgets = if count == 0 {
-        &[]
-    } else {
-        // SAFETY: the kernel sent `count` elements of this structure, which libfuse passes on, until this returns.
-        unsafe { slice::from_raw_parts(forgets, count) }
-    };
+    let args = Args::new();
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(Ino(0))) };
+    // SAFETY: the kernel sent `count` elements of this structure. It never does over io_uring, so that they are unchanged until
+    // this returns, while the request is freed before (`Call::forget`).
+    let forgets = unsafe { args.array(forgets, count) };
     let mut forgets = forgets
         .iter()
         .map(|forget| (Ino(forget.ino), forget.nlookup));
@@ -193,26 +184,17 @@ unsafe extern "C" fn forget_multi<F: Filesystem>(
     });
 }
 
-/// The open file, where the kernel has one at hand.
-///
-/// # Safety
-///
-/// `fi` is null, or lives, unchanged, for `'a`.
-unsafe fn file<'a>(fi: *mut fuse_file_info) -> Option<&'a FileInfo> {
-    // SAFETY: the caller promises it of what is not null.
-    (!fi.is_null()).then(|| unsafe { FileInfo::borrow(fi) })
-}
-
 unsafe extern "C" fn getattr<F: Filesystem>(
     req: fuse_req_t,
     ino: fuse_ino_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file or null, until this returns.
-    let file = unsafe { file(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, or null.
+    let file = unsafe { args.file_if_any(fi) };
     call.answer(Operation::Getattr, |fs, cx| fs.getattr(cx, ino, file));
 }
 
@@ -223,13 +205,14 @@ unsafe extern "C" fn setattr<F: Filesystem>(
     to_set: c_int,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file or null, until this returns.
-    let file = unsafe { file(fi) };
-    // SAFETY: libfuse passes its own structure, until this returns.
-    let attr = unsafe { &*attr };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, or null.
+    let file = unsafe { args.file_if_any(fi) };
+    // SAFETY: libfuse's structure, which is not null.
+    let attr = unsafe { args.value(attr) };
     let changes = SetAttr::new(
         attr,
         u32::from_ne_bytes(to_set.to_ne_bytes()),
@@ -239,9 +222,10 @@ unsafe extern "C" fn setattr<F: Filesystem>(
 }
 
 unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Readlink, |fs, cx| fs.readlink(cx, ino));
 }
 
@@ -252,11 +236,12 @@ unsafe extern "C" fn mknod<F: Filesystem>(
     mode: libc::mode_t,
     rdev: libc::dev_t,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Mknod, |fs, cx| {
         let _current = cx.locks([parent; 2]);
         fs.mknod(cx, parent, name, mode, rdev)
@@ -269,11 +254,12 @@ unsafe extern "C" fn mkdir<F: Filesystem>(
     name: *const c_char,
     mode: libc::mode_t,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFDIR)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent).made(libc::S_IFDIR)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Mkdir, |fs, cx| {
         let _current = cx.locks([parent; 2]);
         fs.mkdir(cx, parent, name, mode)
@@ -285,11 +271,12 @@ unsafe extern "C" fn unlink<F: Filesystem>(
     parent: fuse_ino_t,
     name: *const c_char,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Unlink, |fs, cx| {
         let _current = cx.locks([parent; 2]);
         fs.unlink(cx, parent, name)
@@ -301,11 +288,12 @@ unsafe extern "C" fn rmdir<F: Filesystem>(
     parent: fuse_ino_t,
     name: *const c_char,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Rmdir, |fs, cx| {
         let _current = cx.locks([parent; 2]);
         fs.rmdir(cx, parent, name)
@@ -318,13 +306,14 @@ unsafe extern "C" fn symlink<F: Filesystem>(
     parent: fuse_ino_t,
     name: *const c_char,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent).made(libc::S_IFLNK)) };
-    // SAFETY: libfuse's string, until this returns.
-    let target = unsafe { os_str(target) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent).made(libc::S_IFLNK)) };
+    // SAFETY: libfuse's string, unchanged until the answer.
+    let target = unsafe { args.name(target) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Symlink, |fs, cx| {
         let _current = cx.locks([parent; 2]);
         fs.symlink(cx, target, parent, name)
@@ -339,13 +328,14 @@ unsafe extern "C" fn rename<F: Filesystem>(
     newname: *const c_char,
     flags: c_uint,
 ) {
+    let args = Args::new();
     let (parent, newparent) = (Ino(parent), Ino(newparent));
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(parent)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
-    // SAFETY: libfuse's name, until this returns.
-    let newname = unsafe { os_str(newname) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let newname = unsafe { args.name(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
     call.answer(Operation::Rename, |fs, cx| {
         let _current = cx.locks([parent, newparent]);
@@ -359,11 +349,12 @@ unsafe extern "C" fn link<F: Filesystem>(
     newparent: fuse_ino_t,
     newname: *const c_char,
 ) {
+    let args = Args::new();
     let (ino, newparent) = (Ino(ino), Ino(newparent));
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).made(0)) };
-    // SAFETY: libfuse's name, until this returns.
-    let newname = unsafe { os_str(newname) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).made(0)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let newname = unsafe { args.name(newname) };
     call.answer(Operation::Link, |fs, cx| {
         let _current = cx.locks([newparent; 2]);
         fs.link(cx, ino, newparent, newname)
@@ -375,11 +366,12 @@ unsafe extern "C" fn open<F: Filesystem>(
     ino: fuse_ino_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's file, until this returns.
-    let how = Open::from(unsafe { FileInfo::borrow(fi) });
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(how.flags.bits())) };
+    // SAFETY: libfuse's file, which is not null.
+    let how = Open::from(unsafe { args.file(fi) });
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).flags(how.flags.bits())) };
     call.answer(Operation::Open, |fs, cx| fs.open(cx, ino, how));
 }
 
@@ -390,16 +382,17 @@ unsafe extern "C" fn create<F: Filesystem>(
     mode: libc::mode_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's file, until this returns.
-    let how = Create::of(mode, unsafe { FileInfo::borrow(fi) });
+    // SAFETY: libfuse's file, which is not null.
+    let how = Create::of(mode, unsafe { args.file(fi) });
     let asked = Asked::of(parent)
         .flags(how.flags.bits())
         .made(libc::S_IFREG);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, asked) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, asked) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Create, |fs, cx| {
         let _current = cx.locks([parent; 2]);
         fs.create(cx, parent, name, how)
@@ -413,11 +406,12 @@ unsafe extern "C" fn read<F: Filesystem>(
     offset: libc::off_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Read, |fs, cx| {
         fs.read(cx, ino, file, bits(offset), ReadBuf::new(size))
     });
@@ -430,13 +424,14 @@ unsafe extern "C" fn write_buf<F: Filesystem>(
     offset: libc::off_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread, until this returns.
-    let data = unsafe { WriteData::borrow(bufs) };
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(data.len())) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread.
+    let data = unsafe { args.data(bufs) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).size(data.len())) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Write, |fs, cx| {
         fs.write_buf(cx, ino, file, bits(offset), data)
     });
@@ -447,11 +442,12 @@ unsafe extern "C" fn flush<F: Filesystem>(
     ino: fuse_ino_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Flush, |fs, cx| fs.flush(cx, ino, file));
 }
 
@@ -460,11 +456,12 @@ unsafe extern "C" fn release<F: Filesystem>(
     ino: fuse_ino_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Release, |fs, cx| fs.release(cx, ino, file));
 }
 
@@ -474,11 +471,12 @@ unsafe extern "C" fn fsync<F: Filesystem>(
     datasync: c_int,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Fsync, |fs, cx| {
         fs.fsync(cx, ino, file, datasync != 0)
     });
@@ -489,11 +487,12 @@ unsafe extern "C" fn opendir<F: Filesystem>(
     ino: fuse_ino_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's file, until this returns.
-    let flags = unsafe { FileInfo::borrow(fi) }.flags();
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).flags(flags.bits()).directory()) };
+    // SAFETY: libfuse's file, which is not null.
+    let flags = unsafe { args.file(fi) }.flags();
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).flags(flags.bits()).directory()) };
     call.answer(Operation::Opendir, |fs, cx| fs.opendir(cx, ino, flags));
 }
 
@@ -504,9 +503,10 @@ unsafe extern "C" fn retrieve_reply<F: Filesystem>(
     offset: libc::off_t,
     bufv: *mut fuse_bufvec,
 ) {
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino))) };
-    // SAFETY: libfuse's data, until this returns.
+    let args = Args::new();
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(Ino(ino))) };
+    // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread.
     let data = unsafe { read_retrieved(bufv) };
     call.retrieved(cookie.addr(), bits(offset), data);
 }
@@ -524,11 +524,12 @@ unsafe fn list<F: Filesystem>(
     fi: *mut fuse_file_info,
     plus: bool,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     let offset = bits(offset);
     let operation = if plus {
         Operation::Readdirplus
@@ -567,11 +568,12 @@ unsafe extern "C" fn releasedir<F: Filesystem>(
     ino: fuse_ino_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Releasedir, |fs, cx| fs.releasedir(cx, ino, file));
 }
 
@@ -581,20 +583,22 @@ unsafe extern "C" fn fsyncdir<F: Filesystem>(
     datasync: c_int,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Fsyncdir, |fs, cx| {
         fs.fsyncdir(cx, ino, file, datasync != 0)
     });
 }
 
 unsafe extern "C" fn statfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Statfs, |fs, cx| fs.statfs(cx, ino));
 }
 
@@ -606,16 +610,17 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     size: usize,
     flags: c_int,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     if call.is_stacktrace(name) {
         return call.stacktrace();
     }
-    // SAFETY: `value` points into the request, after the name, and has `size` bytes.
-    let value = unsafe { slice::from_raw_parts(value.cast::<u8>(), size) };
+    // SAFETY: `value` points behind the name, to `size` bytes that are unchanged until the answer.
+    let value = unsafe { args.array(value.cast::<u8>(), size) };
     let flags = XattrFlags::from_bits_retain(flags);
     call.answer(Operation::Setxattr, |fs, cx| {
         fs.setxattr(cx, ino, name, value, flags)
@@ -628,18 +633,20 @@ unsafe extern "C" fn getxattr<F: Filesystem>(
     name: *const c_char,
     size: usize,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Getxattr, |fs, cx| fs.getxattr(cx, ino, name));
 }
 
 unsafe extern "C" fn listxattr<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, size: usize) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino).size(size)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     call.answer(Operation::Listxattr, |fs, cx| fs.listxattr(cx, ino));
 }
 
@@ -648,20 +655,22 @@ unsafe extern "C" fn removexattr<F: Filesystem>(
     ino: fuse_ino_t,
     name: *const c_char,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's name, until this returns.
-    let name = unsafe { os_str(name) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's name, unchanged until the answer.
+    let name = unsafe { args.name(name) };
     call.answer(Operation::Removexattr, |fs, cx| {
         fs.removexattr(cx, ino, name)
     });
 }
 
 unsafe extern "C" fn access<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, mask: c_int) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     let mask = AccessMode::from_bits_retain(mask);
     call.answer(Operation::Access, |fs, cx| fs.access(cx, ino, mask));
 }

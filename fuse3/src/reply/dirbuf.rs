@@ -147,7 +147,8 @@ impl DirBuf {
         }
         self.buf.resize(start + needed, 0);
         let out = self.buf[start..].as_mut_ptr().cast::<c_char>();
-        // libfuse writes structures there. The allocator gives more than a few bytes so, and each entry is a multiple of 8.
+        // libfuse writes structures there, of 8-byte members. malloc(3) aligns to 16 bytes, and each entry is a multiple of 8
+        // long; the allocator of a program that promises no more than 1 ends here.
         assert!(out.cast::<u64>().is_aligned());
         let (req, name) = (ptr::null_mut(), c_name.as_ptr());
         let written = if self.plus {
@@ -155,15 +156,15 @@ impl DirBuf {
             if dots {
                 param.ino = 0;
             }
-            // SAFETY: `out` has `needed` bytes and is aligned for a structure, the name and the entry live; libfuse uses `req`
-            // for nothing.
+            // SAFETY: `out` has `needed` bytes, which libfuse needs for this entry, and is aligned for its structures, as was
+            // asserted; the name and the entry live; libfuse uses `req` for nothing.
             unsafe {
                 sys::fuse_add_direntry_plus(req, out, needed, name, &raw const param, next_off)
             }
         } else {
             let stat = entry.attr.to_stat();
-            // SAFETY: `out` has `needed` bytes and is aligned for a structure, the name and the attributes live; libfuse uses
-            // `req` for nothing.
+            // SAFETY: `out` has `needed` bytes, which libfuse needs for this entry, and is aligned for its structures, as was
+            // asserted; the name and the attributes live; libfuse uses `req` for nothing.
             unsafe { sys::fuse_add_direntry(req, out, needed, name, &raw const stat, next_off) }
         };
         debug_assert_eq!(

@@ -52,7 +52,7 @@ pub struct RawReply<T> {
     answer: PhantomData<fn(T)>,
 }
 
-// SAFETY: libfuse allows that a request is answered from any thread; nothing here uses the pointer. It is not `Sync`: who has
+// SAFETY: libfuse allows that a request is answered from any thread (`Request`); nothing here uses the pointer. It is not `Sync`: who has
 // the pointer from `as_ptr` answers, which two threads must not.
 unsafe impl<T> Send for RawReply<T> {}
 

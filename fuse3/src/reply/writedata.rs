@@ -15,8 +15,10 @@ use crate::sys;
 ///
 /// # Invariants
 ///
-/// `theirs` points to libfuse's vector, of one buffer, in whose memory or pipe there are as many bytes as it says, until the
-/// handler returns; nobody else uses it.
+/// `theirs` points to libfuse's vector, of one buffer, for `'a`. In the buffer's memory or pipe there are as many bytes as it says,
+/// unless it is a pipe that has lost some, and nobody else reads or writes them: no answer leaves by the pipe of this thread, or
+/// into the memory of this request, before the handler has returned ([`Request::spliced`](crate::conn::request::Request),
+/// [`Pending`](crate::conn::pending::Pending)).
 pub struct WriteData<'a> {
     theirs: NonNull<sys::fuse_bufvec>,
     /// What was read out of the pipe, and which part of it has not been read from here.
@@ -32,7 +34,7 @@ impl WriteData<'_> {
     #[inline(always)]
     pub(crate) unsafe fn borrow(bufs: *mut sys::fuse_bufvec) -> Self {
         Self {
-            // SAFETY: libfuse passes its own vector (the caller).
+            // SAFETY: libfuse's vector is not null (the caller).
             theirs: unsafe { NonNull::new_unchecked(bufs) },
             ours: Vec::new(),
             rest: 0..0,
@@ -42,7 +44,7 @@ impl WriteData<'_> {
 
     #[inline(always)]
     fn theirs(&self) -> &sys::fuse_bufvec {
-        // SAFETY: the invariant.
+        // SAFETY: libfuse's vector lives for `'a`, and is left alone (invariant) while `self` is borrowed.
         unsafe { self.theirs.as_ref() }
     }
 
@@ -88,7 +90,7 @@ impl WriteData<'_> {
         }
         // SAFETY: what is left of the buffer begins after what was read, and is in its memory (invariant).
         let start = unsafe { buf.mem.cast::<u8>().add(bufs.off) };
-        // SAFETY: as above; nobody writes to it while `self` is borrowed.
+        // SAFETY: there are as many (invariant), and nobody writes to them before the handler has returned.
         Some(unsafe { slice::from_raw_parts(start, length) })
     }
 
@@ -164,7 +166,7 @@ impl WriteData<'_> {
             self.rest.start += count;
             return Ok(count);
         }
-        // SAFETY: the invariant; nothing else has a reference to it while `self` is borrowed.
+        // SAFETY: libfuse's vector lives for `'a`, and nobody else uses it (invariant) while `self` is borrowed.
         let from = unsafe { self.theirs.as_mut() };
         // A pipe may give less than it has.
         from.buf[0].flags |= sys::fuse_buf_flags_FUSE_BUF_FD_RETRY;
@@ -174,7 +176,8 @@ impl WriteData<'_> {
 
 /// `fuse_buf_copy()`, of one buffer each.
 fn copy(to: &mut sys::fuse_bufvec, from: &mut sys::fuse_bufvec) -> io::Result<usize> {
-    // SAFETY: both have one buffer, whose memory or descriptor is there, as the callers have made or borrowed it.
+    // SAFETY: each has one buffer: `from` memory or a pipe that is there, and `to` memory of as many bytes or a file, which the
+    // callers have borrowed. libfuse writes to `to` and to the positions in both.
     let count = unsafe { sys::fuse_buf_copy(to, from, 0) };
     usize::try_from(count)
         .map_err(|_| io::Error::from_raw_os_error(i32::try_from(-count).unwrap_or(libc::EIO)))
@@ -196,5 +199,41 @@ impl fmt::Debug for WriteData<'_> {
             .field("len", &self.len())
             .field("pipe", &pipe)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    /// libfuse says that there are `size` bytes, and the pipe (a socket, here) has lost all after the first ten.
+    fn in_a_short_pipe<R>(size: usize, write: impl FnOnce(WriteData<'_>) -> R) -> R {
+        let (reader, mut writer) = UnixStream::pair().unwrap();
+        writer.write_all(b"0123456789").unwrap();
+        drop(writer);
+        let mut bufs = sys::FUSE_BUFVEC_INIT(size);
+        bufs.buf[0].flags = sys::fuse_buf_flags_FUSE_BUF_IS_FD;
+        bufs.buf[0].fd = reader.as_raw_fd();
+        // SAFETY: `bufs` has one buffer, and the pipe is open, until this returns; nobody else uses them.
+        write(unsafe { WriteData::borrow(&raw mut bufs) })
+    }
+
+    #[test]
+    fn what_is_lost_is_not_taken_for_written() {
+        in_a_short_pipe(10, |mut data| {
+            assert!(data.as_slice().is_none());
+            assert_eq!(data.bytes().unwrap(), b"0123456789");
+        });
+        in_a_short_pipe(11, |mut data| {
+            let error = data.bytes().unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        });
+        in_a_short_pipe(11, |mut data| {
+            let mut room = [0; 20];
+            assert_eq!(data.read_into(&mut room).unwrap(), 10);
+            assert_eq!(&room[..10], b"0123456789");
+        });
     }
 }

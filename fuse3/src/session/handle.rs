@@ -101,10 +101,7 @@ impl Handle {
     /// `None` before the kernel has sent a request after INIT, when libfuse has not settled it yet, and after the end of the
     /// session.
     pub fn connection(&self) -> Option<Agreement> {
-        self.conn
-            .counters()
-            .settled()
-            .then(|| self.conn.agreement())?
+        self.conn.agreement()
     }
 
     /// What the session has done so far.

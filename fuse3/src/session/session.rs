@@ -269,7 +269,7 @@ impl<F: Filesystem> Session<F> {
             }
         }
         let result = self.run_loop();
-        let agreement = conn.agreement();
+        let agreement = conn.agreement_of_loop();
         drop(wakes);
         let over_io_uring = |agreement: Agreement| {
             let granted = agreement.granted;
@@ -399,7 +399,7 @@ impl<F: Filesystem> Session<F> {
 ///
 /// The descriptor is made one of /dev/null, rather than closed: libfuse closes the number later.
 fn disconnect(session: *mut sys::fuse_session) {
-    // SAFETY: the caller's session lives.
+    // SAFETY: `Session::end` destroys the session later.
     let fd = unsafe { sys::fuse_session_fd(session) };
     if fd == -1 {
         // It was not mounted.
@@ -411,7 +411,8 @@ fn disconnect(session: *mut sys::fuse_session) {
         .open("/dev/null");
     let replaced = null.and_then(|null| {
         use std::os::fd::AsRawFd;
-        // SAFETY: both descriptors are open, and `fd` is the session's own.
+        // SAFETY: `fd` is open, and libfuse's: it opened it itself, or `Builder` gave up an `OwnedFd` for it. Nobody else uses
+        // the number, since the gate is shut and the loop is over (`Session::end`).
         match unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),

@@ -104,7 +104,7 @@ fn install(signal: c_int) -> io::Result<Option<libc::sigaction>> {
         return Ok(None);
     }
     // Calls that the signal interrupts go on: nobody but the session is to notice.
-    // SAFETY: `handle` loads, stores, and ends sessions by `Control::end`, which is made for signal handlers.
+    // SAFETY: `handle` loads, stores, and ends sessions by `Conn::end`, which is made for signal handlers; it restores errno.
     unsafe { action::install(signal, handle, libc::SA_RESTART) }?;
     Ok(Some(before))
 }

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use crate::base::cancel::Uncancelled;
-use crate::dispatch::core::Core;
+use crate::dispatch::args::Args;
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::table::{
     Table, begin, destroy, devices, flush, fsync, open, read, release, write_buf,
@@ -38,17 +38,19 @@ impl<F: Filesystem> Table<F> {
 
 /// The device is not there before `init_done`.
 unsafe extern "C" fn cuse_init<F: Filesystem>(userdata: *mut c_void, conn: *mut fuse_conn_info) {
+    let args = Args::new();
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
-    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    // SAFETY: libfuse's userdata, for this table.
+    let core = unsafe { args.core::<F>(userdata) };
     // SAFETY: `conn` is what libfuse passed.
     unsafe { begin(core, conn) };
 }
 
 unsafe extern "C" fn init_done<F: Filesystem>(userdata: *mut c_void) {
+    let args = Args::new();
     let _uncancelled = Uncancelled::new();
-    // SAFETY: `userdata` is the session's `Core<F>`, which outlives its loop.
-    let core = unsafe { &*userdata.cast::<Core<F>>() };
+    // SAFETY: libfuse's userdata, for this table.
+    let core = unsafe { args.core::<F>(userdata) };
     core.device_is_there();
 }
 
@@ -77,7 +79,8 @@ unsafe extern "C" fn cuse_write<F: Filesystem>(
 ) {
     let mut bufs = sys::FUSE_BUFVEC_INIT(size);
     bufs.buf[0].mem = data.cast_mut().cast();
-    // SAFETY: libfuse's arguments, for this table, and a vector of one buffer in its memory, which is only read.
+    // SAFETY: libfuse's arguments, for this table, and a vector of one buffer in its memory, which `WriteData` only reads; it is
+    // a local of this function.
     unsafe { write_buf::<F>(req, NO_INODE, &raw mut bufs, offset, fi) };
 }
 

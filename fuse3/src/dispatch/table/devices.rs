@@ -2,16 +2,15 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::NonNull;
-use std::slice;
 use std::sync::Arc;
 
-use crate::dispatch::call::Call;
+use crate::dispatch::args::Args;
 use crate::dispatch::filesystem::Filesystem;
 use crate::notify::poll::{PollEvents, PollHandle};
 use crate::reply::answer::Asked;
 use crate::sys::{fuse_file_info, fuse_ino_t, fuse_pollhandle, fuse_req_t};
 use crate::types::ioctl::{Ioctl, IoctlCommand, IoctlFlags};
-use crate::types::{file::FileInfo, ino::Ino, operation::Operation};
+use crate::types::{ino::Ino, operation::Operation};
 
 pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
     req: fuse_req_t,
@@ -24,19 +23,16 @@ pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
     input_size: usize,
     output_size: usize,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
     let asked = Asked::of(ino).size(output_size);
     let asked = asked.flags(c_int::from_ne_bytes(flags.to_ne_bytes()));
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, asked) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
-    let input = if input.is_null() {
-        &[]
-    } else {
-        // SAFETY: `input` points into the request, after its header, and has `input_size` bytes.
-        unsafe { slice::from_raw_parts(input.cast::<u8>(), input_size) }
-    };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, asked) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
+    // SAFETY: `input` is null, or points behind the header to `input_size` bytes that are unchanged until the answer.
+    let input = unsafe { args.array(input.cast::<u8>(), input_size) };
     let ioctl = Ioctl::new(IoctlCommand(command), input, output_size)
         .argument(argument.addr() as u64)
         .flags(IoctlFlags::from_bits_retain(flags));
@@ -49,11 +45,12 @@ pub(super) unsafe extern "C" fn poll<F: Filesystem>(
     fi: *mut fuse_file_info,
     handle: *mut fuse_pollhandle,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     let conn = Arc::clone(call.conn());
     let handle = NonNull::new(handle)
         // SAFETY: libfuse has made the handle for this request, and leaves it to the handler to destroy it.

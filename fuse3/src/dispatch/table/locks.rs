@@ -2,12 +2,12 @@
 
 use std::ffi::c_int;
 
-use crate::dispatch::call::Call;
+use crate::dispatch::args::Args;
 use crate::dispatch::filesystem::Filesystem;
 use crate::reply::answer::Asked;
 use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
 use crate::types::filelock::{FileLock, Flock, SetLock};
-use crate::types::{file::FileInfo, ino::Ino, operation::Operation};
+use crate::types::{ino::Ino, operation::Operation};
 
 pub(super) unsafe extern "C" fn getlk<F: Filesystem>(
     req: fuse_req_t,
@@ -15,13 +15,14 @@ pub(super) unsafe extern "C" fn getlk<F: Filesystem>(
     fi: *mut fuse_file_info,
     lock: *mut libc::flock,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
-    // SAFETY: libfuse passes its own structure, until this returns.
-    let lock = unsafe { &*lock };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
+    // SAFETY: libfuse's structure, which is not null.
+    let lock = unsafe { args.value(lock) };
     call.answer(Operation::Getlk, |fs, cx| {
         let lock = FileLock::from_flock(lock, file.lock_owner())?;
         fs.getlk(cx, ino, file, lock)
@@ -35,13 +36,14 @@ pub(super) unsafe extern "C" fn setlk<F: Filesystem>(
     lock: *mut libc::flock,
     sleep: c_int,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
-    // SAFETY: libfuse passes its own structure, until this returns.
-    let lock = unsafe { &*lock };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
+    // SAFETY: libfuse's structure, which is not null.
+    let lock = unsafe { args.value(lock) };
     call.answer(Operation::Setlk, |fs, cx| {
         let lock = FileLock::from_flock(lock, file.lock_owner())?;
         fs.setlk(cx, ino, file, SetLock::new(lock, sleep != 0))
@@ -54,11 +56,12 @@ pub(super) unsafe extern "C" fn flock<F: Filesystem>(
     fi: *mut fuse_file_info,
     operation: c_int,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Flock, |fs, cx| {
         let flock = Flock::from_operation(operation, file.lock_owner())?;
         fs.flock(cx, ino, file, flock)

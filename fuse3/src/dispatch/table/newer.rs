@@ -2,17 +2,12 @@
 
 use std::ffi::c_int;
 
-use crate::dispatch::call::Call;
+use crate::dispatch::args::Args;
 use crate::dispatch::filesystem::Filesystem;
-use crate::dispatch::table::file;
 use crate::reply::answer::Asked;
 use crate::sys::{self, fuse_file_info, fuse_ino_t, fuse_lowlevel_ops, fuse_req_t};
 use crate::types::statx::{StatxFlags, StatxMask};
-use crate::types::{
-    file::{Create, FileInfo},
-    ino::Ino,
-    operation::Operation,
-};
+use crate::types::{file::Create, ino::Ino, operation::Operation};
 
 /// Fills those slots that the headers know; [`Operation::delivered`] tells which.
 pub(super) fn fill<F: Filesystem>(ops: &mut fuse_lowlevel_ops) {
@@ -30,14 +25,15 @@ unsafe extern "C" fn tmpfile<F: Filesystem>(
     mode: libc::mode_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let parent = Ino(parent);
-    // SAFETY: libfuse's file, until this returns.
-    let how = Create::of(mode, unsafe { FileInfo::borrow(fi) });
+    // SAFETY: libfuse's file, which is not null.
+    let how = Create::of(mode, unsafe { args.file(fi) });
     let asked = Asked::of(parent)
         .flags(how.flags.bits())
         .made(libc::S_IFREG);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, asked) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, asked) };
     call.answer(Operation::Tmpfile, |fs, cx| fs.tmpfile(cx, parent, how));
 }
 
@@ -48,11 +44,12 @@ unsafe extern "C" fn statx<F: Filesystem>(
     mask: c_int,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file or null, until this returns.
-    let file = unsafe { file(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, or null.
+    let file = unsafe { args.file_if_any(fi) };
     let flags = StatxFlags::from_bits_retain(flags);
     let mask = StatxMask::from_bits_retain(u32::from_ne_bytes(mask.to_ne_bytes()));
     call.answer(Operation::Statx, |fs, cx| {
@@ -61,8 +58,9 @@ unsafe extern "C" fn statx<F: Filesystem>(
 }
 
 unsafe extern "C" fn syncfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Syncfs, |fs, cx| fs.syncfs(cx, ino));
 }

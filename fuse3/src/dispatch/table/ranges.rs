@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use crate::dispatch::call::Call;
+use crate::dispatch::args::Args;
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::table::bits;
 use crate::reply::answer::Asked;
@@ -10,7 +10,7 @@ use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
 use crate::types::range::{
     Block, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Place, Whence,
 };
-use crate::types::{file::FileInfo, ino::Ino, operation::Operation};
+use crate::types::{ino::Ino, operation::Operation};
 
 pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
     req: fuse_req_t,
@@ -20,11 +20,12 @@ pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
     length: libc::off_t,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     let mode = FallocateMode::from_bits_retain(mode);
     let range = Fallocate::new(mode, bits(offset), bits(length));
     call.answer(Operation::Fallocate, |fs, cx| {
@@ -48,13 +49,14 @@ pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
     length: usize,
     flags: c_int,
 ) {
+    let args = Args::new();
     let length = countable(length);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(Ino(ino_in)).size(length)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file_in = unsafe { FileInfo::borrow(fi_in) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(Ino(ino_in)).size(length)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file_in = unsafe { args.file(fi_in) };
     // SAFETY: as above.
-    let file_out = unsafe { FileInfo::borrow(fi_out) };
+    let file_out = unsafe { args.file(fi_out) };
     let from = Place::new(Ino(ino_in), file_in, bits(off_in));
     let to = Place::new(Ino(ino_out), file_out, bits(off_out));
     let copy = CopyFileRange::new(from, to, length).flags(CopyFlags::from_bits_retain(flags));
@@ -70,11 +72,12 @@ pub(super) unsafe extern "C" fn lseek<F: Filesystem>(
     whence: c_int,
     fi: *mut fuse_file_info,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
-    // SAFETY: libfuse's file, until this returns.
-    let file = unsafe { FileInfo::borrow(fi) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
+    // SAFETY: libfuse's file, which is not null.
+    let file = unsafe { args.file(fi) };
     call.answer(Operation::Lseek, |fs, cx| {
         fs.lseek(cx, ino, file, bits(offset), Whence::from_raw(whence))
     });
@@ -86,9 +89,10 @@ pub(super) unsafe extern "C" fn bmap<F: Filesystem>(
     block_size: usize,
     block: u64,
 ) {
+    let args = Args::new();
     let ino = Ino(ino);
-    // SAFETY: libfuse's request, for this table.
-    let call = unsafe { Call::<F>::take(req, Asked::of(ino)) };
+    // SAFETY: libfuse's request, for this table, which nobody has answered.
+    let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Bmap, |fs, cx| {
         fs.bmap(cx, ino, block_size, Block(block))
     });

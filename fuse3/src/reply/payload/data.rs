@@ -45,7 +45,8 @@ fn send_from_elsewhere(data: &Data<'_>, request: Request, asked: &Asked) -> Sent
 /// Lets `fill` write into the request's payload over io_uring, into the thread's spare memory elsewhere.
 fn send_later(fill: &Fill<'_>, request: Request, size: usize) -> Sent {
     if let Some(payload) = request.payload() {
-        // SAFETY: the payload is the request's alone until it is answered (`Request::payload`).
+        // SAFETY: the payload is the request's alone until it is answered, which `request` is not yet; and its handler, which may
+        // have borrowed from there, has returned (`deliver`).
         let payload = unsafe { &mut *payload.as_ptr() };
         let room = size.min(payload.len());
         return match fill(&mut payload[..room]) {
@@ -104,9 +105,9 @@ fn bufvec(bufs: Vec<sys::fuse_buf>) -> Vec<sys::fuse_bufvec> {
     // SAFETY: `start` points to a `fuse_bufvec`; no reference is made, so that what follows it is still in reach.
     let first = unsafe { &raw mut (*start).buf }.cast::<sys::fuse_buf>();
     for (position, buf) in bufs.into_iter().enumerate() {
-        // SAFETY: `vec` has room for all of them after its first member, by `bytes`.
+        // SAFETY: `vec` has room for all of them after its first member, since it has `bytes` bytes.
         let place = unsafe { first.add(position) };
-        // SAFETY: as above, and a `fuse_bufvec` is aligned for a `fuse_buf`, which it has.
+        // SAFETY: there is room, as above, and `place` is aligned: `first` is a member of this type.
         unsafe { place.write(buf) };
     }
     vec
