@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::base::cancel::Uncancelled;
-use crate::base::panic::discard;
 use crate::conn::conn::Conn;
 use crate::conn::request::Request;
 use crate::dispatch::context::{Context, Duty};
@@ -106,7 +105,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
         };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
             conn.panicked(&operation, payload);
-            discard(kept);
+            conn.guarded(&operation, || drop(kept));
         }
         match duty {
             Duty::Done | Duty::None(_) => {}

@@ -2,7 +2,6 @@
 
 use std::mem;
 
-use crate::base::panic::discard;
 use crate::conn::conn::Conn;
 use crate::conn::request::Request;
 use crate::conn::undo::Undo;
@@ -41,7 +40,7 @@ pub(crate) fn deliver<T: Payload>(conn: &Conn, request: Request, asked: &Asked, 
     });
     // What is left is that of a panic.
     if mem::needs_drop::<T>() {
-        discard(answer);
+        conn.guarded(&"an answer", || drop(answer));
     }
 }
 
