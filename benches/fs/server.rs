@@ -76,7 +76,7 @@ fn opened() -> Opened {
 
 fn read(bytes: &Shared, offset: u64, out: ReadBuf) -> Data<'static> {
     let start = usize::try_from(offset).map_or(SIZE, |offset| offset.min(SIZE));
-    let end = start.saturating_add(out.size()).min(SIZE);
+    let end = start + out.size().min(SIZE - start);
     out.share(Arc::clone(bytes), start..end)
 }
 

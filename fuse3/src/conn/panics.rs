@@ -135,9 +135,18 @@ impl Conn {
     }
 
     /// While the result lives, a panic poisons the session before it releases the lock. By policy: `None`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn poisons(&self) -> Option<Poisons<'_>> {
-        (self.troubles().on_panic == OnPanic::Poison).then(|| Poisons(self))
+        if self.troubles().on_panic == OnPanic::Poison {
+            self.poisons_by_policy()
+        } else {
+            None
+        }
+    }
+
+    #[cold]
+    fn poisons_by_policy(&self) -> Option<Poisons<'_>> {
+        Some(Poisons(self))
     }
 }
 

@@ -32,19 +32,32 @@ pub(crate) struct Busy<'a> {
 }
 
 impl Activity {
-    pub(crate) fn begin(&self, operation: Operation, ino: Ino) -> Busy<'_> {
+    /// The calling thread serves a request, until [`end`](Self::end).
+    pub(crate) fn begin(&self, operation: Operation, ino: Ino) {
+        self.insert(ThreadId::current().tid(), operation, ino);
+    }
+
+    pub(crate) fn end(&self) {
+        self.serving.lock().remove(&ThreadId::current().tid());
+    }
+
+    /// The same while the result lives, within another request perhaps.
+    pub(crate) fn busy(&self, operation: Operation, ino: Ino) -> Busy<'_> {
         let thread = ThreadId::current().tid();
+        Busy {
+            activity: self,
+            thread,
+            before: self.insert(thread, operation, ino),
+        }
+    }
+
+    fn insert(&self, thread: Tid, operation: Operation, ino: Ino) -> Option<Serving> {
         let serving = Serving {
             operation,
             ino,
             since: Instant::now(),
         };
-        let before = self.serving.lock().insert(thread, serving);
-        Busy {
-            activity: self,
-            thread,
-            before,
-        }
+        self.serving.lock().insert(thread, serving)
     }
 
     pub(crate) fn of(&self, thread: Tid) -> Option<Serving> {

@@ -20,7 +20,7 @@ use crate::dispatch::activity::{Activity, Busy};
 use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::{Report, Reporting};
-use crate::dispatch::turns::{Turn, Turns};
+use crate::dispatch::turns::Turns;
 use crate::lock::locking::{Library, Locking};
 use crate::notify::hub::Hub;
 use crate::reply::answer::Asked;
@@ -62,10 +62,7 @@ struct Extras {
 }
 
 /// A worker serves a request.
-pub(crate) struct Serves<'e> {
-    _busy: Option<Busy<'e>>,
-    _turn: Option<Turn<'e>>,
-}
+pub(crate) struct Serves<'e>(&'e Extras);
 
 impl Extras {
     fn needed(workers: u32, stacktrace: bool) -> Option<Box<Self>> {
@@ -77,12 +74,30 @@ impl Extras {
 
     #[cold]
     fn turn(&self, operation: Operation, ino: Ino) -> Serves<'_> {
-        let turn = self.turns.as_ref().map(Turns::take);
-        let activity = self.activity.as_ref();
-        Serves {
-            _busy: activity.map(|activity| activity.begin(operation, ino)),
-            _turn: turn,
+        if let Some(turns) = &self.turns {
+            turns.take();
         }
+        if let Some(activity) = &self.activity {
+            activity.begin(operation, ino);
+        }
+        Serves(self)
+    }
+
+    #[cold]
+    fn end(&self) {
+        if let Some(activity) = &self.activity {
+            activity.end();
+        }
+        if let Some(turns) = &self.turns {
+            turns.give();
+        }
+    }
+}
+
+impl Drop for Serves<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
@@ -153,7 +168,7 @@ impl Serving {
     /// The same, of what the library calls by itself.
     fn busy(&self, operation: Operation, ino: Ino) -> Option<Busy<'_>> {
         let activity = self.activity()?;
-        Some(activity.begin(operation, ino))
+        Some(activity.busy(operation, ino))
     }
 
     fn activity(&self) -> Option<&Activity> {

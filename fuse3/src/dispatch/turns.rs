@@ -10,9 +10,6 @@ pub(crate) struct Turns {
     freed: Condvar,
 }
 
-/// While it lives, one handler less may run.
-pub(crate) struct Turn<'t>(&'t Turns);
-
 impl Turns {
     /// `None` where libfuse has no more threads than handlers are to run.
     pub(crate) fn needed(workers: u32) -> Option<Self> {
@@ -26,18 +23,16 @@ impl Turns {
         }
     }
 
-    pub(crate) fn take(&self) -> Turn<'_> {
+    /// Waits until a handler may run: one less then, until [`give`](Self::give).
+    pub(crate) fn take(&self) {
         let mut free = self.free.lock();
         self.freed.wait_while(&mut free, |free| *free == 0);
         *free -= 1;
-        Turn(self)
     }
-}
 
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock() += 1;
-        self.0.freed.notify_one();
+    pub(crate) fn give(&self) {
+        *self.free.lock() += 1;
+        self.freed.notify_one();
     }
 }
 
@@ -56,10 +51,11 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let _turn = turns.take();
+                        turns.take();
                         seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);
+                        turns.give();
                     }
                 });
             }
@@ -71,12 +67,12 @@ mod tests {
     #[test]
     fn nobody_passes_the_limit() {
         let turns = Turns::new(1);
-        let turn = turns.take();
+        turns.take();
         thread::scope(|scope| {
-            let next = scope.spawn(|| drop(turns.take()));
+            let next = scope.spawn(|| turns.take());
             thread::sleep(std::time::Duration::from_millis(20));
             assert!(!next.is_finished());
-            drop(turn);
+            turns.give();
         });
     }
 }

@@ -60,14 +60,9 @@ impl Request {
 
     #[inline(always)]
     pub(crate) fn buf(self, data: &[u8]) -> Sent {
-        let start = if data.is_empty() {
-            ptr::null()
-        } else {
-            data.as_ptr().cast()
-        };
         let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `start` points to `data.len()` bytes.
-        NotTaken::sent(unsafe { sys::fuse_reply_buf(req, start, data.len()) })
+        // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is only read.
+        NotTaken::sent(unsafe { sys::fuse_reply_buf(req, data.as_ptr().cast(), data.len()) })
     }
 
     /// The slices, one after the other; at most 1000 of them.
