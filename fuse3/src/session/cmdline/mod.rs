@@ -18,7 +18,6 @@ pub use command::Command;
 pub use error::CommandLineError;
 pub use help::{print_mount_options, print_version};
 
-use crate::session::mount;
 use own::Own;
 use parse::Parser;
 
@@ -207,10 +206,7 @@ impl<T> CommandLine<T> {
             return Err(CommandLineError::Extra(extra.clone()));
         }
         match names.pop() {
-            Some(path) => {
-                command.mount_point = path.into();
-                command.given = mount::descriptor(&command.mount_point);
-            }
+            Some(path) => command.mount_point = path.into(),
             None if *self.mount_points.start() > 0 => return Err(CommandLineError::NoMountPoint),
             None => {}
         }
