@@ -13,7 +13,7 @@ use crate::types::{errno::Errno, opened::Opened};
 
 /// `fuse_file_info::backing_id`: a file that the kernel reads and writes in place of the file system. Dropped, it is closed.
 ///
-/// From [`Context::open_backing`]; an open file is given it by [`Opened::backing`](crate::Opened::backing), and has to have it
+/// From [`Context::open_backing`](crate::Context::open_backing); an open file is given it by [`Opened::backing`](crate::Opened::backing), and has to have it
 /// until [`release`](crate::Filesystem::release). All open files of an inode are to have the same, see [`SharedBacking`].
 ///
 /// It belongs to its session, and ends with it: dropped later, it does nothing.
