@@ -82,7 +82,7 @@
 )]
 //! | [`testing`] | tests of your handlers: without a mount, over a wire, and mounted |
 //! | [`guide`] | the guides, see below |
-//! | [`sys`] | the raw bindings, `fuse3-sys` |
+//! | `sys` | the raw bindings, [`fuse3-sys`](https://docs.rs/fuse3-sys) |
 //!
 //! # Guides
 //!
@@ -102,7 +102,7 @@
 //!
 //! # What goes wrong, and what then
 //!
-//! A mistake of the file system reaches the client as an error, and the log with the reason. The session goes on.
+//! A mistake of the file system reaches the client as an error, and the log with the reason. Only a panic ends the session.
 //!
 //! | mistake | the client gets | then |
 //! |---|---|---|
@@ -144,11 +144,17 @@ mod types;
 
 pub use fuse3_sys as sys;
 
+#[doc(inline)]
 pub use conn::connection;
+#[doc(inline)]
 pub use dispatch::context;
+#[doc(inline)]
 pub use notify::poll;
+#[doc(inline)]
 pub use reply::passthrough;
+#[doc(inline)]
 pub use session::cmdline;
+#[doc(inline)]
 pub use types::{filelock, ioctl, range, statx};
 
 #[doc(inline)]

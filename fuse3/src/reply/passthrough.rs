@@ -1,4 +1,7 @@
-//! Passthrough: files that the kernel reads and writes by itself.
+//! Passthrough: files that the kernel reads and writes by itself, without asking the file system.
+//!
+//! [`Context::open_backing`](crate::Context::open_backing) registers a file and returns its [`BackingId`]. A [`SharedBacking`] keeps one
+//! for all who have the same inode open. It needs libfuse 3.17, Linux 6.9 and CAP_SYS_ADMIN.
 
 use std::io;
 use std::num::NonZero;
@@ -85,7 +88,9 @@ impl std::fmt::Debug for BackingId {
 /// impl Filesystem for Fs {
 ///     type Lock = Concurrent;
 ///
-///     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
+///     fn open(
+///         &self, cx: &mut Context<'_, Self>, ino: Ino, Open { flags, .. }: Open,
+///     ) -> Answer<Opened> {
 ///         let inode = self.inodes.get(&ino).ok_or(Errno::ENOENT)?;
 ///         let file = self.open_real(ino, flags)?;
 ///         let backing = inode.backing.get_or_open(|| cx.open_backing(&file))?;

@@ -280,7 +280,7 @@ impl<F: Filesystem> Builder<F> {
     /// `fuse_session_mount()` of `/dev/fd/N`: serves what `device` is, /dev/fuse as somebody else has opened and mounted it, or
     /// a socket whose other end speaks the kernel's protocol.
     ///
-    /// The session owns the descriptor: it is closed when the session and its last [`Reply`](crate::Reply) are gone. A
+    /// The session owns the descriptor, and closes it at its end. A
     /// duplicate of it ([`OwnedFd::try_clone`]) keeps the connection, but is not to be read from or written to. Options of
     /// the mount have no effect, since it was made by others; nothing is unmounted at the end.
     ///

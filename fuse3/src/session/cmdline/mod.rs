@@ -1,4 +1,8 @@
-//! The command line of a file system: what libfuse gives a program in C, and options of its own.
+//! The command line of a file system: libfuse's options, as a program in C has them, and your own.
+//!
+//! [`CommandLine`] parses the arguments, and gives you a [`Command`], which makes the [`Builder`](crate::Builder). A wrong argument is
+//! a [`CommandLineError`]. A program with a parser of its own prints libfuse's part of the help by [`print_mount_options`] and
+//! [`print_version`].
 
 pub(crate) mod command;
 pub(crate) mod error;
