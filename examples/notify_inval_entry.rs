@@ -15,6 +15,8 @@
 mod gone;
 #[path = "notify/options.rs"]
 mod options;
+#[path = "notify/supported.rs"]
+mod supported;
 #[path = "notify/time.rs"]
 mod time;
 #[path = "notify/updater.rs"]
@@ -32,7 +34,6 @@ use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Context, DirBuf, Entry, Errno, FileInfo, Filesystem};
 use fuse3::{GlobalLock, Ino, Listing};
 
-use crate::gone::unless_gone;
 use crate::options::{Options, command_line};
 
 const FILE: Ino = Ino(2);
@@ -192,15 +193,8 @@ fn main() -> ExitCode {
                 }
                 // A lookup in the directory may be under way, and wait for the lock: this thread does not hold it.
                 let told = lock.unlocked(|proof| how.tell(&notifier.blocking(proof), &old));
-                match unless_gone(told.expect("the lock was just released")) {
-                    Ok(()) => {}
-                    Err(NotifyError::Unsupported { .. }) => {
-                        println!("{} not supported by kernel", how.function());
-                        println!("Exiting...");
-                        handle.terminate();
-                    }
-                    Err(error) => panic!("{}: {error}", how.function()),
-                }
+                let told = told.expect("the lock was just released");
+                supported::check(told, how.function(), &handle);
             };
             Ok(updater::run(session, interval, step)?.report())
         })

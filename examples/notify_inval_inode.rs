@@ -16,49 +16,26 @@
 mod clock;
 #[path = "notify/options.rs"]
 mod options;
+#[path = "notify/program.rs"]
+mod program;
 #[path = "notify/time.rs"]
 mod time;
 #[path = "notify/updater.rs"]
 mod updater;
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
 
-use fuse3::GlobalLock;
-
-use crate::clock::{Clock, FILE, NO_TIMEOUT, State};
-use crate::options::{Options, command_line};
+use crate::clock::FILE;
 
 fn main() -> ExitCode {
-    let options = Options {
-        no_notify: false,
-        update_interval: Duration::from_secs(1),
-        timeout: NO_TIMEOUT,
-    };
-    command_line(options, |options| options).main(|command| {
-        let Options {
-            no_notify,
-            update_interval,
-            timeout,
-        } = command.options;
-        let fs = Clock {
-            timeout,
-            update_when_forgotten: false,
+    program::main(false, |served| {
+        let Ok(mut state) = served.lock.lock() else {
+            return;
         };
-        let lock = Arc::new(GlobalLock::new(State::new()));
-        let builder = command.builder(fs, Arc::clone(&lock));
-        let session = builder.mount(&command.mount_point)?;
-        let session = session.daemonize(command.foreground)?;
-        let notifier = session.handle().notifier();
-        let step = move || {
-            let Ok(mut state) = lock.lock() else { return };
-            state.update();
-            if !no_notify && state.lookups > 0 {
-                // Queued, so that nobody waits here, with the lock held.
-                notifier.inval_inode(FILE, ..);
-            }
-        };
-        Ok(updater::run(session, update_interval, step)?)
+        state.update();
+        if !served.no_notify && state.lookups > 0 {
+            // Queued, so that nobody waits here, with the lock held.
+            served.handle.notifier().inval_inode(FILE, ..);
+        }
     })
 }

@@ -18,63 +18,43 @@ mod clock;
 mod gone;
 #[path = "notify/options.rs"]
 mod options;
+#[path = "notify/program.rs"]
+mod program;
 #[path = "notify/time.rs"]
 mod time;
 #[path = "notify/updater.rs"]
 mod updater;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use fuse3::GlobalLock;
 use fuse3::notify::{Blocking, NotifyError};
 
-use crate::clock::{Clock, FILE, NO_TIMEOUT, State};
+use crate::clock::FILE;
 use crate::gone::unless_gone;
-use crate::options::{Options, command_line};
 
 /// More than the file has.
 const MAX_STR_LEN: u32 = 128;
 
 fn main() -> ExitCode {
-    let options = Options {
-        no_notify: false,
-        update_interval: Duration::from_secs(1),
-        timeout: NO_TIMEOUT,
-    };
-    command_line(options, |options| options).main(|command| {
-        let Options {
-            no_notify,
-            update_interval,
-            timeout,
-        } = command.options;
-        let fs = Clock {
-            timeout,
-            update_when_forgotten: false,
+    program::main(false, |served| {
+        let Ok(mut state) = served.lock.lock() else {
+            return;
         };
-        let lock = Arc::new(GlobalLock::new(State::new()));
-        let builder = command.builder(fs, Arc::clone(&lock));
-        let session = builder.mount(&command.mount_point)?;
-        let session = session.daemonize(command.foreground)?;
-        let notifier = session.handle().notifier();
-        let step = move || {
-            let Ok(mut state) = lock.lock() else { return };
-            state.update();
-            // Only while the kernel knows of the file.
-            let notify = !no_notify && state.opened > 0 && state.lookups > 0;
-            let contents = state.contents.clone();
-            drop(state);
-            if notify {
-                // A read may have the page, and wait for the lock: this thread does not hold it.
-                let done = lock.unlocked(|proof| {
-                    unless_gone(store_and_retrieve(&notifier.blocking(proof), &contents))
-                });
-                done.expect("the lock was just released")
-                    .expect("the kernel takes and gives data");
-            }
-        };
-        Ok(updater::run(session, update_interval, step)?)
+        state.update();
+        // Only while the kernel knows of the file.
+        let notify = !served.no_notify && state.opened > 0 && state.lookups > 0;
+        let contents = state.contents.clone();
+        drop(state);
+        if notify {
+            let notifier = served.handle.notifier();
+            // A read may have the page, and wait for the lock: this thread does not hold it.
+            let done = served.lock.unlocked(|proof| {
+                unless_gone(store_and_retrieve(&notifier.blocking(proof), &contents))
+            });
+            done.expect("the lock was just released")
+                .expect("the kernel takes and gives data");
+        }
     })
 }
 

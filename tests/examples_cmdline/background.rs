@@ -208,52 +208,67 @@ fn what_there_is_to_mount_is_passed_on() {
 
 #[test]
 fn a_descriptor_that_somebody_else_mounted() {
-    adopt();
-    let Some(place) = Place::new("hello_ll") else {
-        return;
-    };
-    // SAFETY: no precondition.
-    if unsafe { libc::geteuid() } != 0 {
+    if !root() {
         return;
     }
-    for background in [false, true] {
-        let device = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/fuse")
-            .unwrap();
-        let options = format!(
-            "fd={},rootmode=40000,user_id=0,group_id=0",
-            device.as_raw_fd()
-        );
-        let options = CString::new(options).unwrap();
-        let point = c_string(&place.mount_point());
-        // SAFETY: all strings live and are NUL-terminated.
-        let mounted = unsafe {
-            libc::mount(
-                c"hello".as_ptr(),
-                point.as_ptr(),
-                c"fuse.given".as_ptr(),
-                0,
-                options.as_ptr().cast(),
-            )
-        };
-        assert_eq!(mounted, 0);
-        let flag = if background { "" } else { "-f" };
-        let mut command = place.example(flag.split_whitespace());
-        command.arg(format!("/dev/fd/{GIVEN}"));
-        give(&mut command, device);
-        let mut child = command.spawn().unwrap();
-        // The command has a copy of the descriptor, which goes with it.
-        drop(command);
-        if background {
-            place.ended(&mut child).well();
-            serves_and_ends(&place);
-        } else {
-            says_hello(&place);
-            place.unmount(&place.mount_point());
-            place.ended(&mut child).well();
-        }
+    adopt();
+    let hello = |place: &Place| assert_eq!(place.shell("cat mnt/hello"), "Hello World!\n");
+    let file = |place: &Place| assert_eq!(place.shell("ls mnt/file"), "mnt/file\n");
+    served_for_another("hello_ll", &["-f"], false, says_hello);
+    served_for_another("hello_ll", &[], true, says_hello);
+    // These read their arguments by themselves.
+    served_for_another("hello", &[], false, hello);
+    served_for_another("passthrough_hp", &["--foreground", "."], false, file);
+    served_for_another("passthrough_hp", &["."], true, file);
+}
+
+/// `example`, as `mount.fuse3 -o drop_privileges` runs it: with the open /dev/fuse of a mount that is there already.
+fn served_for_another(
+    example: &str,
+    arguments: &[&str],
+    background: bool,
+    serves: impl Fn(&Place),
+) {
+    let Some(place) = Place::new(example) else {
+        return;
+    };
+    let device = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .unwrap();
+    let options = format!(
+        "fd={},rootmode=40000,user_id=0,group_id=0",
+        device.as_raw_fd()
+    );
+    let options = CString::new(options).unwrap();
+    let point = c_string(&place.mount_point());
+    // SAFETY: all strings live and are NUL-terminated.
+    let mounted = unsafe {
+        libc::mount(
+            c"hello".as_ptr(),
+            point.as_ptr(),
+            c"fuse.given".as_ptr(),
+            0,
+            options.as_ptr().cast(),
+        )
+    };
+    assert_eq!(mounted, 0);
+    let mut command = place.example(arguments);
+    command.arg(format!("/dev/fd/{GIVEN}"));
+    give(&mut command, device);
+    let mut child = command.spawn().unwrap();
+    // The command has a copy of the descriptor, which goes with it.
+    drop(command);
+    if background {
+        place.ended(&mut child).well();
+        serves(&place);
+        place.unmount(&place.mount_point());
+        assert_eq!(adopted_ended(), 0);
+    } else {
+        serves(&place);
+        place.unmount(&place.mount_point());
+        place.ended(&mut child).well();
     }
 }
 

@@ -1,4 +1,8 @@
 //! What the kernel, libfuse and the file system agree on when a session begins.
+//!
+//! [`Filesystem::init`](crate::Filesystem::init) is given a [`Connection`], and asks it for [`Capabilities`] and limits. What the
+//! installed libfuse or the running kernel does not have is a [`SettingError`], or an [`UnsupportedOperation`], and says what it
+//! [needs](Needs). Afterwards [`Handle::connection`](crate::Handle::connection) has the [`Agreement`].
 
 use std::fmt;
 use std::marker::PhantomData;

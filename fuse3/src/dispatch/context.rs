@@ -1,4 +1,7 @@
 //! What a handler is given: who asks, what is held, and how the answer is taken away.
+//!
+//! [`Context`] is the first argument of each handler. It derefs to the [`Guard`] of the lock. [`Caller`] is who asks, and
+//! [`SecurityContext`] what the kernel wants a new inode to have for SELinux and its like.
 
 use std::fmt;
 use std::io;

@@ -30,7 +30,9 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// impl Filesystem for CloudFs {
     ///     type Lock = Concurrent;
     ///
-    ///     fn getattr(&self, cx: &mut Context<'_, Self>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+    ///     fn getattr(
+    ///         &self, cx: &mut Context<'_, Self>, ino: Ino, _: Option<&FileInfo>,
+    ///     ) -> Answer<(Attr, Duration)> {
     ///         cx.spawn(|fs: Arc<Self>| async move { fs.fetch(ino).await })
     ///     }
     ///

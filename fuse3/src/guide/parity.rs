@@ -56,7 +56,7 @@ pub const fn opened(handle: Fh) -> Opened {
 /// impl Filesystem for Fs {
 ///     type Lock = Concurrent;
 ///
-///     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> std::io::Result<()> {
+///     fn init(&self, _: &mut Guard<Self>, connection: &mut Connection) -> std::io::Result<()> {
 ///         parity::truncate_by_setattr(connection);
 ///         Ok(())
 ///     }

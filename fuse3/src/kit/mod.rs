@@ -1,4 +1,11 @@
-//! What a file system may use beside the library proper: a table of inodes, locks by key, a queue of work.
+//! Building blocks that many file systems need and that work with any lock.
+//!
+//! - [`InodeTable`] counts the lookups, names and open files of inodes, and says when the last of an inode is gone.
+//! - [`KeyedLocks`] has a lock for each key that somebody wants, first come first served: for inodes, names, blocks. A thread
+//!   gets a [`KeyGuard`], a future waits by a [`KeyWait`].
+//! - [`work_queue`] is a bounded queue to worker threads: [`WorkSender`] waits only while the global lock is not held.
+//!
+//! None of them is needed by the rest of the crate, and all of them can be used without a session.
 
 pub(crate) mod inodes;
 pub(crate) mod keyed;

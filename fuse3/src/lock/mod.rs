@@ -1,4 +1,13 @@
-//! The global lock of llfuse.
+//! The global lock of llfuse, and locks that are used with it.
+//!
+//! [`GlobalLock`] owns the state of a file system. Its guard, [`Locked`], is the only way to the state; [`Unlocked`] is what is
+//! left of it while it is [released](Locked::released), and the proof ([`NotHolding`]) that your thread does not hold the lock.
+//! [`Locking`] is what a file system may have for a lock: `Arc<GlobalLock<State>>`, or [`Concurrent`] for none.
+//!
+//! - To wait: [`Condvar`], with [`Locked::wait`] and [`Context::wait_while`](crate::Context::wait_while).
+//! - To lock something else besides: [`SubLock`] below the global lock, [`sync::Mutex`] beside it, and
+//!   [`KeyedLocks`](crate::kit::KeyedLocks) above it.
+//! - To see who holds it, who waits, and for how long: [`LockStats`].
 //!
 //! | llfuse | here |
 //! |---|---|
@@ -10,8 +19,7 @@
 //! | (an event, waited for in `lock_released`) | [`Locked::wait`] |
 //! | (none) | [`GlobalLock::stats`] |
 //!
-//! `raw` is the lock proper; it knows nothing of the state. `global`, `guard`
-//! and `unlocked` put the state and the types around it.
+//! The guide [`global_lock`](crate::guide::global_lock) says what the lock promises.
 
 pub(crate) mod clock;
 pub(crate) mod condvar;

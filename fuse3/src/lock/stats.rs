@@ -54,9 +54,8 @@ pub struct LockHolder {
     pub operation: Option<Operation>,
     /// How long it has held the lock so far.
     ///
-    /// For a request it is exact. The clock is read for few of the sections of
-    /// application threads: for others this is how long a thread has waited for this
-    /// one, and zero if none has.
+    /// The clock is read for some of the sections only, see [`LockUse`]. For the others
+    /// this is how long a thread has waited for this one, and zero if none has.
     pub held: Duration,
     /// Where it took the lock, or took it again: `released`, `yield_`, `wait`. `None` if the library took it for a handler,
     /// which `operation` names.

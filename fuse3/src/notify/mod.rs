@@ -1,4 +1,9 @@
-//! Notifications: what the server tells the kernel without being asked.
+//! Notifications: what the server tells the kernel without being asked, mostly that what it has cached is out of date.
+//!
+//! [`Handle::notifier`](crate::Handle::notifier) gives you a [`Notifier`]. What you call on it is queued, waits for nothing, and may
+//! be called with the lock held; [`Builder::on_notify_error`](crate::Builder::on_notify_error) is told of a [`Notification`] that
+//! failed. [`Notifier::blocking`] gives you a [`Blocking`], which returns when the kernel has done it: it waits for handlers, so it
+//! takes the proof that your thread does not hold the lock. [`Retrieval`] and [`Retrieved`] are what the kernel has cached.
 //!
 //! | here | `fuse_lowlevel_notify_*` | kernel: protocol | the kernel waits for |
 //! |---|---|---|---|
@@ -14,11 +19,9 @@
 //! | `resend` | (none) | 7.40 | nothing |
 //! | [`PollHandle::notify`](crate::poll::PollHandle::notify) | `poll` | 7.11 | nothing |
 //!
-//! They are written to the session's descriptor by this crate (`raw` says why), all but `retrieve`, whose answer libfuse takes,
-//! and the wake-up of a poll, which has one form only: libfuse's. So only the kernel decides what there is, and not which libfuse
-//! between 3.10 and 3.18 is at hand. The kernel says which protocol it has when the session begins.
-//!
-//! Two forms: [`Notifier`] queues, [`Blocking`] waits for the kernel.
+//! This crate writes them to the session's descriptor itself, except `retrieve`, whose answer libfuse takes, and the wake-up of a
+//! poll. So only the kernel decides which of them there are, and not which libfuse between 3.10 and 3.18 is installed. The kernel
+//! says which protocol it has when the session begins.
 
 pub(crate) mod blocking;
 pub(crate) mod current;

@@ -1,4 +1,7 @@
 //! poll(2): the events that an open file is ready for, and the handle that tells of them.
+//!
+//! [`Filesystem::poll`](crate::Filesystem::poll) answers with [`PollEvents`], and keeps the [`PollHandle`] that it is given for when
+//! there are more.
 
 use std::fmt;
 use std::ptr::NonNull;

@@ -26,7 +26,7 @@ pub struct Reply<T> {
 impl<T: Payload + 'static> Reply<T> {
     /// Sends the answer, or an error.
     ///
-    /// This waits for no handler and no lock, and returns nothing: the answer may leave later. Inside of the request's own handler,
+    /// This waits for no handler, and returns nothing: the answer may leave later. Inside of the request's own handler,
     /// and from another thread while that runs, it leaves when the handler has returned, since it may overwrite what the handler
     /// borrows (a name, or the data of a write). Over io_uring ([`Context::is_uring`](crate::Context::is_uring)) a thread of the
     /// library's sends it.

@@ -1,4 +1,7 @@
-//! Passthrough: files that the kernel reads and writes by itself.
+//! Passthrough: files that the kernel reads and writes by itself, without asking the file system.
+//!
+//! [`Context::open_backing`](crate::Context::open_backing) registers a file and returns its [`BackingId`]. A [`SharedBacking`] keeps one
+//! for all who have the same inode open. It needs libfuse 3.17, Linux 6.9 and CAP_SYS_ADMIN.
 
 use std::io;
 use std::num::NonZero;
@@ -13,7 +16,7 @@ use crate::types::{errno::Errno, opened::Opened};
 
 /// `fuse_file_info::backing_id`: a file that the kernel reads and writes in place of the file system. Dropped, it is closed.
 ///
-/// From [`Context::open_backing`]; an open file is given it by [`Opened::backing`](crate::Opened::backing), and has to have it
+/// From [`Context::open_backing`](crate::Context::open_backing); an open file is given it by [`Opened::backing`](crate::Opened::backing), and has to have it
 /// until [`release`](crate::Filesystem::release). All open files of an inode are to have the same, see [`SharedBacking`].
 ///
 /// It belongs to its session, and ends with it: dropped later, it does nothing.
@@ -85,7 +88,9 @@ impl std::fmt::Debug for BackingId {
 /// impl Filesystem for Fs {
 ///     type Lock = Concurrent;
 ///
-///     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
+///     fn open(
+///         &self, cx: &mut Context<'_, Self>, ino: Ino, Open { flags, .. }: Open,
+///     ) -> Answer<Opened> {
 ///         let inode = self.inodes.get(&ino).ok_or(Errno::ENOENT)?;
 ///         let file = self.open_real(ino, flags)?;
 ///         let backing = inode.backing.get_or_open(|| cx.open_backing(&file))?;

@@ -1,7 +1,8 @@
+use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString, c_void};
 use std::fmt;
 use std::mem;
-use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -31,8 +32,6 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
-    /// The N of a `/dev/fd/N` that the command line named.
-    given: Option<RawFd>,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
     #[cfg(feature = "tokio")]
@@ -72,19 +71,12 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
-            given: None,
             stacktrace: false,
             on_notify_error: None,
             #[cfg(feature = "tokio")]
             tasks: crate::tasks::in_flight::Settings::default(),
             settings,
         }
-    }
-
-    /// Lets [`mount`](Self::mount) take this descriptor by its path.
-    pub(crate) fn given(mut self, descriptor: Option<RawFd>) -> Self {
-        self.given = descriptor;
-        self
     }
 
     fn change(mut self, add: impl FnOnce(&mut Options) -> Result<(), OptionError>) -> Self {
@@ -262,9 +254,9 @@ impl<F: Filesystem> Builder<F> {
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
-    /// `/dev/fd/N`, a file system that another program has mounted, is taken where it is the mount point of the
-    /// [`CommandLine`](crate::CommandLine) that this builder came from. The descriptor was opened for this program before it
-    /// began, and becomes the session's, once. For any other descriptor there is [`mount_fd`](Self::mount_fd).
+    /// `/dev/fd/N` is a file system that another program has mounted, as mount.fuse3(8) does with `drop_privileges`. It is taken
+    /// only where it stands among the arguments of this process: the descriptor was then opened before the program began, and
+    /// becomes the session's, once. For any other descriptor there is [`mount_fd`](Self::mount_fd).
     ///
     /// From 3.17 on libfuse calls setenv(3) in this process when it mounts by fusermount3, which it does where the process may
     /// not mount by itself, and for `auto_unmount`: `_FUSE_COMMFD` and `_FUSE_COMMFD2` are set, and stay. (Older ones set
@@ -277,7 +269,7 @@ impl<F: Filesystem> Builder<F> {
     pub fn mount(mut self, path: impl AsRef<Path>) -> Result<Session<F>, MountError> {
         let path = path.as_ref();
         if let Some(number) = mount::descriptor(path) {
-            let device = mount::inherited(path, number, self.given)?;
+            let device = mount::inherited(path, number, env::args_os())?;
             return self.mount_fd(device);
         }
         let options = self.take_options()?;
@@ -288,7 +280,7 @@ impl<F: Filesystem> Builder<F> {
     /// `fuse_session_mount()` of `/dev/fd/N`: serves what `device` is, /dev/fuse as somebody else has opened and mounted it, or
     /// a socket whose other end speaks the kernel's protocol.
     ///
-    /// The session owns the descriptor: it is closed when the session and its last [`Reply`](crate::Reply) are gone. A
+    /// The session owns the descriptor, and closes it at its end. A
     /// duplicate of it ([`OwnedFd::try_clone`]) keeps the connection, but is not to be read from or written to. Options of
     /// the mount have no effect, since it was made by others; nothing is unmounted at the end.
     ///

@@ -27,7 +27,9 @@ use crate::sys;
 /// impl Filesystem for Zero {
 ///     type Lock = Concurrent;
 ///
-///     fn read(&self, _: &mut Context<'_, Self>, _: Ino, _: &FileInfo, _: u64, mut out: ReadBuf) -> Answer<Data<'_>> {
+///     fn read(
+///         &self, _: &mut Context<'_, Self>, _: Ino, _: &FileInfo, _: u64, mut out: ReadBuf,
+///     ) -> Answer<Data<'_>> {
 ///         out.push_zeros(out.size());
 ///         Ok(out.finish())
 ///     }

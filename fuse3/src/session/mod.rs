@@ -1,4 +1,13 @@
-//! Sessions: how one is made, runs and ends.
+//! Sessions: how a file system is mounted, served and ended.
+//!
+//! - To make one: [`Builder`] has the options, and [`MountError`] and [`OptionError`] say what was wrong with them. [`CharDevice`]
+//!   is a character device in place of a mount. The [command line](cmdline) of a program sets a builder up.
+//! - To run it: [`Session`]. [`Session::run`] returns an [`End`] with its [`Reason`]; [`Session::serve`] returns [`Served`], and
+//!   can go on from [`Stopped`].
+//! - To talk to it meanwhile: [`Handle`] ends it from anywhere, and has its [statistics](SessionStats) and a [`Report`] of what each
+//!   thread does.
+//! - [`OnPanic`] says what a panic of a handler does to the session.
+//! - A session that C code has made is a [`ForeignSession`].
 
 pub(crate) mod builder;
 pub mod cmdline;

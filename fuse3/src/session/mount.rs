@@ -1,7 +1,7 @@
 //! The checks before a mount, so that each mistake has an error that says what to do.
 
 use std::error::Error;
-use std::ffi::{CString, OsStr};
+use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -55,8 +55,8 @@ pub enum Unusable {
     Busy(String),
     /// The user may not write to it, and so (fusermount3) not mount on it.
     NotWritable,
-    /// It is `/dev/fd/N`, which the command line did not name, or which was mounted on before: somebody in the program owns
-    /// the descriptor. [`Builder::mount_fd`](crate::Builder::mount_fd) takes it.
+    /// It is `/dev/fd/N`, which is no argument of this process, was opened by the program itself, or was mounted on before:
+    /// somebody in the program owns the descriptor. [`Builder::mount_fd`](crate::Builder::mount_fd) takes it.
     Descriptor,
 }
 
@@ -172,24 +172,29 @@ pub(crate) fn place(device: &OwnedFd) -> (PathBuf, CString) {
     (place.into(), c_place)
 }
 
-/// The descriptor `number`, which `path` names, if it is the one that this program was `given` on its command line; once.
+/// The descriptor `number`, which `path` names, if that is one of the `arguments` of this process; once.
 pub(crate) fn inherited(
     path: &Path,
     number: RawFd,
-    given: Option<RawFd>,
+    arguments: impl IntoIterator<Item = OsString>,
 ) -> Result<OwnedFd, MountError> {
     static TAKEN: Mutex<Vec<RawFd>> = Mutex::new(Vec::new());
     let unusable = |why| MountError::MountPoint(path.to_owned(), why);
+    // The first is the name of the program.
+    let mut arguments = arguments.into_iter().skip(1);
     let mut taken = TAKEN.lock();
-    if given != Some(number) || taken.contains(&number) {
+    if !arguments.any(|argument| argument == path) || taken.contains(&number) {
         return Err(unusable(Unusable::Descriptor));
     }
     // SAFETY: the call looks at a number, whatever it is.
-    if unsafe { libc::fcntl(number, libc::F_GETFD) } == -1 {
-        return Err(unusable(Unusable::Io(io::Error::last_os_error())));
+    match unsafe { libc::fcntl(number, libc::F_GETFD) } {
+        -1 => return Err(unusable(Unusable::Io(io::Error::last_os_error()))),
+        // What execve(2) left open does not have it; what the program has opened itself does, from `std` at least.
+        flags if flags & libc::FD_CLOEXEC != 0 => return Err(unusable(Unusable::Descriptor)),
+        _ => {}
     }
     taken.push(number);
-    // SAFETY: it is open, and was before the program began, for the session to own: who ran the program said so on its
+    // SAFETY: it is open, and was before the program began, for the session to own: whoever ran the program said so on its
     // command line. It has not been taken before.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
@@ -255,7 +260,7 @@ fn mounted(path: &Path) -> Option<String> {
             let point = unescape(fields.nth(4)?);
             let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
             Some((
-                PathBuf::from(std::ffi::OsString::from_vec(point)),
+                PathBuf::from(OsString::from_vec(point)),
                 String::from_utf8_lossy(kind).into_owned(),
             ))
         })
@@ -309,22 +314,35 @@ mod tests {
         let file = fs::File::open("/dev/null").unwrap();
         let number = OwnedFd::from(file).into_raw_fd();
         let path = PathBuf::from(format!("/dev/fd/{number}"));
-        let refused = |given| {
-            let error = inherited(&path, number, given).unwrap_err();
+        let arguments = |names: &[&str]| names.iter().map(OsString::from).collect::<Vec<_>>();
+        let named = arguments(&["fs", "-f", path.to_str().unwrap()]);
+        let refused = |arguments: &[OsString]| {
+            let error = inherited(&path, number, arguments.iter().cloned()).unwrap_err();
             assert!(
                 matches!(error, MountError::MountPoint(_, Unusable::Descriptor)),
                 "{error}"
             );
             assert!(error.to_string().contains("Builder::mount_fd"), "{error}");
         };
-        refused(None);
-        refused(Some(number + 1));
-        let taken = inherited(&path, number, Some(number)).unwrap();
+        refused(&[]);
+        refused(&named[2..]);
+        refused(&arguments(&[
+            "fs",
+            "/mnt",
+            "/dev/fd/",
+            &format!("/dev/fd/{number}0"),
+        ]));
+        // The program has opened it.
+        refused(&named);
+        // SAFETY: the test has the descriptor; it now looks as one that was there before the program.
+        assert_eq!(unsafe { libc::fcntl(number, libc::F_SETFD, 0) }, 0);
+        let taken = inherited(&path, number, named.clone()).unwrap();
         assert_eq!(taken.as_raw_fd(), number);
-        refused(Some(number));
+        refused(&named);
         drop(taken);
-        refused(Some(number));
-        let closed = inherited(Path::new("/dev/fd/98765"), 98765, Some(98765)).unwrap_err();
+        refused(&named);
+        let path = "/dev/fd/98765";
+        let closed = inherited(Path::new(path), 98765, arguments(&["fs", path])).unwrap_err();
         assert!(closed.to_string().contains("/dev/fd/98765"), "{closed}");
     }
 }

@@ -165,8 +165,7 @@ impl<F: Filesystem> Session<F> {
     ///
     /// libfuse cancels its workers in read(2), and with glibc before 2.41 one that has just read a request may lose it. So
     /// the next `serve` begins with `FUSE_NOTIFY_RESEND`, which Linux has from 6.9 on: the kernel sends once more what has
-    /// not been answered. It does not while an answer is deferred, or a backing file open, since such requests would then be
-    /// handled twice; and with older kernels the client of a request that was lost waits until the file system is unmounted.
+    /// not been answered. It does not while an answer is deferred, since such requests would then be handled twice; and with older kernels the client of a request that was lost waits until the file system is unmounted.
     ///
     /// ```no_run
     /// # use fuse3::{End, Filesystem, Session};
@@ -420,7 +419,7 @@ fn disconnect(session: *mut sys::fuse_session) {
     });
     if let Err(error) = replaced {
         crate::base::log::error!(
-            "the connection stays open until the last deferred reply is dropped: {error}"
+            "clients wait until the session is destroyed, since the connection did not end before: {error}"
         );
     }
 }

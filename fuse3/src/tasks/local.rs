@@ -44,7 +44,9 @@ use crate::types::operation::Operation;
 /// impl Filesystem for Cache {
 ///     type Lock = Local<State>;
 ///
-///     fn getattr(&self, cx: &mut Context<'_, Self>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+///     fn getattr(
+///         &self, cx: &mut Context<'_, Self>, ino: Ino, _: Option<&FileInfo>,
+///     ) -> Answer<(Attr, Duration)> {
 ///         cx.spawn_local(move |_fs, mut state| async move {
 ///             let size = state.with(|it| {
 ///                 it.asked += 1;

@@ -15,7 +15,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// llfuse's `get_sup_groups`: the supplementary groups of the process, as [`Context::groups`] has them, and when the
+    /// llfuse's `get_sup_groups`: the supplementary groups of the process, as [`Context::groups`](crate::Context::groups) has them, and when the
     /// request is gone, too.
     ///
     /// They are those of now, and of whoever has the number now: of a caller whose request has been answered, another

@@ -1,4 +1,7 @@
 //! Locks on files: fcntl(2) and flock(2).
+//!
+//! [`FileLock`] is a range that is locked for reading or writing ([`LockKind`]) by a [`LockOwner`].
+//! [`Filesystem::setlk`](crate::Filesystem::setlk) is given a [`SetLock`], and [`flock`](crate::Filesystem::flock) a [`Flock`].
 
 use std::ffi::{c_int, c_short};
 use std::fmt;

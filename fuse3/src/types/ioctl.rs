@@ -1,4 +1,7 @@
 //! ioctl(2): commands, their arguments, and their answers.
+//!
+//! [`Filesystem::ioctl`](crate::Filesystem::ioctl) is given an [`Ioctl`] with its [`IoctlCommand`] and [`IoctlFlags`], and answers with
+//! an [`IoctlReply`]. Over CUSE the reply may ask for parts of the [`CallerMemory`] first.
 
 use std::ffi::{c_int, c_uint};
 use std::fmt;

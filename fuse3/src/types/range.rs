@@ -1,4 +1,11 @@
-//! Ranges and places of a file: `fallocate`, `copy_file_range`, `lseek`, `bmap`.
+//! Ranges and places of a file: what `fallocate`, `copy_file_range`, `lseek` and `bmap` are given, and what they answer.
+//!
+//! | operation | is given | answers |
+//! |---|---|---|
+//! | [`fallocate`](crate::Filesystem::fallocate) | [`Fallocate`], with its [`FallocateMode`] | |
+//! | [`copy_file_range`](crate::Filesystem::copy_file_range) | [`CopyFileRange`], from one [`Place`] to another, with [`CopyFlags`] | [`Copied`] |
+//! | [`lseek`](crate::Filesystem::lseek) | [`Whence`] | [`Offset`] |
+//! | [`bmap`](crate::Filesystem::bmap) | | [`Block`] |
 
 use std::ffi::c_int;
 

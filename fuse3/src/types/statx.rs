@@ -1,4 +1,7 @@
-//! statx(2).
+//! statx(2): the time of birth and the attributes that stat(2) does not have.
+//!
+//! [`Filesystem::statx`](crate::Filesystem::statx) is asked for the fields of a [`StatxMask`], with [`StatxFlags`], and answers with a
+//! [`Statx`], which adds [`StatxAttributes`] to an [`Attr`](crate::Attr).
 
 use std::ffi::c_int;
 use std::mem;

@@ -53,7 +53,7 @@ impl Operation {
     /// library that was loaded.
     ///
     /// Of those that every supported libfuse has, it always can. What the kernel sends is another question:
-    /// [`Connection::delivers`].
+    /// [`Connection::delivers`](crate::Connection::delivers).
     ///
     /// # Errors
     ///

@@ -41,7 +41,9 @@ use crate::types::{
 ///     inodes.entry(ino, attr, Duration::from_secs(1))
 /// }
 ///
-/// fn mknod(inodes: &mut InodeTable<Node>, parent: Ino, name: &OsStr, mode: u32) -> Result<Entry, Errno> {
+/// fn mknod(
+///     inodes: &mut InodeTable<Node>, parent: Ino, name: &OsStr, mode: u32,
+/// ) -> Result<Entry, Errno> {
 ///     inodes.get(parent)?;
 ///     // Number and generation are the table's; `entry` sets them.
 ///     let attr = Attr::new(Ino(0), mode);

@@ -1,5 +1,4 @@
 use std::ffi::OsString;
-use std::os::fd::RawFd;
 use std::path::PathBuf;
 
 use crate::dispatch::filesystem::Filesystem;
@@ -16,8 +15,6 @@ pub struct Command<T> {
     /// Where to mount, as it was given. `/dev/fd/N` is a descriptor that the program was started with, of a file system that
     /// is mounted already (mount.fuse3(8) with `drop_privileges`).
     pub mount_point: PathBuf,
-    /// Its N, which [`builder`](Command::builder) passes on. Private: what the program puts into `mount_point` was not given.
-    pub(super) given: Option<RawFd>,
     /// `-f`, `-d`: for [`Session::daemonize`](crate::Session::daemonize).
     pub foreground: bool,
     /// `-s`: one handler at a time.
@@ -44,7 +41,6 @@ impl Command<()> {
             options: (),
             program,
             mount_point: PathBuf::new(),
-            given: None,
             foreground: false,
             single: false,
             debug: false,
@@ -60,7 +56,6 @@ impl Command<()> {
             options,
             program: self.program,
             mount_point: self.mount_point,
-            given: self.given,
             foreground: self.foreground,
             single: self.single,
             debug: self.debug,
@@ -87,8 +82,7 @@ impl<T> Command<T> {
             .max_idle_workers(self.max_idle_threads)
             .clone_fd(self.clone_fd)
             .debug(self.debug)
-            .handle_signals(true)
-            .given(self.given);
+            .handle_signals(true);
         self.mount_options.iter().fold(builder, Builder::option)
     }
 }

@@ -1,4 +1,8 @@
-//! The command line of a file system: what libfuse gives a program in C, and options of its own.
+//! The command line of a file system: libfuse's options, as a program in C has them, and your own.
+//!
+//! [`CommandLine`] parses the arguments, and gives you a [`Command`], which makes the [`Builder`](crate::Builder). A wrong argument is
+//! a [`CommandLineError`]. A program with a parser of its own prints libfuse's part of the help by [`print_mount_options`] and
+//! [`print_version`].
 
 pub(crate) mod command;
 pub(crate) mod error;
@@ -18,7 +22,6 @@ pub use command::Command;
 pub use error::CommandLineError;
 pub use help::{print_mount_options, print_version};
 
-use crate::session::mount;
 use own::Own;
 use parse::Parser;
 
@@ -207,10 +210,7 @@ impl<T> CommandLine<T> {
             return Err(CommandLineError::Extra(extra.clone()));
         }
         match names.pop() {
-            Some(path) => {
-                command.mount_point = path.into();
-                command.given = mount::descriptor(&command.mount_point);
-            }
+            Some(path) => command.mount_point = path.into(),
             None if *self.mount_points.start() > 0 => return Err(CommandLineError::NoMountPoint),
             None => {}
         }

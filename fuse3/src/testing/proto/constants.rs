@@ -105,7 +105,7 @@ pub mod fopen {
     pub const PARALLEL_DIRECT_WRITES: u32 = 1 << 6;
 }
 
-/// The `open_flags` of OPEN and CREATE, for [`Request::open_flags`].
+/// The `open_flags` of OPEN and CREATE, for [`Request::open_flags`](super::Request::open_flags).
 #[expect(missing_docs, reason = "the names are those of the kernel's header")]
 pub mod open_flags {
     pub const KILL_SUIDGID: u32 = 1 << 0;

@@ -3,6 +3,8 @@
 //! Requests are functions, named as their `FUSE_*` in lower case, with what the kernel says in them as arguments: for the
 //! [`Wire`](super::Wire) to send. The bodies of replies are functions whose names end in `_out`, as those of the structures
 //! that they are.
+//!
+//! This module follows the kernel, and is not part of the crate's promise of stability: any release may change it.
 
 mod constants;
 mod devices;

@@ -36,7 +36,7 @@ pub fn copy_file_range(from: Place, to: Place, length: u64, flags: u64) -> Reque
     Request::new(opcode::COPY_FILE_RANGE, from.0, body)
 }
 
-/// `FUSE_COPY_FILE_RANGE_64`, from Linux 6.18 on: the same with another opcode, and the answer is [`number_out`].
+/// `FUSE_COPY_FILE_RANGE_64`, from Linux 6.18 on: the same with another opcode, and the answer is [`number_out`](super::number_out).
 pub fn copy_file_range_64(from: Place, to: Place, length: u64, flags: u64) -> Request {
     Request {
         opcode: opcode::COPY_FILE_RANGE_64,

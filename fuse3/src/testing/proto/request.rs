@@ -96,7 +96,7 @@ impl Request {
         Self { caller, ..self }
     }
 
-    /// The same with these [`open_flags`]; of OPEN, CREATE and TMPFILE.
+    /// The same with these [`open_flags`](super::open_flags); of OPEN, CREATE and TMPFILE.
     pub fn open_flags(mut self, open_flags: u32) -> Self {
         let at = match self.opcode {
             opcode::OPEN => 4,
