@@ -424,7 +424,7 @@ fn a_notification_waits_for_a_request_of_a_ring_that_ends() {
     handle.terminate();
     let end = mount.ended();
     assert_eq!(end.stats.panics, 0);
-    assert_eq!(client.says(), libc::ENOTCONN.to_string());
+    assert_eq!(client.says(), libc::ECONNABORTED.to_string());
     client.ends();
     // Nobody waits for what is sent now.
     for reply in end.fs.kept.lock().unwrap().drain(..) {

@@ -20,6 +20,10 @@ pub use crate::types::support::{Needs, UnsupportedOperation};
 /// `struct fuse_conn_info`: what kernel, libfuse and file system agree on in [`init`](crate::Filesystem::init).
 ///
 /// What came of it is told by [`Handle::connection`](crate::Handle::connection).
+///
+/// # Invariants
+///
+/// `conn` is the pointer that libfuse gave to `init`, and its session lives.
 pub struct Connection<'a> {
     /// Never made a reference of: libfuse before 3.18 may read members on another worker meanwhile.
     conn: NonNull<sys::fuse_conn_info>,
@@ -41,7 +45,7 @@ const EXCLUSIVE: Capabilities = Capabilities::PASSTHROUGH.union(Capabilities::WR
 /// Reads a member that every libfuse has.
 macro_rules! member {
     ($self:ident, $get:ident) => {{
-        // SAFETY: the connection lives (`new`), and C reads this one member.
+        // SAFETY: the connection lives (invariant), and C reads this one member.
         let value = unsafe { sys::$get($self.conn.as_ptr()) };
         u32::try_from(value).unwrap_or(0)
     }};
@@ -50,7 +54,7 @@ macro_rules! member {
 /// Writes a member, or says what has it.
 macro_rules! set_member {
     ($self:ident, $set:ident, $value:expr, $setting:literal, $needs:literal) => {{
-        // SAFETY: the connection lives (`new`), and C writes this one member.
+        // SAFETY: the connection lives (invariant), and C writes this one member.
         let known = unsafe { sys::$set($self.conn.as_ptr(), $value) };
         if known == 1 {
             Ok(())
@@ -102,13 +106,13 @@ impl Connection<'_> {
     /// `capable` as libfuse has it: what the kernel offers, also where libfuse does not pass it on and
     /// [`capable`](Self::capable) leaves it out.
     pub fn kernel_capable(&self) -> Capabilities {
-        // SAFETY: the connection lives (`new`).
+        // SAFETY: the connection lives (invariant).
         Capabilities::from_bits_retain(unsafe { sys::fuse3_conn_capable(self.conn.as_ptr()) })
     }
 
     /// `want`: what is asked for so far.
     pub fn wanted(&self) -> Capabilities {
-        // SAFETY: the connection lives (`new`).
+        // SAFETY: the connection lives (invariant).
         let wanted = unsafe { sys::fuse3_conn_want(self.conn.as_ptr()) };
         Capabilities::from_bits_retain(wanted) - Capabilities::unheeded()
     }
@@ -280,7 +284,7 @@ impl Connection<'_> {
     /// `max_backing_stack_depth`: how many layers (overlayfs, another passthrough) a backing file may be above its disk. 0, the
     /// default, for none; then a layer may be put above this file system. `None` where this libfuse has none.
     pub fn max_backing_stack_depth(&self) -> Option<u32> {
-        // SAFETY: the connection lives (`new`), and C reads this one member.
+        // SAFETY: the connection lives (invariant), and C reads this one member.
         let depth = unsafe { sys::fuse3_conn_get_max_backing_stack_depth(self.conn.as_ptr()) };
         u32::try_from(depth).ok()
     }
@@ -311,7 +315,7 @@ impl Connection<'_> {
     /// `request_timeout`: after how many seconds without an answer the kernel ends the connection; 0, the default, for never
     /// unless /proc/sys/fs/fuse/default_request_timeout says otherwise. `None` where this libfuse has none.
     pub fn request_timeout(&self) -> Option<u32> {
-        // SAFETY: the connection lives (`new`), and C reads this one member.
+        // SAFETY: the connection lives (invariant), and C reads this one member.
         let seconds = unsafe { sys::fuse3_conn_get_request_timeout(self.conn.as_ptr()) };
         u32::try_from(seconds).ok()
     }
@@ -337,7 +341,7 @@ impl Connection<'_> {
     /// `no_interrupt`: the kernel does not tell when callers are interrupted, which saves libfuse a lock per request. `None`
     /// where this libfuse has no such setting.
     pub fn no_interrupt(&self) -> Option<bool> {
-        // SAFETY: the connection lives (`new`), and C reads this one member.
+        // SAFETY: the connection lives (invariant), and C reads this one member.
         let set = unsafe { sys::fuse3_conn_get_no_interrupt(self.conn.as_ptr()) };
         u32::try_from(set).ok().map(|set| set != 0)
     }

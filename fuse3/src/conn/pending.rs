@@ -211,7 +211,7 @@ impl Pending {
     }
 
     /// The calling thread, which is that of `ring`, ends, and its memory is freed after that: waits for C code, and answers
-    /// ENOTCONN to what was deferred.
+    /// to what was deferred what the kernel answers when the connection is closed.
     ///
     /// Nobody could answer any more, and the kernel would keep the clients waiting until the connection is closed; which a
     /// notification would keep open that waits for a directory or page of such a client.
@@ -225,7 +225,7 @@ impl Pending {
         drop(table);
         for held in gone.into_values() {
             // Whether the client takes it or is gone makes no difference.
-            let _ = held.request.err(Errno::ENOTCONN);
+            let _ = held.request.err(Errno::ECONNABORTED);
         }
     }
 
