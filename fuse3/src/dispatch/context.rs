@@ -342,7 +342,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// impl Filesystem for Fs {
     ///     type Lock = Concurrent;
     ///
-    ///     fn lookup(&self, cx: &mut Context<'_, Self>, _parent: Ino, _name: &OsStr) -> Answer<Entry> {
+    ///     fn lookup(&self, cx: &mut Context<'_, Self>, _: Ino, _name: &OsStr) -> Answer<Entry> {
     ///         let (reply, deferred) = cx.defer();
     ///         std::thread::spawn(move || reply.send(Err(Errno::ENOENT.into())));
     ///         Err(deferred.into())

@@ -480,7 +480,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// impl Filesystem for Fs {
     ///     type Lock = Arc<GlobalLock<Locks>>;
     ///
-    ///     fn setlk(&self, cx: &mut Context<'_, Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
+    ///     fn setlk(&self, cx: &mut Context<Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
     ///         let lock = set.lock;
     ///         if lock.kind == LockKind::Unlock {
     ///             cx.held.retain(|held| held.owner != lock.owner);

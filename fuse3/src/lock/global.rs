@@ -71,7 +71,7 @@ impl<S> GlobalLock<S> {
     /// end of each section and before [`released`](Locked::released), [`yield_`](Locked::yield_) and
     /// [`wait`](Locked::wait).
     ///
-    /// It panics if the state is not fit for others to see. What llfuse's documentation asks of who releases the lock, to be
+    /// It panics if the state is not fit for others to see. What llfuse's documentation asks of code that releases the lock, to be
     /// "prepared to be called again", is checked at the moment at which it matters. Not during a panic.
     ///
     /// ```
@@ -157,8 +157,8 @@ impl<S> GlobalLock<S> {
 
     /// Takes the lock for a request. Its sections are counted under `operation`.
     ///
-    /// The library does so around each handler. It is for who calls handlers
-    /// himself: a binding to another language, a test.
+    /// The library does so around each handler. It is for code that calls handlers
+    /// itself: a binding to another language, a test.
     ///
     /// # Errors
     ///

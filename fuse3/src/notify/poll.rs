@@ -41,7 +41,7 @@ impl PollHandle {
         Self { handle, conn }
     }
 
-    /// `fuse_lowlevel_notify_poll()`: wakes who waits for the open file, to ask again what it is ready for.
+    /// `fuse_lowlevel_notify_poll()`: wakes the clients that wait for the open file, which then ask again what it is ready for.
     ///
     /// The kernel calls no handler before it returns, so that it may be called from anywhere, with the global lock held
     /// too. The callers that wake up send `poll` once more; those who want to be told again bring a new handle.

@@ -17,8 +17,7 @@ use crate::sys;
 ///
 /// `theirs` points to libfuse's vector, of one buffer, for `'a`. In the buffer's memory or pipe there are as many bytes as it says,
 /// unless it is a pipe that has lost some, and nobody else reads or writes them: no answer leaves by the pipe of this thread, or
-/// into the memory of this request, before the handler has returned ([`Request::spliced`](crate::conn::request::Request),
-/// [`Pending`](crate::conn::pending::Pending)).
+/// into the memory of this request, before the handler has returned (`Asked::may_splice`, `Pending`).
 pub struct WriteData<'a> {
     theirs: NonNull<sys::fuse_bufvec>,
     /// What was read out of the pipe, and which part of it has not been read from here.

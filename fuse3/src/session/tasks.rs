@@ -61,7 +61,7 @@ impl<F: Filesystem> Builder<F> {
     /// How long [`Session::run`](crate::Session::run) waits for futures in flight when the session ends. As for handlers, for ever unless set.
     ///
     /// The futures that are still there then are dropped, and their callers get ECONNABORTED, which is what the kernel
-    /// says to who waits when a session ends. A future that does not return from `poll` is left behind after another
+    /// answers to waiting clients when a session ends. A future that does not return from `poll` is left behind after another
     /// second, as is a closure of [`unblock`](crate::tasks::unblock).
     ///
     /// While `run` waits for futures, no requests are read any more.

@@ -35,7 +35,7 @@ use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 ///         Ok(Entry::new(attr, Duration::ZERO))
 ///     }
 ///
-///     fn mkdir(&self, cx: &mut Context<'_, Self>, _: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
+///     fn mkdir(&self, cx: &mut Context<Self>, _: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
 ///         let ino = Ino(cx.names.len() as u64 + 2);
 ///         let attr = Attr { uid: cx.uid(), ..Attr::new(ino, libc::S_IFDIR | mode) };
 ///         cx.names.insert(name.to_owned(), attr);
@@ -44,7 +44,8 @@ use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 /// }
 ///
 /// let name = OsStr::new("dir");
-/// let handlers = Handlers::new(Fs, Arc::default()).caller(Caller { uid: 1000, ..Caller::default() });
+/// let caller = Caller { uid: 1000, ..Caller::default() };
+/// let handlers = Handlers::new(Fs, Arc::default()).caller(caller);
 /// let missing = handlers.call(|fs, cx| fs.lookup(cx, Ino::ROOT, name));
 /// assert_eq!(answered(missing), Err(Errno::ENOENT));
 /// // Several under one hold of the lock, and the state itself.

@@ -141,7 +141,7 @@ pub struct IoctlReply {
     pub(crate) retry: Option<Box<Retry>>,
 }
 
-/// `struct iovec` of another process: memory of who called ioctl(2).
+/// `struct iovec` of another process: memory of the process that called ioctl(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerMemory {
     /// Where it begins: [`Ioctl::argument`], or what was found in the memory that this leads to.

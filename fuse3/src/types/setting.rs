@@ -3,7 +3,7 @@ use std::io;
 
 use crate::types::capabilities::Capabilities;
 
-/// Why a setting was not made. It is as it was then.
+/// Why a setting was not made. The previous value stays in effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingError {

@@ -59,7 +59,8 @@ use crate::types::{
 ///     Ok(())
 /// }
 ///
-/// let root = Node { attr: Attr::new(Ino::ROOT, libc::S_IFDIR | 0o755), children: HashMap::new() };
+/// let attr = Attr::new(Ino::ROOT, libc::S_IFDIR | 0o755);
+/// let root = Node { attr, children: HashMap::new() };
 /// let mut inodes = InodeTable::new(root);
 /// let name = OsStr::new("name");
 /// let made = mknod(&mut inodes, Ino::ROOT, name, libc::S_IFREG | 0o644)?;

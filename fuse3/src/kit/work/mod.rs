@@ -42,8 +42,8 @@ use crate::kit::work::sender::WorkSender;
 ///         threads.spawn(move || {
 ///             lock.unlocked(|proof| {
 ///                 while let Some(key) = receiver.recv(proof) {
-///                     // The upload comes here, without the lock. Then it is noted, and the key that
-///                     // the other thread took is released.
+///                     // The upload comes here, without the lock. Then it is noted, and
+///                     // the key that the other thread took is released.
 ///                     let number = *fuse3::kit::OwnedKeyGuard::key(&key);
 ///                     proof.lock().uploaded.push(number);
 ///                 }

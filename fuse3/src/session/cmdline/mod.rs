@@ -58,7 +58,7 @@ use parse::Parser;
 /// fn main() -> std::process::ExitCode {
 ///     CommandLine::new(Options::default())
 ///         .flag("writeback", "cache writes", |options| options.writeback = true)
-///         .value("timeout=SECONDS", "how long to cache", |options, timeout| options.timeout = timeout)
+///         .value("timeout=SECONDS", "how long to cache", |options, time| options.timeout = time)
 ///         .main(|mut command| {
 ///             let fs = Fs(std::mem::take(&mut command.options));
 ///             let session = command.builder(fs, Concurrent).mount(&command.mount_point)?;
