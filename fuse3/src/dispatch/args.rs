@@ -15,7 +15,7 @@ use crate::types::file::FileInfo;
 /// A local of a trampoline, which everything that libfuse passed to it is borrowed from: no argument outlives the call, whatever
 /// lifetime a handler asks for.
 ///
-/// libfuse's arguments last until the trampoline returns, but for one thing. The names, the values and the data of a request
+/// libfuse's arguments last until the trampoline returns, with one exception. The names, the values and the data of a request
 /// over io_uring lie in the payload of its ring, which the answer overwrites (`send_reply_uring()`, lib/fuse_uring.c). So they
 /// are unchanged until the answer only, and [`Call`] answers when the handler has returned and nothing uses them any more.
 #[derive(Debug)]

@@ -39,7 +39,7 @@ pub(crate) struct Core<F: Filesystem> {
 pub(crate) struct Serving {
     pub(crate) conn: Arc<Conn>,
     pub(crate) notifications: Arc<Hub>,
-    /// What is seldom there, and looked for at once.
+    /// What few sessions have, so that each request looks for all of it in one place.
     extras: Option<Box<Extras>>,
     /// What mount options ask of the connection.
     asked: ConnOptions,

@@ -87,7 +87,8 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
-    /// One mount option, as `fsname=a,b`: nothing in it is special.
+    /// One mount option: a name, or `name=value` with nothing escaped. Only `fsname` may have a comma in it, since what follows one
+    /// in another would be an option of its own.
     ///
     /// It is checked by [`mount`](Self::mount). Options of libfuse 2 that libfuse 3 refuses (`big_writes`, `nonempty`,
     /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,

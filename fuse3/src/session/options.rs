@@ -22,6 +22,9 @@ pub enum OptionError {
     Empty,
     /// An option with a NUL in it, which C would cut off there.
     Nul(String),
+    /// An option with a comma in it: whatever passes it on, to the kernel or to fusermount3, would take what follows for another
+    /// option. Only `fsname` may have one.
+    Comma(String),
     /// An option whose value is to be a number, and is none.
     Number(String),
 }
@@ -31,6 +34,10 @@ impl fmt::Display for OptionError {
         match self {
             Self::Empty => f.write_str("a mount option is empty; remove the comma, or the option"),
             Self::Nul(option) => write!(f, "the mount option {option:?} has a NUL byte in it"),
+            Self::Comma(option) => write!(
+                f,
+                "the mount option {option:?} has a comma in it, and what follows would be another option; leave it out"
+            ),
             Self::Number(option) => {
                 write!(
                     f,
@@ -68,6 +75,9 @@ impl Options {
         }
         if option.as_bytes().contains(&0) {
             return Err(OptionError::Nul(text.into_owned()));
+        }
+        if option.as_bytes().contains(&b',') && !option.as_bytes().starts_with(b"fsname=") {
+            return Err(OptionError::Comma(text.into_owned()));
         }
         if let Some((_, why)) = DROPPED.iter().find(|(known, _)| *known == text) {
             crate::base::log::info!(
@@ -184,6 +194,20 @@ mod tests {
 
     #[test]
     fn bad_ones_are_named() {
+        for injected in [
+            "subtype=x,allow_other",
+            "max_read=4096,allow_other",
+            "ro,rw",
+        ] {
+            let mut all = Options::default();
+            let comma = OptionError::Comma(injected.to_owned());
+            assert_eq!(all.add(OsStr::new(injected)), Err(comma));
+        }
+        let escaped = arguments(r"subtype=x\,allow_other");
+        assert_eq!(
+            escaped,
+            Err(OptionError::Comma("subtype=x,allow_other".to_owned()))
+        );
         for empty in ["", "ro,", ",ro", "ro,,rw"] {
             assert_eq!(arguments(empty), Err(OptionError::Empty));
         }
