@@ -103,9 +103,13 @@ impl<'c, F: Filesystem> Call<'c, F> {
                 settle(conn, operation, &asked, &mut duty, &answer);
             }
         };
-        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
-            conn.panicked(&operation, payload);
-            conn.guarded(&operation, || drop(kept));
+        match catch_unwind(AssertUnwindSafe(run)) {
+            // It has been dropped.
+            Ok(()) => mem::forget(kept),
+            Err(payload) => {
+                conn.panicked(&operation, payload);
+                conn.guarded(&operation, || drop(kept));
+            }
         }
         match duty {
             Duty::Done | Duty::None(_) => {}

@@ -83,6 +83,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     }
 
     /// The session; `None` in a test of a handler.
+    #[cfg(feature = "tokio")]
     pub(crate) fn core(&self) -> Option<&'a Core<F>> {
         self.core
     }

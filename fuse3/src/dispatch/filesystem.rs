@@ -286,6 +286,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// They are in a pipe where [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) was asked for, and in memory otherwise, and when
     /// they are little. The default calls `write`, with what was read out of the pipe.
+    #[inline]
     fn write_buf(
         &self,
         cx: &mut Context<'_, Self>,
