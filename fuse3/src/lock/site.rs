@@ -65,7 +65,7 @@ impl PlaceCell {
 
     pub(super) fn get(&self) -> Place {
         let pointer = self.0.load(Ordering::Relaxed);
-        // SAFETY: by the invariant it is null or points to a `Location` that is never written to and lives for ever.
+        // SAFETY: by the invariant it is null or points to a `Location` that is never written to and is never freed.
         unsafe { pointer.as_ref() }
     }
 }

@@ -48,7 +48,7 @@ impl Retrieval {
     ///
     /// # Errors
     ///
-    /// [`NotifyError::Deadlock`] at once when the thread holds a global lock in spite of its proof, and the answer is lost
+    /// [`NotifyError::Deadlock`] immediately when the thread holds a global lock in spite of its proof, and the answer is lost
     /// then; [`NotifyError::TimedOut`], and the answer is lost then; [`NotifyError::Ended`] when the session ends before; what
     /// the kernel said.
     pub fn wait(

@@ -76,7 +76,7 @@ impl Tasks {
         }
     }
 
-    /// How long the end waits for what is in flight; `None` for ever.
+    /// How long the end waits for what is in flight; `None` for as long as it takes.
     pub(crate) fn patience(&self) -> Option<Duration> {
         self.settings.patience
     }
