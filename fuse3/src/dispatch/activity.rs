@@ -3,8 +3,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::lock::thread::ThreadId;
-use crate::lock::thread::Tid;
+use crate::lock::thread::{ThreadId, Tid};
 use crate::types::{ino::Ino, operation::Operation};
 
 /// Which request each thread serves: what a [`Report`](crate::session::Report) tells.

@@ -4,13 +4,19 @@ use std::ffi::{CStr, OsStr, c_char, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::slice;
 
-use crate::dispatch::call::Call;
-use crate::dispatch::core::Core;
-use crate::dispatch::filesystem::Filesystem;
-use crate::reply::answer::Asked;
-use crate::reply::writedata::WriteData;
+use crate::dispatch::{call::Call, core::Core, filesystem::Filesystem};
+use crate::reply::{answer::Asked, writedata::WriteData};
 use crate::sys;
 use crate::types::file::FileInfo;
+
+/// libfuse's handle of a request.
+pub(super) type Req = sys::fuse_req_t;
+/// The kernel's number of an inode.
+pub(super) type Nodeid = sys::fuse_ino_t;
+/// A NUL-terminated name.
+pub(super) type Name = *const c_char;
+/// The open file of a request.
+pub(super) type File = *mut sys::fuse_file_info;
 
 /// A local of a trampoline, which everything that libfuse passed to it is borrowed from: no argument outlives the call, whatever
 /// lifetime a handler asks for.

@@ -6,12 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::base::cancel::Uncancelled;
-use crate::conn::conn::Conn;
-use crate::conn::request::Request;
+use crate::conn::{conn::Conn, request::Request};
 use crate::dispatch::context::{Context, Duty};
-use crate::dispatch::core::Core;
-use crate::dispatch::filesystem::Filesystem;
-use crate::dispatch::report::Reporting;
+use crate::dispatch::{core::Core, filesystem::Filesystem, report::Reporting};
 use crate::lock::error::LockError;
 use crate::lock::locking::{Library, Locking};
 use crate::notify::error::NotifyError;
@@ -19,7 +16,7 @@ use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::deliver::{revoke, send};
 use crate::reply::payload::Payload;
 use crate::sys;
-use crate::types::{errno::Errno, operation::Operation};
+use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 
 /// A request on its way to its handler. Everything that trampolines have in common is here.
 pub(crate) struct Call<'c, F: Filesystem> {
@@ -121,6 +118,20 @@ impl<'c, F: Filesystem> Call<'c, F> {
         }
     }
 
+    /// The same for an operation during which the kernel keeps these directories locked.
+    #[inline(always)]
+    pub(crate) fn answer_locked<T: Payload>(
+        self,
+        operation: Operation,
+        directories: [Ino; 2],
+        handler: impl FnOnce(&'c F, &mut Context<'_, F>) -> Answer<T>,
+    ) {
+        self.answer(operation, |fs, cx| {
+            let _current = cx.locks(directories);
+            handler(fs, cx)
+        });
+    }
+
     /// `Setxattr` of this name asks for a report, not for its handler.
     pub(crate) fn is_stacktrace(&self, name: &OsStr) -> bool {
         self.core.serving.is_stacktrace(self.asked.ino, name)
@@ -166,7 +177,6 @@ impl<'c, F: Filesystem> Call<'c, F> {
     }
 }
 
-/// A handler leaked its guard on this worker.
 #[cold]
 fn not_called(operation: Operation, error: LockError) -> Errno {
     crate::base::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");

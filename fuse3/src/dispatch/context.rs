@@ -12,21 +12,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::panic::discard;
-use crate::conn::pending::Ticket;
-use crate::conn::request::Request;
-use crate::dispatch::core::Core;
-use crate::dispatch::filesystem::Filesystem;
+use crate::conn::{pending::Ticket, request::Request};
+use crate::dispatch::{core::Core, filesystem::Filesystem};
+use crate::lock::condvar::{Condvar, Woken};
+use crate::lock::locking::{Concurrent, Library, Locking};
+use crate::lock::proof::{self, NotHolding};
 use crate::lock::{clock::Deadline, sleeper::Waking};
-use crate::lock::{
-    condvar::{Condvar, Woken},
-    locking::{Concurrent, Library, Locking},
-    proof::{self, NotHolding},
-};
 use crate::notify::current::Current;
-use crate::reply::answer::Asked;
 use crate::reply::deferred::{Deferred, Reply};
-use crate::reply::passthrough::BackingId;
-use crate::reply::payload::Payload;
+use crate::reply::{answer::Asked, passthrough::BackingId, payload::Payload};
 use crate::sys;
 use crate::types::{capabilities::Capabilities, errno::Errno, ino::Ino, setting::SettingError};
 

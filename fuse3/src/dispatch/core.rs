@@ -11,16 +11,13 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::conn::conn::{Conn, Host};
-use crate::conn::connection::Connection;
-use crate::conn::daemon::Waiting;
-use crate::conn::options::ConnOptions;
-use crate::conn::panics::Trouble;
-use crate::conn::undo::Undo;
+use crate::conn::{
+    connection::Connection, daemon::Waiting, options::ConnOptions, panics::Trouble, undo::Undo,
+};
 use crate::dispatch::activity::{Activity, Busy};
 use crate::dispatch::context::{Context, Duty};
-use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::report::{Report, Reporting};
-use crate::dispatch::turns::Turns;
+use crate::dispatch::{filesystem::Filesystem, turns::Turns};
 use crate::lock::locking::{Library, Locking};
 use crate::notify::hub::Hub;
 use crate::reply::answer::Asked;

@@ -7,26 +7,17 @@ use crate::conn::connection::Connection;
 use crate::dispatch::context::{Context, Guard};
 use crate::lock::locking::Locking;
 use crate::notify::poll::{PollEvents, PollHandle};
-use crate::reply::{
-    answer::Answer,
-    data::Data,
-    dirbuf::{DirBuf, Listing},
-    readbuf::ReadBuf,
-    writedata::WriteData,
-};
+use crate::reply::dirbuf::{DirBuf, Listing};
+use crate::reply::{answer::Answer, data::Data, readbuf::ReadBuf, writedata::WriteData};
+use crate::types::attr::{Attr, Entry, SetAttr};
+use crate::types::file::{Create, Created, FileInfo, Open};
+use crate::types::filelock::{FileLock, Flock, SetLock};
+use crate::types::flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
+use crate::types::ioctl::{Ioctl, IoctlReply};
+use crate::types::range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence};
+use crate::types::statx::{Statx, StatxFlags, StatxMask};
 use crate::types::{
-    attr::{Attr, Entry, SetAttr},
-    capabilities::Capabilities,
-    errno::Errno,
-    file::{Create, Created, FileInfo, Open},
-    filelock::{FileLock, Flock, SetLock},
-    flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags},
-    ino::Ino,
-    ioctl::{Ioctl, IoctlReply},
-    opened::Opened,
-    range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence},
-    statfs::StatVfs,
-    statx::{Statx, StatxFlags, StatxMask},
+    capabilities::Capabilities, errno::Errno, ino::Ino, opened::Opened, statfs::StatVfs,
     xattr::XattrNames,
 };
 
@@ -40,6 +31,10 @@ use crate::types::{
 ///
 /// Names are not empty, and without a slash or NUL; they need not be UTF-8. They are as long as
 /// [`DirBuf::NAME_MAX`](crate::DirBuf::NAME_MAX) says: a file system that takes fewer bytes answers ENAMETOOLONG.
+#[expect(
+    unused_variables,
+    reason = "a default does without them, and keeps their names for the documentation"
+)]
 pub trait Filesystem: Send + Sync + Sized + 'static {
     /// What is held while a handler runs: `Arc<GlobalLock<State>>` or [`Concurrent`](crate::Concurrent).
     type Lock: Locking;
@@ -53,24 +48,19 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// Any; the session ends, and [`Session::run`](crate::Session::run) returns it.
     fn init(&self, lock: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        let _ = (lock, connection);
         Ok(())
     }
 
     /// `init_done`: the [character device](crate::session::CharDevice) is there, and may be opened; of file systems it is never called.
     ///
     /// Called after [`init`](Self::init) has succeeded, on the same worker and with the lock held.
-    fn init_done(&self, lock: &mut Guard<'_, Self>) {
-        let _ = lock;
-    }
+    fn init_done(&self, lock: &mut Guard<'_, Self>) {}
 
     /// `destroy`: the session ends, after every other handler.
     ///
     /// Called once, with the lock held, on the thread of `run` (on a worker, when the kernel sends DESTROY: fuseblk
     /// mounts); not when the kernel never got as far as `init`.
-    fn destroy(&self, lock: &mut Guard<'_, Self>) {
-        let _ = lock;
-    }
+    fn destroy(&self, lock: &mut Guard<'_, Self>) {}
 
     /// `lookup`: the inode of the name `name` in the directory `parent`.
     ///
@@ -81,7 +71,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENOENT when there is none; [`Entry::negative`] is the same, and cached.
     fn lookup(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        let _ = (cx, parent, name);
         Err(Errno::ENOSYS.into())
     }
 
@@ -90,9 +79,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// An inode whose last name went goes with its count, so that open files and working directories outlive it. There is
     /// no answer. Not sent for what the kernel still knows at unmount. The library calls it too, with 1, when the kernel
     /// did not take an entry. The default does nothing.
-    fn forget(&self, cx: &mut Context<'_, Self>, ino: Ino, nlookup: u64) {
-        let _ = (cx, ino, nlookup);
-    }
+    fn forget(&self, cx: &mut Context<'_, Self>, ino: Ino, nlookup: u64) {}
 
     /// `forget_multi`: many [`forget`](Self::forget)s at once, inode and count of each.
     ///
@@ -116,7 +103,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         ino: Ino,
         file: Option<&FileInfo>,
     ) -> Answer<(Attr, Duration)> {
-        let _ = (cx, ino, file);
         Err(Errno::ENOSYS.into())
     }
 
@@ -129,13 +115,11 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         ino: Ino,
         changes: &SetAttr,
     ) -> Answer<(Attr, Duration)> {
-        let _ = (cx, ino, changes);
         Err(Errno::ENOSYS.into())
     }
 
     /// `readlink`: the target of a symbolic link. The default is ENOSYS.
     fn readlink(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<PathBuf> {
-        let _ = (cx, ino);
         Err(Errno::ENOSYS.into())
     }
 
@@ -150,7 +134,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        let _ = (cx, parent, name, mode, rdev);
         Err(Errno::ENOSYS.into())
     }
 
@@ -162,7 +145,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         name: &OsStr,
         mode: u32,
     ) -> Answer<Entry> {
-        let _ = (cx, parent, name, mode);
         Err(Errno::ENOSYS.into())
     }
 
@@ -170,7 +152,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// The default is ENOSYS.
     fn unlink(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
-        let _ = (cx, parent, name);
         Err(Errno::ENOSYS.into())
     }
 
@@ -180,7 +161,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENOTEMPTY when it is not.
     fn rmdir(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
-        let _ = (cx, parent, name);
         Err(Errno::ENOSYS.into())
     }
 
@@ -192,7 +172,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         parent: Ino,
         name: &OsStr,
     ) -> Answer<Entry> {
-        let _ = (cx, target, parent, name);
         Err(Errno::ENOSYS.into())
     }
 
@@ -211,7 +190,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         newname: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
-        let _ = (cx, parent, name, newparent, newname, flags);
         Err(Errno::ENOSYS.into())
     }
 
@@ -223,7 +201,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         newparent: Ino,
         newname: &OsStr,
     ) -> Answer<Entry> {
-        let _ = (cx, ino, newparent, newname);
         Err(Errno::ENOSYS.into())
     }
 
@@ -232,7 +209,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// Permissions have been checked when the mount has `default_permissions`. O_TRUNC is to be done here. The default
     /// succeeds, as [`Fh(0)`](crate::Fh); with [`NO_OPEN_SUPPORT`](crate::Capabilities::NO_OPEN_SUPPORT) it is ENOSYS.
     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, how: Open) -> Answer<Opened> {
-        let _ = (ino, how);
         if cx.has(Capabilities::NO_OPEN_SUPPORT) {
             return Err(Errno::ENOSYS.into());
         }
@@ -248,7 +224,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         name: &OsStr,
         how: Create,
     ) -> Answer<Created> {
-        let _ = (cx, parent, name, how);
         Err(Errno::ENOSYS.into())
     }
 
@@ -263,7 +238,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         out: ReadBuf,
     ) -> Answer<Data<'_>> {
-        let _ = (cx, ino, file, offset, out);
         Err(Errno::ENOSYS.into())
     }
 
@@ -278,7 +252,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         data: &[u8],
     ) -> Answer<usize> {
-        let _ = (cx, ino, file, offset, data);
         Err(Errno::ENOSYS.into())
     }
 
@@ -303,7 +276,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// The default is ENOSYS: the kernel takes it for success and does not ask again.
     fn flush(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        let _ = (cx, ino, file);
         Err(Errno::ENOSYS.into())
     }
 
@@ -312,7 +284,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// The library calls it too when the kernel did not take the answer of `open`. Of files closed just before the unmount
     /// some are never released: the kernel drops what it has not sent. The default succeeds.
     fn release(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        let _ = (cx, ino, file);
         Ok(())
     }
 
@@ -326,14 +297,12 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         datasync: bool,
     ) -> Answer<()> {
-        let _ = (cx, ino, file, datasync);
         Err(Errno::ENOSYS.into())
     }
 
     /// `opendir`: opens a directory. The default succeeds; with [`NO_OPENDIR_SUPPORT`](crate::Capabilities::NO_OPENDIR_SUPPORT)
     /// it is ENOSYS.
     fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
-        let _ = (ino, flags);
         if cx.has(Capabilities::NO_OPENDIR_SUPPORT) {
             return Err(Errno::ENOSYS.into());
         }
@@ -351,13 +320,11 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         out: DirBuf,
     ) -> Answer<Listing> {
-        let _ = (cx, ino, file, offset, out);
         Err(Errno::ENOSYS.into())
     }
 
     /// `releasedir`: the open directory is gone; once for each `opendir`. The default succeeds.
     fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        let _ = (cx, ino, file);
         Ok(())
     }
 
@@ -371,13 +338,11 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         datasync: bool,
     ) -> Answer<()> {
-        let _ = (cx, ino, file, datasync);
         Err(Errno::ENOSYS.into())
     }
 
     /// `statfs`: statfs(2). The default says blocks of 512 bytes, names of 255, and zeros.
     fn statfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<StatVfs> {
-        let _ = (cx, ino);
         Ok(StatVfs {
             bsize: 512,
             namemax: 255,
@@ -398,7 +363,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         value: &[u8],
         flags: XattrFlags,
     ) -> Answer<()> {
-        let _ = (cx, ino, name, value, flags);
         Err(Errno::ENOSYS.into())
     }
 
@@ -409,13 +373,11 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENODATA when there is none.
     fn getxattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
-        let _ = (cx, ino, name);
         Err(Errno::ENOSYS.into())
     }
 
     /// `listxattr`: the names of the extended attributes. The default is ENOSYS: as `getxattr`.
     fn listxattr(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<XattrNames> {
-        let _ = (cx, ino);
         Err(Errno::ENOSYS.into())
     }
 
@@ -425,7 +387,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENODATA when there is none.
     fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
-        let _ = (cx, ino, name);
         Err(Errno::ENOSYS.into())
     }
 
@@ -437,7 +398,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// EACCES when the caller may not.
     fn access(&self, cx: &mut Context<'_, Self>, ino: Ino, mask: AccessMode) -> Answer<()> {
-        let _ = (cx, ino, mask);
         Err(Errno::ENOSYS.into())
     }
 
@@ -452,7 +412,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         lock: FileLock,
     ) -> Answer<Option<FileLock>> {
-        let _ = (cx, ino, file, lock);
         Err(Errno::ENOSYS.into())
     }
 
@@ -519,7 +478,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         lock: SetLock,
     ) -> Answer<()> {
-        let _ = (cx, ino, file, lock);
         Err(Errno::ENOSYS.into())
     }
 
@@ -535,7 +493,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         block_size: usize,
         block: Block,
     ) -> Answer<Block> {
-        let _ = (cx, ino, block_size, block);
         Err(Errno::ENOSYS.into())
     }
 
@@ -555,7 +512,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         ioctl: &Ioctl<'_>,
     ) -> Answer<IoctlReply> {
-        let _ = (cx, ino, file, ioctl);
         Err(Errno::ENOSYS.into())
     }
 
@@ -573,7 +529,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         events: PollEvents,
         handle: Option<PollHandle>,
     ) -> Answer<PollEvents> {
-        let _ = (cx, ino, file, events, handle);
         Err(Errno::ENOSYS.into())
     }
 
@@ -594,7 +549,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         flock: Flock,
     ) -> Answer<()> {
-        let _ = (cx, ino, file, flock);
         Err(Errno::ENOSYS.into())
     }
 
@@ -612,7 +566,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         range: Fallocate,
     ) -> Answer<()> {
-        let _ = (cx, ino, file, range);
         Err(Errno::ENOSYS.into())
     }
 
@@ -624,7 +577,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         cx: &mut Context<'_, Self>,
         copy: &CopyFileRange<'_>,
     ) -> Answer<Copied> {
-        let _ = (cx, copy);
         Err(Errno::ENOSYS.into())
     }
 
@@ -644,7 +596,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         whence: Whence,
     ) -> Answer<Offset> {
-        let _ = (cx, ino, file, offset, whence);
         Err(Errno::ENOSYS.into())
     }
 
@@ -655,7 +606,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// `create`. libfuse 3.17 brought it: [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the
     /// kernel answers EOPNOTSUPP from then on.
     fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
-        let _ = (cx, parent, how);
         Err(Errno::ENOSYS.into())
     }
 
@@ -671,7 +621,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         flags: StatxFlags,
         mask: StatxMask,
     ) -> Answer<(Statx, Duration)> {
-        let _ = (cx, ino, file, flags, mask);
         Err(Errno::ENOSYS.into())
     }
 
@@ -681,7 +630,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the kernel takes it for success and does
     /// not ask again.
     fn syncfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<()> {
-        let _ = (cx, ino);
         Err(Errno::ENOSYS.into())
     }
 }

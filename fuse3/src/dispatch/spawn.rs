@@ -1,16 +1,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dispatch::core::Core;
-use crate::dispatch::{context::Context, filesystem::Filesystem};
-use crate::reply::answer::Answer;
+use crate::dispatch::{context::Context, core::Core, filesystem::Filesystem};
 use crate::reply::deferred::{Deferred, Reply};
-use crate::reply::payload::Payload;
-use crate::tasks::local::{Local, LocalState};
-use crate::types::errno::Errno;
-
+use crate::reply::{answer::Answer, payload::Payload};
 use crate::tasks::in_flight::{Place, Room};
+use crate::tasks::local::{Local, LocalState};
 use crate::tasks::task::Task;
+use crate::types::errno::Errno;
 
 impl<'a, F: Filesystem> Context<'a, F> {
     /// Answers by a future: pyfuse3's `async def` handlers. With the feature `tokio`.

@@ -6,31 +6,23 @@ mod locks;
 mod newer;
 mod ranges;
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem;
 use std::ptr::NonNull;
 
+use libc::{dev_t, mode_t, off_t};
+
 use crate::base::cancel::Uncancelled;
-use crate::conn::connection::Connection;
-use crate::conn::libfuse_log;
-use crate::dispatch::args::Args;
-use crate::dispatch::core::Core;
-use crate::dispatch::filesystem::Filesystem;
+use crate::conn::{connection::Connection, libfuse_log};
+use crate::dispatch::args::{Args, File, Name, Nodeid, Req};
+use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::notify::retrieve::read as read_retrieved;
-use crate::reply::answer::Asked;
-use crate::reply::{dirbuf::DirBuf, readbuf::ReadBuf};
-use crate::sys::{
-    fuse_bufvec, fuse_conn_info, fuse_file_info, fuse_forget_data, fuse_ino_t, fuse_lowlevel_ops,
-    fuse_req_t,
-};
-use crate::types::{
-    attr::SetAttr,
-    file::{Create, FileInfo, Open},
-    flags::{AccessMode, RenameFlags, XattrFlags},
-    ino::Ino,
-    operation::Operation,
-};
+use crate::reply::{answer::Asked, dirbuf::DirBuf, readbuf::ReadBuf};
+use crate::sys::{fuse_bufvec, fuse_conn_info, fuse_forget_data, fuse_lowlevel_ops};
+use crate::types::file::{Create, FileInfo, Open};
+use crate::types::flags::{AccessMode, RenameFlags, XattrFlags};
+use crate::types::{attr::SetAttr, ino::Ino, operation::Operation};
 
 /// The `fuse_lowlevel_ops` of a file system.
 pub(crate) struct Table<F>(PhantomData<F>);
@@ -97,7 +89,7 @@ impl<F: Filesystem> Table<F> {
 }
 
 /// An offset as the 64 bits that the kernel sent; libfuse passes them signed.
-fn bits(offset: libc::off_t) -> u64 {
+fn bits(offset: off_t) -> u64 {
     u64::from_ne_bytes(offset.to_ne_bytes())
 }
 
@@ -143,11 +135,7 @@ unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
     core.destroy();
 }
 
-unsafe extern "C" fn lookup<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-) {
+unsafe extern "C" fn lookup<F: Filesystem>(req: Req, parent: Nodeid, name: Name) {
     let args = Args::new();
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -157,7 +145,7 @@ unsafe extern "C" fn lookup<F: Filesystem>(
     call.answer(Operation::Lookup, |fs, cx| fs.lookup(cx, parent, name));
 }
 
-unsafe extern "C" fn forget<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, nlookup: u64) {
+unsafe extern "C" fn forget<F: Filesystem>(req: Req, ino: Nodeid, nlookup: u64) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -166,7 +154,7 @@ unsafe extern "C" fn forget<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, nlo
 }
 
 unsafe extern "C" fn forget_multi<F: Filesystem>(
-    req: fuse_req_t,
+    req: Req,
     count: usize,
     forgets: *mut fuse_forget_data,
 ) {
@@ -184,11 +172,7 @@ unsafe extern "C" fn forget_multi<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn getattr<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn getattr<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -199,11 +183,11 @@ unsafe extern "C" fn getattr<F: Filesystem>(
 }
 
 unsafe extern "C" fn setattr<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     attr: *mut libc::stat,
     to_set: c_int,
-    fi: *mut fuse_file_info,
+    fi: File,
 ) {
     let args = Args::new();
     let ino = Ino(ino);
@@ -221,7 +205,7 @@ unsafe extern "C" fn setattr<F: Filesystem>(
     call.answer(Operation::Setattr, |fs, cx| fs.setattr(cx, ino, &changes));
 }
 
-unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+unsafe extern "C" fn readlink<F: Filesystem>(req: Req, ino: Nodeid) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -230,11 +214,11 @@ unsafe extern "C" fn readlink<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
 }
 
 unsafe extern "C" fn mknod<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-    mode: libc::mode_t,
-    rdev: libc::dev_t,
+    req: Req,
+    parent: Nodeid,
+    name: Name,
+    mode: mode_t,
+    rdev: dev_t,
 ) {
     let args = Args::new();
     let parent = Ino(parent);
@@ -242,70 +226,48 @@ unsafe extern "C" fn mknod<F: Filesystem>(
     let call = unsafe { args.call::<F>(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Mknod, |fs, cx| {
-        let _current = cx.locks([parent; 2]);
+    call.answer_locked(Operation::Mknod, [parent; 2], |fs, cx| {
         fs.mknod(cx, parent, name, mode, rdev)
     });
 }
 
-unsafe extern "C" fn mkdir<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-    mode: libc::mode_t,
-) {
+unsafe extern "C" fn mkdir<F: Filesystem>(req: Req, parent: Nodeid, name: Name, mode: mode_t) {
     let args = Args::new();
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent).made(libc::S_IFDIR)) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Mkdir, |fs, cx| {
-        let _current = cx.locks([parent; 2]);
+    call.answer_locked(Operation::Mkdir, [parent; 2], |fs, cx| {
         fs.mkdir(cx, parent, name, mode)
     });
 }
 
-unsafe extern "C" fn unlink<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-) {
+unsafe extern "C" fn unlink<F: Filesystem>(req: Req, parent: Nodeid, name: Name) {
     let args = Args::new();
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Unlink, |fs, cx| {
-        let _current = cx.locks([parent; 2]);
+    call.answer_locked(Operation::Unlink, [parent; 2], |fs, cx| {
         fs.unlink(cx, parent, name)
     });
 }
 
-unsafe extern "C" fn rmdir<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-) {
+unsafe extern "C" fn rmdir<F: Filesystem>(req: Req, parent: Nodeid, name: Name) {
     let args = Args::new();
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Rmdir, |fs, cx| {
-        let _current = cx.locks([parent; 2]);
+    call.answer_locked(Operation::Rmdir, [parent; 2], |fs, cx| {
         fs.rmdir(cx, parent, name)
     });
 }
 
-unsafe extern "C" fn symlink<F: Filesystem>(
-    req: fuse_req_t,
-    target: *const c_char,
-    parent: fuse_ino_t,
-    name: *const c_char,
-) {
+unsafe extern "C" fn symlink<F: Filesystem>(req: Req, target: Name, parent: Nodeid, name: Name) {
     let args = Args::new();
     let parent = Ino(parent);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -314,18 +276,17 @@ unsafe extern "C" fn symlink<F: Filesystem>(
     let target = unsafe { args.name(target) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Symlink, |fs, cx| {
-        let _current = cx.locks([parent; 2]);
+    call.answer_locked(Operation::Symlink, [parent; 2], |fs, cx| {
         fs.symlink(cx, target, parent, name)
     });
 }
 
 unsafe extern "C" fn rename<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-    newparent: fuse_ino_t,
-    newname: *const c_char,
+    req: Req,
+    parent: Nodeid,
+    name: Name,
+    newparent: Nodeid,
+    newname: Name,
     flags: c_uint,
 ) {
     let args = Args::new();
@@ -337,35 +298,24 @@ unsafe extern "C" fn rename<F: Filesystem>(
     // SAFETY: libfuse's name, unchanged until the answer.
     let newname = unsafe { args.name(newname) };
     let flags = RenameFlags::from_bits_retain(flags);
-    call.answer(Operation::Rename, |fs, cx| {
-        let _current = cx.locks([parent, newparent]);
+    call.answer_locked(Operation::Rename, [parent, newparent], |fs, cx| {
         fs.rename(cx, parent, name, newparent, newname, flags)
     });
 }
 
-unsafe extern "C" fn link<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    newparent: fuse_ino_t,
-    newname: *const c_char,
-) {
+unsafe extern "C" fn link<F: Filesystem>(req: Req, ino: Nodeid, newparent: Nodeid, newname: Name) {
     let args = Args::new();
     let (ino, newparent) = (Ino(ino), Ino(newparent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino).made(0)) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let newname = unsafe { args.name(newname) };
-    call.answer(Operation::Link, |fs, cx| {
-        let _current = cx.locks([newparent; 2]);
+    call.answer_locked(Operation::Link, [newparent; 2], |fs, cx| {
         fs.link(cx, ino, newparent, newname)
     });
 }
 
-unsafe extern "C" fn open<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn open<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's file, which is not null.
@@ -376,11 +326,11 @@ unsafe extern "C" fn open<F: Filesystem>(
 }
 
 unsafe extern "C" fn create<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    name: *const c_char,
-    mode: libc::mode_t,
-    fi: *mut fuse_file_info,
+    req: Req,
+    parent: Nodeid,
+    name: Name,
+    mode: mode_t,
+    fi: File,
 ) {
     let args = Args::new();
     let parent = Ino(parent);
@@ -393,18 +343,17 @@ unsafe extern "C" fn create<F: Filesystem>(
     let call = unsafe { args.call::<F>(req, asked) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Create, |fs, cx| {
-        let _current = cx.locks([parent; 2]);
+    call.answer_locked(Operation::Create, [parent; 2], |fs, cx| {
         fs.create(cx, parent, name, how)
     });
 }
 
 unsafe extern "C" fn read<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     size: usize,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    fi: File,
 ) {
     let args = Args::new();
     let ino = Ino(ino);
@@ -418,11 +367,11 @@ unsafe extern "C" fn read<F: Filesystem>(
 }
 
 unsafe extern "C" fn write_buf<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     bufs: *mut fuse_bufvec,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    fi: File,
 ) {
     let args = Args::new();
     let ino = Ino(ino);
@@ -437,11 +386,7 @@ unsafe extern "C" fn write_buf<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn flush<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn flush<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -451,11 +396,7 @@ unsafe extern "C" fn flush<F: Filesystem>(
     call.answer(Operation::Flush, |fs, cx| fs.flush(cx, ino, file));
 }
 
-unsafe extern "C" fn release<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn release<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -465,12 +406,7 @@ unsafe extern "C" fn release<F: Filesystem>(
     call.answer(Operation::Release, |fs, cx| fs.release(cx, ino, file));
 }
 
-unsafe extern "C" fn fsync<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    datasync: c_int,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn fsync<F: Filesystem>(req: Req, ino: Nodeid, datasync: c_int, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -482,11 +418,7 @@ unsafe extern "C" fn fsync<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn opendir<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn opendir<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's file, which is not null.
@@ -497,10 +429,10 @@ unsafe extern "C" fn opendir<F: Filesystem>(
 }
 
 unsafe extern "C" fn retrieve_reply<F: Filesystem>(
-    req: fuse_req_t,
+    req: Req,
     cookie: *mut c_void,
-    ino: fuse_ino_t,
-    offset: libc::off_t,
+    ino: Nodeid,
+    offset: off_t,
     bufv: *mut fuse_bufvec,
 ) {
     let args = Args::new();
@@ -517,11 +449,11 @@ unsafe extern "C" fn retrieve_reply<F: Filesystem>(
 ///
 /// As for the trampolines.
 unsafe fn list<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     size: usize,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    fi: File,
     plus: bool,
 ) {
     let args = Args::new();
@@ -542,32 +474,28 @@ unsafe fn list<F: Filesystem>(
 }
 
 unsafe extern "C" fn readdir<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     size: usize,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    fi: File,
 ) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { list::<F>(req, ino, size, offset, fi, false) };
 }
 
 unsafe extern "C" fn readdirplus<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     size: usize,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    fi: File,
 ) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { list::<F>(req, ino, size, offset, fi, true) };
 }
 
-unsafe extern "C" fn releasedir<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn releasedir<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -577,12 +505,7 @@ unsafe extern "C" fn releasedir<F: Filesystem>(
     call.answer(Operation::Releasedir, |fs, cx| fs.releasedir(cx, ino, file));
 }
 
-unsafe extern "C" fn fsyncdir<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    datasync: c_int,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn fsyncdir<F: Filesystem>(req: Req, ino: Nodeid, datasync: c_int, fi: File) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -594,7 +517,7 @@ unsafe extern "C" fn fsyncdir<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn statfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+unsafe extern "C" fn statfs<F: Filesystem>(req: Req, ino: Nodeid) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -603,10 +526,10 @@ unsafe extern "C" fn statfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
 }
 
 unsafe extern "C" fn setxattr<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    name: *const c_char,
-    value: *const c_char,
+    req: Req,
+    ino: Nodeid,
+    name: Name,
+    value: Name,
     size: usize,
     flags: c_int,
 ) {
@@ -627,12 +550,7 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn getxattr<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    name: *const c_char,
-    size: usize,
-) {
+unsafe extern "C" fn getxattr<F: Filesystem>(req: Req, ino: Nodeid, name: Name, size: usize) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -642,7 +560,7 @@ unsafe extern "C" fn getxattr<F: Filesystem>(
     call.answer(Operation::Getxattr, |fs, cx| fs.getxattr(cx, ino, name));
 }
 
-unsafe extern "C" fn listxattr<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, size: usize) {
+unsafe extern "C" fn listxattr<F: Filesystem>(req: Req, ino: Nodeid, size: usize) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -650,11 +568,7 @@ unsafe extern "C" fn listxattr<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, 
     call.answer(Operation::Listxattr, |fs, cx| fs.listxattr(cx, ino));
 }
 
-unsafe extern "C" fn removexattr<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    name: *const c_char,
-) {
+unsafe extern "C" fn removexattr<F: Filesystem>(req: Req, ino: Nodeid, name: Name) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -666,7 +580,7 @@ unsafe extern "C" fn removexattr<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn access<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t, mask: c_int) {
+unsafe extern "C" fn access<F: Filesystem>(req: Req, ino: Nodeid, mask: c_int) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.

@@ -1,15 +1,15 @@
 use std::fmt;
 use std::io;
-use std::mem;
+use std::mem::{self, ManuallyDrop};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::ptr;
 
-use crate::reply::piece::{FileRange, Part};
-use crate::reply::piece::{Piece, SharedBytes};
+use crate::reply::piece::{FileRange, Part, Piece, SharedBytes};
 use crate::reply::readbuf::give_spare;
 
 /// The answer of `read`, made by a [`ReadBuf`](crate::ReadBuf).
-pub struct Data<'a>(pub(crate) Source<'a>);
+pub struct Data<'a>(pub(crate) ManuallyDrop<Source<'a>>);
 
 /// What writes a read's bytes where they are to go.
 pub(crate) type Fill<'a> = Box<dyn Fn(&mut [u8]) -> io::Result<usize> + Send + Sync + 'a>;
@@ -30,6 +30,13 @@ pub(super) fn too_many(count: usize, size: usize) -> String {
     format!("read gave {count} bytes where {size} were asked for")
 }
 
+impl<'a> Data<'a> {
+    #[inline(always)]
+    pub(super) fn of(source: Source<'a>) -> Self {
+        Self(ManuallyDrop::new(source))
+    }
+}
+
 impl Data<'_> {
     /// The bytes, where they are in memory and in one piece; for tests of handlers.
     ///
@@ -45,7 +52,7 @@ impl Data<'_> {
     /// The bytes, where they are in one piece of memory and right.
     #[inline(always)]
     pub(super) fn ready(&self, size: usize) -> Option<&[u8]> {
-        let bytes = match &self.0 {
+        let bytes = match &*self.0 {
             Source::Copied(memory, filled) => memory.get(..*filled)?,
             Source::Lent(bytes) => bytes,
             Source::Shared(bytes, range) => bytes.as_ref().get(range.clone())?,
@@ -57,7 +64,7 @@ impl Data<'_> {
     /// As [`bytes`](Self::bytes); `None` for what is not in one piece of memory.
     #[inline]
     pub(super) fn memory(&self, size: usize) -> Option<Result<&[u8], String>> {
-        let bytes = match &self.0 {
+        let bytes = match &*self.0 {
             Source::Copied(memory, filled) => &memory[..*filled],
             Source::Lent(bytes) => *bytes,
             Source::Shared(bytes, range) => match bytes.slice(range) {
@@ -84,7 +91,7 @@ impl Data<'_> {
             return bytes.map(<[u8]>::to_vec).map_err(io::Error::other);
         }
         let mut out = vec![0; size];
-        let count = match &self.0 {
+        let count = match &*self.0 {
             Source::File(range) => read_file(range, &mut out)?,
             Source::Pieces(pieces) => read_pieces(pieces, &mut out)?,
             Source::Later(fill) => fill(&mut out)?,
@@ -138,15 +145,28 @@ fn read_pieces(pieces: &[Piece<'_>], out: &mut [u8]) -> io::Result<usize> {
 impl Drop for Data<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        if let Source::Copied(memory, _) = &mut self.0 {
-            give_spare(mem::take(memory));
+        match &mut *self.0 {
+            Source::Lent(_) => {}
+            // SAFETY: `Data` drops its source once, in its destructor.
+            Source::Shared(bytes, _) => unsafe { ptr::drop_in_place(bytes) },
+            _ => drop_other(&mut self.0),
         }
+    }
+}
+
+/// What [`Data::drop`] does not do inline.
+#[inline(never)]
+fn drop_other(source: &mut ManuallyDrop<Source<'_>>) {
+    match &mut **source {
+        Source::Copied(memory, _) => give_spare(mem::take(memory)),
+        // SAFETY: `Data` drops its source once, in its destructor.
+        _ => unsafe { ManuallyDrop::drop(source) },
     }
 }
 
 impl fmt::Debug for Data<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.0, self.memory(usize::MAX)) {
+        match (&*self.0, self.memory(usize::MAX)) {
             (_, Some(Ok(bytes))) => write!(f, "Data({} bytes)", bytes.len()),
             (_, Some(Err(error))) => write!(f, "Data({error})"),
             (Source::File(range), None) => write!(f, "Data({range:?})"),

@@ -3,12 +3,9 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::base::panic::discard;
-use crate::conn::conn::Conn;
-use crate::conn::pending::Ticket;
+use crate::conn::{conn::Conn, pending::Ticket};
 use crate::reply::answer::{Answer, Asked, Unanswered};
-use crate::reply::deliver::deliver;
-use crate::reply::payload::Payload;
-use crate::reply::raw::RawReply;
+use crate::reply::{deliver::deliver, payload::Payload, raw::RawReply};
 use crate::types::errno::Errno;
 
 /// The duty to answer a request, taken away from its handler by [`Context::defer`](crate::Context::defer).

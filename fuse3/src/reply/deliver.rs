@@ -2,9 +2,7 @@
 
 use std::mem;
 
-use crate::conn::conn::Conn;
-use crate::conn::request::Request;
-use crate::conn::undo::Undo;
+use crate::conn::{conn::Conn, request::Request, undo::Undo};
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::payload::Payload;
 

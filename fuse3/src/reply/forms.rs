@@ -8,61 +8,59 @@ use crate::sys;
 use crate::types::{ioctl::CallerMemory, opened::Opened};
 
 impl Request {
+    /// Sends by a function of libfuse's, which is given the request unanswered and spent.
+    #[inline(always)]
+    fn reply(self, send: impl FnOnce(sys::fuse_req_t) -> c_int) -> Sent {
+        NotTaken::sent(send(self.spend()))
+    }
+
     /// `fuse_reply_err(req, 0)`: done, with nothing to say.
     #[inline(always)]
     pub(crate) fn ok(self) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_err(req, 0) })
+        // SAFETY: `reply` spends the request, which was unanswered.
+        self.reply(|req| unsafe { sys::fuse_reply_err(req, 0) })
     }
 
     #[inline(always)]
     pub(crate) fn entry(self, entry: &sys::fuse_entry_param) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `entry` lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_entry(req, entry) })
+        // SAFETY: `reply` spends the request, which was unanswered; `entry` lives.
+        self.reply(|req| unsafe { sys::fuse_reply_entry(req, entry) })
     }
 
     pub(crate) fn create(self, entry: &sys::fuse_entry_param, opened: Opened) -> Sent {
         let fi = opened.to_file_info();
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `entry` and `fi` live.
-        NotTaken::sent(unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
+        // SAFETY: `reply` spends the request, which was unanswered; `entry` and `fi` live.
+        self.reply(|req| unsafe { sys::fuse_reply_create(req, entry, &raw const fi) })
     }
 
     #[inline(always)]
     pub(crate) fn attr(self, attr: &libc::stat, timeout: f64) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `attr` lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_attr(req, attr, timeout) })
+        // SAFETY: `reply` spends the request, which was unanswered; `attr` lives.
+        self.reply(|req| unsafe { sys::fuse_reply_attr(req, attr, timeout) })
     }
 
     pub(crate) fn readlink(self, target: &CStr) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `target` lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_readlink(req, target.as_ptr()) })
+        // SAFETY: `reply` spends the request, which was unanswered; `target` lives.
+        self.reply(|req| unsafe { sys::fuse_reply_readlink(req, target.as_ptr()) })
     }
 
     #[inline(always)]
     pub(crate) fn open(self, opened: Opened) -> Sent {
         let fi = opened.to_file_info();
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `fi` lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_open(req, &raw const fi) })
+        // SAFETY: `reply` spends the request, which was unanswered; `fi` lives.
+        self.reply(|req| unsafe { sys::fuse_reply_open(req, &raw const fi) })
     }
 
     #[inline(always)]
     pub(crate) fn write(self, count: usize) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_write(req, count) })
+        // SAFETY: `reply` spends the request, which was unanswered.
+        self.reply(|req| unsafe { sys::fuse_reply_write(req, count) })
     }
 
     #[inline(always)]
     pub(crate) fn buf(self, data: &[u8]) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is only read.
-        NotTaken::sent(unsafe { sys::fuse_reply_buf(req, data.as_ptr().cast(), data.len()) })
+        // SAFETY: `reply` spends the request, which was unanswered; `data` lives, and is only read.
+        self.reply(|req| unsafe { sys::fuse_reply_buf(req, data.as_ptr().cast(), data.len()) })
     }
 
     /// The slices, one after the other; at most 1000 of them.
@@ -75,9 +73,8 @@ impl Request {
             })
             .collect();
         let count = c_int::try_from(iov.len()).unwrap_or(c_int::MAX);
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `iov` has `count` elements, which libfuse reads from.
-        NotTaken::sent(unsafe { sys::fuse_reply_iov(req, iov.as_ptr(), count) })
+        // SAFETY: `reply` spends the request, which was unanswered; `iov` has `count` elements, which libfuse reads from.
+        self.reply(|req| unsafe { sys::fuse_reply_iov(req, iov.as_ptr(), count) })
     }
 
     /// The buffers that the first element of `bufs` has, in memory and in files; the other elements are room for them.
@@ -90,34 +87,29 @@ impl Request {
         } else {
             sys::fuse_buf_copy_flags_FUSE_BUF_NO_SPLICE
         };
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `bufs` is valid for what its `count` says, and what it
+        // SAFETY: `reply` spends the request, which was unanswered; `bufs` is valid for what its `count` says, and what it
         // points to lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_data(req, bufs.as_mut_ptr(), flags) })
+        self.reply(|req| unsafe { sys::fuse_reply_data(req, bufs.as_mut_ptr(), flags) })
     }
 
     pub(crate) fn statfs(self, stat: &libc::statvfs) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `stat` lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_statfs(req, stat) })
+        // SAFETY: `reply` spends the request, which was unanswered; `stat` lives.
+        self.reply(|req| unsafe { sys::fuse_reply_statfs(req, stat) })
     }
 
     pub(crate) fn lock(self, lock: &libc::flock) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `lock` lives.
-        NotTaken::sent(unsafe { sys::fuse_reply_lock(req, lock) })
+        // SAFETY: `reply` spends the request, which was unanswered; `lock` lives.
+        self.reply(|req| unsafe { sys::fuse_reply_lock(req, lock) })
     }
 
     pub(crate) fn bmap(self, block: u64) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_bmap(req, block) })
+        // SAFETY: `reply` spends the request, which was unanswered.
+        self.reply(|req| unsafe { sys::fuse_reply_bmap(req, block) })
     }
 
     pub(crate) fn ioctl(self, result: c_int, data: &[u8]) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `data` lives, and is not read when it is empty.
-        NotTaken::sent(unsafe {
+        // SAFETY: `reply` spends the request, which was unanswered; `data` lives, and is not read when it is empty.
+        self.reply(|req| unsafe {
             sys::fuse_reply_ioctl(req, result, data.as_ptr().cast(), data.len())
         })
     }
@@ -135,10 +127,9 @@ impl Request {
             parts.iter().map(to_iovec).collect()
         };
         let (input, output) = (iov(input), iov(output));
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; both vectors have as many elements, which libfuse
+        // SAFETY: `reply` spends the request, which was unanswered; both vectors have as many elements, which libfuse
         // reads. What these point to is not touched.
-        NotTaken::sent(unsafe {
+        self.reply(|req| unsafe {
             sys::fuse_reply_ioctl_retry(
                 req,
                 input.as_ptr(),
@@ -150,28 +141,24 @@ impl Request {
     }
 
     pub(crate) fn poll(self, events: u32) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_poll(req, events) })
+        // SAFETY: `reply` spends the request, which was unanswered.
+        self.reply(|req| unsafe { sys::fuse_reply_poll(req, events) })
     }
 
     pub(crate) fn lseek(self, offset: i64) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_lseek(req, offset) })
+        // SAFETY: `reply` spends the request, which was unanswered.
+        self.reply(|req| unsafe { sys::fuse_reply_lseek(req, offset) })
     }
 
     pub(crate) fn statx(self, statx: &mut libc::statx, timeout: f64) -> Sent {
         let statx: *mut libc::statx = statx;
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent; `statx` lives, and is what the shim expects.
-        NotTaken::sent(unsafe { sys::fuse3_reply_statx(req, 0, statx.cast(), timeout) })
+        // SAFETY: `reply` spends the request, which was unanswered; `statx` lives, and is what the shim expects.
+        self.reply(|req| unsafe { sys::fuse3_reply_statx(req, 0, statx.cast(), timeout) })
     }
 
     /// How long an extended attribute or the list of them is.
     pub(crate) fn xattr(self, length: usize) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_xattr(req, length) })
+        // SAFETY: `reply` spends the request, which was unanswered.
+        self.reply(|req| unsafe { sys::fuse_reply_xattr(req, length) })
     }
 }

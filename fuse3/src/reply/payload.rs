@@ -10,24 +10,20 @@ use std::time::Duration;
 
 use crate::conn::request::{NotTaken, Request, Sent};
 use crate::conn::undo::Undo;
-use crate::reply::answer::Asked;
-use crate::reply::data::Data;
-use crate::reply::dirbuf::Listing;
+use crate::reply::{answer::Asked, data::Data, dirbuf::Listing};
 use crate::types::attr::{Attr, Entry, seconds};
-use crate::types::errno::Errno;
-use crate::types::file::Created;
 use crate::types::filelock::{FileLock, LockKind};
-use crate::types::ino::Ino;
 use crate::types::ioctl::{IoctlFlags, IoctlReply, MOST_PARTS, Retry};
-use crate::types::opened::Opened;
-use crate::types::poll::PollEvents;
 use crate::types::range::{Block, Copied, Offset};
-use crate::types::statfs::StatVfs;
-use crate::types::statx::Statx;
-use crate::types::xattr::XattrNames;
+use crate::types::{
+    errno::Errno, file::Created, ino::Ino, opened::Opened, poll::PollEvents, statfs::StatVfs,
+    statx::Statx, xattr::XattrNames,
+};
 
-/// A type that a handler can answer with. Sealed: one per form of reply that libfuse has.
-pub trait Payload: sealed::Sealed + Send + Sync {
+/// A type that a handler can answer with: one per form of reply that libfuse has.
+///
+/// It cannot be implemented elsewhere, where nobody can name what `send` is given.
+pub trait Payload: Send + Sync {
     /// Checks the answer and sends it, or EIO when it is a mistake.
     #[doc(hidden)]
     fn send(&self, request: Request, asked: &Asked) -> Sent;
@@ -37,10 +33,6 @@ pub trait Payload: sealed::Sealed + Send + Sync {
     fn undo(&self, _asked: &Asked) -> Undo {
         Undo::Nothing
     }
-}
-
-pub(crate) mod sealed {
-    pub trait Sealed {}
 }
 
 /// The answer is a mistake of the file system: EIO to the caller, the mistake to the log.
@@ -68,7 +60,6 @@ fn xattr(value: &[u8], request: Request, asked: &Asked) -> Sent {
     }
 }
 
-impl sealed::Sealed for () {}
 impl Payload for () {
     #[inline(always)]
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
@@ -76,7 +67,6 @@ impl Payload for () {
     }
 }
 
-impl sealed::Sealed for Entry {}
 impl Payload for Entry {
     #[inline(always)]
     fn send(&self, request: Request, asked: &Asked) -> Sent {
@@ -95,7 +85,6 @@ impl Payload for Entry {
     }
 }
 
-impl sealed::Sealed for (Attr, Duration) {}
 impl Payload for (Attr, Duration) {
     #[inline(always)]
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
@@ -106,7 +95,6 @@ impl Payload for (Attr, Duration) {
     }
 }
 
-impl sealed::Sealed for Opened {}
 impl Payload for Opened {
     #[inline(always)]
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
@@ -126,7 +114,6 @@ impl Payload for Opened {
     }
 }
 
-impl sealed::Sealed for Created {}
 impl Payload for Created {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         match (self.entry.check(asked.made), self.opened.check()) {
@@ -145,7 +132,6 @@ impl Payload for Created {
     }
 }
 
-impl sealed::Sealed for PathBuf {}
 impl Payload for PathBuf {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match CString::new(self.clone().into_os_string().into_vec()) {
@@ -165,7 +151,6 @@ impl Payload for PathBuf {
     }
 }
 
-impl sealed::Sealed for Data<'_> {}
 impl Payload for Data<'_> {
     #[inline(always)]
     fn send(&self, request: Request, asked: &Asked) -> Sent {
@@ -173,7 +158,6 @@ impl Payload for Data<'_> {
     }
 }
 
-impl sealed::Sealed for Listing {}
 impl Payload for Listing {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match self.bytes() {
@@ -187,7 +171,6 @@ impl Payload for Listing {
     }
 }
 
-impl sealed::Sealed for usize {}
 impl Payload for usize {
     #[inline(always)]
     fn send(&self, request: Request, asked: &Asked) -> Sent {
@@ -201,21 +184,18 @@ impl Payload for usize {
     }
 }
 
-impl sealed::Sealed for StatVfs {}
 impl Payload for StatVfs {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.statfs(&self.to_statvfs())
     }
 }
 
-impl sealed::Sealed for Vec<u8> {}
 impl Payload for Vec<u8> {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         xattr(self, request, asked)
     }
 }
 
-impl sealed::Sealed for XattrNames {}
 impl Payload for XattrNames {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         match self.checked() {
@@ -225,7 +205,6 @@ impl Payload for XattrNames {
     }
 }
 
-impl sealed::Sealed for Option<FileLock> {}
 impl Payload for Option<FileLock> {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         let none = FileLock::new(LockKind::Unlock, 0, 0);
@@ -237,7 +216,6 @@ impl Payload for Option<FileLock> {
     }
 }
 
-impl sealed::Sealed for Copied {}
 impl Payload for Copied {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         if self.0 > asked.size {
@@ -248,7 +226,6 @@ impl Payload for Copied {
     }
 }
 
-impl sealed::Sealed for Offset {}
 impl Payload for Offset {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match i64::try_from(self.0) {
@@ -258,14 +235,12 @@ impl Payload for Offset {
     }
 }
 
-impl sealed::Sealed for Block {}
 impl Payload for Block {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.bmap(self.0)
     }
 }
 
-impl sealed::Sealed for IoctlReply {}
 impl Payload for IoctlReply {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
         let Self {
@@ -290,7 +265,6 @@ impl Payload for IoctlReply {
     }
 }
 
-impl sealed::Sealed for (Statx, Duration) {}
 impl Payload for (Statx, Duration) {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         match self.0.attr.check() {
@@ -300,7 +274,6 @@ impl Payload for (Statx, Duration) {
     }
 }
 
-impl sealed::Sealed for PollEvents {}
 impl Payload for PollEvents {
     fn send(&self, request: Request, _asked: &Asked) -> Sent {
         request.poll(self.bits())

@@ -4,10 +4,8 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::conn::conn::Conn;
-use crate::conn::pending::Ticket;
-use crate::reply::answer::Asked;
-use crate::reply::deferred::Reply;
+use crate::conn::{conn::Conn, pending::Ticket};
+use crate::reply::{answer::Asked, deferred::Reply};
 use crate::sys;
 
 /// A request that C code is to answer: its `fuse_req_t`, and what keeps the session open until it has.

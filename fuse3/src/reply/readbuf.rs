@@ -3,12 +3,8 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use crate::reply::data::Source;
-use crate::reply::piece::FileRange;
-use crate::reply::{
-    data::Data,
-    piece::{FileSource, Piece, SharedBytes},
-};
+use crate::reply::data::{Data, Source};
+use crate::reply::piece::{FileRange, FileSource, Piece, SharedBytes};
 
 thread_local! {
     /// The memory that this thread's next reply is put together in: kept, so that a read allocates nothing.
@@ -147,7 +143,7 @@ impl ReadBuf {
 
     /// The bytes pushed so far are the answer.
     pub fn finish(self) -> Data<'static> {
-        Data(if self.overflow > 0 {
+        Data::of(if self.overflow > 0 {
             Source::TooMuch(self.size.saturating_add(self.overflow))
         } else {
             Source::Copied(self.memory, self.filled)
@@ -164,7 +160,7 @@ impl ReadBuf {
     #[inline]
     pub fn lend(self, data: &[u8]) -> Data<'_> {
         give_spare(self.memory);
-        Data(Source::Lent(data))
+        Data::of(Source::Lent(data))
     }
 
     /// The answer is the part from `offset` on of `contents`, which is the whole file and lives as long as the file system.
@@ -183,7 +179,7 @@ impl ReadBuf {
     #[inline]
     pub fn share(self, bytes: impl Into<SharedBytes>, range: Range<usize>) -> Data<'static> {
         give_spare(self.memory);
-        Data(Source::Shared(bytes.into(), range))
+        Data::of(Source::Shared(bytes.into(), range))
     }
 
     /// `fuse_reply_data()`: the answer is what `file` has from `offset` on, up to `length` bytes and as many as were asked for;
@@ -209,7 +205,7 @@ impl ReadBuf {
         length: usize,
     ) -> Data<'a> {
         give_spare(self.memory);
-        Data(Source::File(FileRange {
+        Data::of(Source::File(FileRange {
             file: file.into(),
             offset,
             length: length.min(self.size),
@@ -219,7 +215,7 @@ impl ReadBuf {
     /// `fuse_reply_iov()`, `fuse_reply_data()`: the answer is these, one after the other.
     pub fn pieces<'a>(self, pieces: impl Into<Vec<Piece<'a>>>) -> Data<'a> {
         give_spare(self.memory);
-        Data(Source::Pieces(pieces.into()))
+        Data::of(Source::Pieces(pieces.into()))
     }
 
     /// `fuse_req_get_payload()`: the answer is what `read` writes, as many bytes as it says, after the lock has been released.
@@ -232,7 +228,7 @@ impl ReadBuf {
         read: impl Fn(&mut [u8]) -> io::Result<usize> + Send + Sync + 'a,
     ) -> Data<'a> {
         give_spare(self.memory);
-        Data(Source::Later(Box::new(read)))
+        Data::of(Source::Later(Box::new(read)))
     }
 }
 

@@ -1,17 +1,16 @@
 //! The table of a character device: that of a file system, for a file that has no inode.
 
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{c_int, c_uint, c_void};
+
+use libc::off_t;
 
 use crate::base::cancel::Uncancelled;
-use crate::dispatch::args::Args;
+use crate::dispatch::args::{Args, File, Name, Req};
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::table::{
     Table, begin, destroy, devices, flush, fsync, open, read, release, write_buf,
 };
-use crate::sys::{
-    self, cuse_lowlevel_ops, fuse_conn_info, fuse_file_info, fuse_ino_t, fuse_pollhandle,
-    fuse_req_t,
-};
+use crate::sys::{self, cuse_lowlevel_ops, fuse_conn_info, fuse_ino_t, fuse_pollhandle};
 
 /// What handlers are told that the inode is.
 const NO_INODE: fuse_ino_t = 0;
@@ -54,28 +53,23 @@ unsafe extern "C" fn init_done<F: Filesystem>(userdata: *mut c_void) {
     core.device_is_there();
 }
 
-unsafe extern "C" fn cuse_open<F: Filesystem>(req: fuse_req_t, fi: *mut fuse_file_info) {
+unsafe extern "C" fn cuse_open<F: Filesystem>(req: Req, fi: File) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { open::<F>(req, NO_INODE, fi) };
 }
 
-unsafe extern "C" fn cuse_read<F: Filesystem>(
-    req: fuse_req_t,
-    size: usize,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn cuse_read<F: Filesystem>(req: Req, size: usize, offset: off_t, fi: File) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { read::<F>(req, NO_INODE, size, offset, fi) };
 }
 
 /// There is no `write_buf` here, and so no pipe.
 unsafe extern "C" fn cuse_write<F: Filesystem>(
-    req: fuse_req_t,
-    data: *const c_char,
+    req: Req,
+    data: Name,
     size: usize,
-    offset: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    fi: File,
 ) {
     let mut bufs = sys::FUSE_BUFVEC_INIT(size);
     bufs.buf[0].mem = data.cast_mut().cast();
@@ -84,30 +78,26 @@ unsafe extern "C" fn cuse_write<F: Filesystem>(
     unsafe { write_buf::<F>(req, NO_INODE, &raw mut bufs, offset, fi) };
 }
 
-unsafe extern "C" fn cuse_flush<F: Filesystem>(req: fuse_req_t, fi: *mut fuse_file_info) {
+unsafe extern "C" fn cuse_flush<F: Filesystem>(req: Req, fi: File) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { flush::<F>(req, NO_INODE, fi) };
 }
 
-unsafe extern "C" fn cuse_release<F: Filesystem>(req: fuse_req_t, fi: *mut fuse_file_info) {
+unsafe extern "C" fn cuse_release<F: Filesystem>(req: Req, fi: File) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { release::<F>(req, NO_INODE, fi) };
 }
 
-unsafe extern "C" fn cuse_fsync<F: Filesystem>(
-    req: fuse_req_t,
-    datasync: c_int,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn cuse_fsync<F: Filesystem>(req: Req, datasync: c_int, fi: File) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { fsync::<F>(req, NO_INODE, datasync, fi) };
 }
 
 unsafe extern "C" fn cuse_ioctl<F: Filesystem>(
-    req: fuse_req_t,
+    req: Req,
     command: c_int,
     argument: *mut c_void,
-    fi: *mut fuse_file_info,
+    fi: File,
     flags: c_uint,
     input: *const c_void,
     input_size: usize,
@@ -130,11 +120,7 @@ unsafe extern "C" fn cuse_ioctl<F: Filesystem>(
     };
 }
 
-unsafe extern "C" fn cuse_poll<F: Filesystem>(
-    req: fuse_req_t,
-    fi: *mut fuse_file_info,
-    handle: *mut fuse_pollhandle,
-) {
+unsafe extern "C" fn cuse_poll<F: Filesystem>(req: Req, fi: File, handle: *mut fuse_pollhandle) {
     // SAFETY: libfuse's arguments, for this table.
     unsafe { devices::poll::<F>(req, NO_INODE, fi, handle) };
 }

@@ -4,20 +4,20 @@ use std::ffi::{c_int, c_uint, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use crate::dispatch::args::Args;
+use crate::dispatch::args::{Args, File, Nodeid, Req};
 use crate::dispatch::filesystem::Filesystem;
 use crate::notify::poll::{PollEvents, PollHandle};
 use crate::reply::answer::Asked;
-use crate::sys::{fuse_file_info, fuse_ino_t, fuse_pollhandle, fuse_req_t};
+use crate::sys::fuse_pollhandle;
 use crate::types::ioctl::{Ioctl, IoctlCommand, IoctlFlags};
 use crate::types::{ino::Ino, operation::Operation};
 
 pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     command: c_uint,
     argument: *mut c_void,
-    fi: *mut fuse_file_info,
+    fi: File,
     flags: c_uint,
     input: *const c_void,
     input_size: usize,
@@ -40,9 +40,9 @@ pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
 }
 
 pub(super) unsafe extern "C" fn poll<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
+    req: Req,
+    ino: Nodeid,
+    fi: File,
     handle: *mut fuse_pollhandle,
 ) {
     let args = Args::new();

@@ -2,17 +2,16 @@
 
 use std::ffi::c_int;
 
-use crate::dispatch::args::Args;
+use crate::dispatch::args::{Args, File, Nodeid, Req};
 use crate::dispatch::filesystem::Filesystem;
 use crate::reply::answer::Asked;
-use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
 use crate::types::filelock::{FileLock, Flock, SetLock};
 use crate::types::{ino::Ino, operation::Operation};
 
 pub(super) unsafe extern "C" fn getlk<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
+    req: Req,
+    ino: Nodeid,
+    fi: File,
     lock: *mut libc::flock,
 ) {
     let args = Args::new();
@@ -30,9 +29,9 @@ pub(super) unsafe extern "C" fn getlk<F: Filesystem>(
 }
 
 pub(super) unsafe extern "C" fn setlk<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
+    req: Req,
+    ino: Nodeid,
+    fi: File,
     lock: *mut libc::flock,
     sleep: c_int,
 ) {
@@ -51,9 +50,9 @@ pub(super) unsafe extern "C" fn setlk<F: Filesystem>(
 }
 
 pub(super) unsafe extern "C" fn flock<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    fi: *mut fuse_file_info,
+    req: Req,
+    ino: Nodeid,
+    fi: File,
     operation: c_int,
 ) {
     let args = Args::new();

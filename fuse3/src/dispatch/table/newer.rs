@@ -2,10 +2,12 @@
 
 use std::ffi::c_int;
 
-use crate::dispatch::args::Args;
+use libc::mode_t;
+
+use crate::dispatch::args::{Args, File, Nodeid, Req};
 use crate::dispatch::filesystem::Filesystem;
 use crate::reply::answer::Asked;
-use crate::sys::{self, fuse_file_info, fuse_ino_t, fuse_lowlevel_ops, fuse_req_t};
+use crate::sys::{self, fuse_lowlevel_ops};
 use crate::types::statx::{StatxFlags, StatxMask};
 use crate::types::{file::Create, ino::Ino, operation::Operation};
 
@@ -19,12 +21,7 @@ pub(super) fn fill<F: Filesystem>(ops: &mut fuse_lowlevel_ops) {
     unsafe { sys::fuse3_ops_set_syncfs(ops, Some(syncfs::<F>)) };
 }
 
-unsafe extern "C" fn tmpfile<F: Filesystem>(
-    req: fuse_req_t,
-    parent: fuse_ino_t,
-    mode: libc::mode_t,
-    fi: *mut fuse_file_info,
-) {
+unsafe extern "C" fn tmpfile<F: Filesystem>(req: Req, parent: Nodeid, mode: mode_t, fi: File) {
     let args = Args::new();
     let parent = Ino(parent);
     // SAFETY: libfuse's file, which is not null.
@@ -38,11 +35,11 @@ unsafe extern "C" fn tmpfile<F: Filesystem>(
 }
 
 unsafe extern "C" fn statx<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     flags: c_int,
     mask: c_int,
-    fi: *mut fuse_file_info,
+    fi: File,
 ) {
     let args = Args::new();
     let ino = Ino(ino);
@@ -57,7 +54,7 @@ unsafe extern "C" fn statx<F: Filesystem>(
     });
 }
 
-unsafe extern "C" fn syncfs<F: Filesystem>(req: fuse_req_t, ino: fuse_ino_t) {
+unsafe extern "C" fn syncfs<F: Filesystem>(req: Req, ino: Nodeid) {
     let args = Args::new();
     let ino = Ino(ino);
     // SAFETY: libfuse's request, for this table, which nobody has answered.

@@ -2,23 +2,23 @@
 
 use std::ffi::c_int;
 
-use crate::dispatch::args::Args;
-use crate::dispatch::filesystem::Filesystem;
-use crate::dispatch::table::bits;
+use libc::off_t;
+
+use crate::dispatch::args::{Args, File, Nodeid, Req};
+use crate::dispatch::{filesystem::Filesystem, table::bits};
 use crate::reply::answer::Asked;
-use crate::sys::{fuse_file_info, fuse_ino_t, fuse_req_t};
 use crate::types::range::{
     Block, CopyFileRange, CopyFlags, Fallocate, FallocateMode, Place, Whence,
 };
 use crate::types::{ino::Ino, operation::Operation};
 
 pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     mode: c_int,
-    offset: libc::off_t,
-    length: libc::off_t,
-    fi: *mut fuse_file_info,
+    offset: off_t,
+    length: off_t,
+    fi: File,
 ) {
     let args = Args::new();
     let ino = Ino(ino);
@@ -39,13 +39,13 @@ fn countable(length: usize) -> usize {
 }
 
 pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
-    req: fuse_req_t,
-    ino_in: fuse_ino_t,
-    off_in: libc::off_t,
-    fi_in: *mut fuse_file_info,
-    ino_out: fuse_ino_t,
-    off_out: libc::off_t,
-    fi_out: *mut fuse_file_info,
+    req: Req,
+    ino_in: Nodeid,
+    off_in: off_t,
+    fi_in: File,
+    ino_out: Nodeid,
+    off_out: off_t,
+    fi_out: File,
     length: usize,
     flags: c_int,
 ) {
@@ -66,11 +66,11 @@ pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
 }
 
 pub(super) unsafe extern "C" fn lseek<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
-    offset: libc::off_t,
+    req: Req,
+    ino: Nodeid,
+    offset: off_t,
     whence: c_int,
-    fi: *mut fuse_file_info,
+    fi: File,
 ) {
     let args = Args::new();
     let ino = Ino(ino);
@@ -84,8 +84,8 @@ pub(super) unsafe extern "C" fn lseek<F: Filesystem>(
 }
 
 pub(super) unsafe extern "C" fn bmap<F: Filesystem>(
-    req: fuse_req_t,
-    ino: fuse_ino_t,
+    req: Req,
+    ino: Nodeid,
     block_size: usize,
     block: u64,
 ) {

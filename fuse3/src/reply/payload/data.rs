@@ -3,11 +3,9 @@
 use std::slice;
 
 use crate::conn::request::{Request, Sent};
-use crate::reply::answer::Asked;
 use crate::reply::data::{Data, Fill, Source, too_many};
-use crate::reply::payload::mistake;
-use crate::reply::piece::Piece;
 use crate::reply::readbuf::{give_spare, take_spare};
+use crate::reply::{answer::Asked, payload::mistake, piece::Piece};
 use crate::sys;
 use crate::types::errno::Errno;
 
@@ -30,7 +28,7 @@ fn send_otherwise(data: &Data<'_>, request: Request, asked: &Asked) -> Sent {
 }
 
 fn send_from_elsewhere(data: &Data<'_>, request: Request, asked: &Asked) -> Sent {
-    match &data.0 {
+    match &*data.0 {
         Source::File(range) => {
             let mut bufs = sys::FUSE_BUFVEC_INIT(0);
             bufs.buf[0] = range.to_buf(range.length.min(asked.size));
