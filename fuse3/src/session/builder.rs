@@ -1,26 +1,18 @@
-use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString, c_void};
-use std::fmt;
-use std::mem;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, fmt, mem};
 
-use crate::conn::conn::Conn;
-use crate::conn::libfuse_log;
-use crate::conn::panics::OnPanic;
-use crate::dispatch::core::{Core, Serving};
-use crate::dispatch::filesystem::Filesystem;
-use crate::dispatch::table::Table;
-use crate::notify::hub::{Hub, OnError};
-use crate::notify::{error::NotifyError, notification::Notification};
-use crate::session::options::Options;
-use crate::session::{
-    device::CharDevice, mount, mount::MountError, options::OptionError, session::Session,
-};
+use crate::conn::{conn::Conn, libfuse_log, panics::OnPanic};
+use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
+use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
+use crate::session::mount::{self, MountError};
+use crate::session::options::{OptionError, Options};
+use crate::session::{device::CharDevice, session::Session};
 use crate::sys;
 #[cfg(feature = "tokio")]
 use crate::tasks::in_flight::Tasks;

@@ -7,15 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::conn::conn::{Conn, Host, TERMINATED};
-use crate::conn::panics::OnPanic;
-use crate::conn::undo::Undo;
-use crate::conn::wake::Wake;
+use crate::conn::{panics::OnPanic, undo::Undo, wake::Wake};
 use crate::lock::global::GlobalLock;
-use crate::notify::hub::Hub;
-use crate::notify::notifier::Notifier;
-use crate::session::loopconfig::LoopConfig;
-use crate::session::session::ERROR_ABORTED;
-use crate::session::session::Reason;
+use crate::notify::{hub::Hub, notifier::Notifier};
+use crate::session::{loopconfig::LoopConfig, session::ERROR_ABORTED, session::Reason};
 use crate::sys;
 use crate::types::operation::Operation;
 

@@ -2,13 +2,11 @@
 
 use std::error::Error;
 use std::ffi::{CString, OsStr, OsString};
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use parking_lot::Mutex;
 

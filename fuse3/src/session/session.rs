@@ -1,30 +1,19 @@
 use std::ffi::{CStr, c_int};
-use std::fmt;
-use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::thread;
+use std::{fmt, io, thread};
 
 use crate::conn::conn::{TERMINATED, TROUBLE};
-use crate::conn::drain::resend;
-use crate::conn::libfuse_log;
-use crate::conn::panics::Trouble;
-use crate::conn::wake::Wake;
-use crate::conn::{connection::Agreement, daemon, stats::SessionStats};
-use crate::dispatch::core::Core;
-use crate::dispatch::filesystem::Filesystem;
+use crate::conn::{connection::Agreement, daemon, drain::resend, libfuse_log};
+use crate::conn::{panics::Trouble, stats::SessionStats, wake::Wake};
+use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::locking::{Library, Locking};
-use crate::session::builder::Settings;
-use crate::session::loopconfig::LoopConfig;
-use crate::session::signals::Handling;
-use crate::session::{
-    builder::Builder,
-    handle::Handle,
-    served::{Served, Stopped},
-};
+use crate::session::builder::{Builder, Settings};
+use crate::session::served::{Served, Stopped};
+use crate::session::{handle::Handle, loopconfig::LoopConfig, signals::Handling};
 use crate::sys;
 use crate::types::capabilities::Capabilities;
 

@@ -3,11 +3,9 @@
 //! [`handle_signals`]: crate::Builder::handle_signals
 
 use std::ffi::c_int;
-use std::io;
-use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::thread;
+use std::{io, ptr, thread};
 
 use parking_lot::Mutex;
 

@@ -1,6 +1,4 @@
 use std::ffi::{CString, c_int};
-use std::fmt;
-use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,16 +7,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Concurrent;
-use crate::session::{
-    builder::Builder,
-    handle::Handle,
-    session::{End, Reason, Session},
-};
+use crate::session::session::{End, Reason, Session};
+use crate::session::{builder::Builder, handle::Handle};
 
 /// After so long a mount is ended by force, unless said otherwise.
 const DEADLINE: Duration = Duration::from_secs(20);

@@ -1,23 +1,18 @@
 use std::any::Any;
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
 use crate::conn::panics::OnPanic;
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Locking;
-use crate::session::{
-    builder::Builder,
-    handle::Handle,
-    session::{End, Session},
-};
-use crate::testing::peer::{DEADLINE, Peer};
-use crate::testing::proto::InitIn;
+use crate::session::session::{End, Session};
+use crate::session::{builder::Builder, handle::Handle};
+use crate::testing::{peer::DEADLINE, peer::Peer, proto::InitIn};
 
 /// What [`Session::run`] returned, or panicked with.
 pub type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;

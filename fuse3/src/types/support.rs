@@ -1,7 +1,6 @@
 //! What this libfuse and this kernel can deliver.
 
-use std::fmt;
-use std::mem;
+use std::{fmt, mem};
 
 use crate::sys;
 use crate::types::operation::Operation;

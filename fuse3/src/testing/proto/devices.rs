@@ -1,8 +1,7 @@
 //! What devices have: blocks, ioctl(2) and poll(2).
 
-use crate::testing::proto::constants::opcode;
-use crate::testing::proto::replies::out;
 use crate::testing::proto::request::{Bytes, Request};
+use crate::testing::proto::{constants::opcode, replies::out};
 
 /// `FUSE_BMAP`.
 pub fn bmap(ino: u64, block: u64, block_size: u32) -> Request {

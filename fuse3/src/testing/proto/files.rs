@@ -1,7 +1,6 @@
 //! Open files and directories: their data, ranges of it, and locks.
 
-use crate::testing::proto::constants::opcode;
-use crate::testing::proto::request::{Bytes, Request};
+use crate::testing::proto::{constants::opcode, request::Bytes, request::Request};
 
 /// `FUSE_OPEN`.
 pub fn open(ino: u64, flags: u32) -> Request {

@@ -1,7 +1,6 @@
 //! Names and inodes: their attributes, extended ones too, and the file system as a whole.
 
-use crate::testing::proto::constants::opcode;
-use crate::testing::proto::request::{Bytes, Request};
+use crate::testing::proto::{constants::opcode, request::Bytes, request::Request};
 
 /// `FUSE_LOOKUP`.
 pub fn lookup(parent: u64, name: &[u8]) -> Request {

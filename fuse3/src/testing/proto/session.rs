@@ -1,8 +1,7 @@
 //! What begins and ends a session, interrupts, and what comes without being asked for.
 
-use crate::testing::proto::constants::{init, opcode};
-use crate::testing::proto::replies::out;
 use crate::testing::proto::request::{Bytes, Request};
+use crate::testing::proto::{constants::init, constants::opcode, replies::out};
 
 /// `struct fuse_init_in`.
 #[derive(Clone, Copy, Debug)]
