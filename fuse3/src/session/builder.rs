@@ -35,7 +35,7 @@ pub struct Builder<F: Filesystem> {
 const MOST_WORKERS: u32 = 100_000;
 
 /// What `run` needs to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) workers: u32,
     pub(crate) max_idle_workers: Option<u32>,
@@ -50,12 +50,7 @@ impl<F: Filesystem> Builder<F> {
     pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
         let settings = Settings {
             workers: 30,
-            max_idle_workers: None,
-            clone_fd: false,
-            handle_signals: false,
-            keep_mounted: false,
-            on_panic: OnPanic::End,
-            teardown_limit: None,
+            ..Settings::default()
         };
         Self {
             fs,
@@ -421,24 +416,23 @@ fn new_session(
     arguments: Vec<OsString>,
     new: impl FnOnce(*mut sys::fuse_args) -> *mut sys::fuse_session,
 ) -> Result<NonNull<sys::fuse_session>, MountError> {
-    let refused = |said: String| MountError::Refused(said);
-    let strings: Result<Vec<_>, _> = arguments
+    let strings = arguments
         .into_iter()
-        .map(|argument| CString::new(argument.into_vec()))
-        .collect();
-    let strings = strings.map_err(|error| refused(error.to_string()))?;
+        .map(|argument| CString::new(argument.into_vec()));
+    let strings = strings.collect::<Result<Vec<_>, _>>();
+    let strings = strings.map_err(|error| MountError::Refused(error.to_string()))?;
     let mut args = sys::FUSE_ARGS_INIT(0, std::ptr::null_mut());
     for string in &strings {
         // Copied to libfuse's own memory, since libfuse frees what it is given when it fails.
         // SAFETY: `args` is a list that libfuse made itself, and `string` lives.
         if unsafe { sys::fuse_opt_add_arg(&raw mut args, string.as_ptr()) } != 0 {
-            return Err(refused("out of memory".to_owned()));
+            return Err(MountError::Refused("out of memory".to_owned()));
         }
     }
     let (session, said) = libfuse_log::listen(|| new(&raw mut args));
     // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
     unsafe { sys::fuse_opt_free_args(&raw mut args) };
-    NonNull::new(session).ok_or_else(|| refused(said))
+    NonNull::new(session).ok_or(MountError::Refused(said))
 }
 
 impl<F: Filesystem> fmt::Debug for Builder<F> {

@@ -78,7 +78,7 @@ impl ForeignSession {
         if lock.is_held() {
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        let config = LoopConfig::new(workers, clone_fd)
+        let config = LoopConfig::new(workers, None, clone_fd)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let wake = Wake::if_needed()?;
         // What failed before has changed nothing.
@@ -128,11 +128,6 @@ impl ForeignSession {
     pub fn terminate(&self) {
         self.terminated.store(true, Ordering::SeqCst);
         self.conn.end(TERMINATED);
-    }
-
-    /// It was told to end.
-    pub fn is_terminated(&self) -> bool {
-        self.terminated.load(Ordering::SeqCst)
     }
 
     /// `run` has been called.
