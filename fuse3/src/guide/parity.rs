@@ -119,10 +119,7 @@ pub fn check_xattr_flags<F: Filesystem>(
     match fs.getxattr(cx, ino, name) {
         Ok(_) if flags.contains(create) => Err(Errno::EEXIST.into()),
         Ok(_) => Ok(()),
-        Err(Unanswered::Errno(Errno::ENODATA)) if flags.contains(replace) => {
-            Err(Errno::ENODATA.into())
-        }
-        Err(Unanswered::Errno(Errno::ENODATA)) => Ok(()),
+        Err(Unanswered::Errno(Errno::ENODATA)) if !flags.contains(replace) => Ok(()),
         Err(Unanswered::Errno(errno)) => Err(errno.into()),
         Err(Unanswered::Deferred(_)) => {
             crate::base::log::error!("getxattr deferred its answer where setxattr called it");

@@ -199,11 +199,9 @@ impl IoctlReply {
     }
 
     /// Sets [`data`](Self::data).
-    pub fn data(self, data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            data: data.into(),
-            ..self
-        }
+    pub fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.data = data.into();
+        self
     }
 }
 
