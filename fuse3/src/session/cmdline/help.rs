@@ -99,12 +99,7 @@ fn print_c(prints: impl FnOnce()) -> io::Result<()> {
     }
 }
 
-/// The program's name without the directories before it, for errors.
-pub(super) fn name(program: &OsStr) -> impl std::fmt::Display + '_ {
-    Path::new(base_name(program)).display()
-}
-
-/// The same for the default subtype, of which libfuse makes the part after the last slash.
+/// The program's name without the directories before it. libfuse makes the default subtype of it.
 pub(super) fn base_name(program: &OsStr) -> &OsStr {
     Path::new(program).file_name().unwrap_or(program)
 }

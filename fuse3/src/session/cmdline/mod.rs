@@ -14,7 +14,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 use std::str::FromStr;
 
@@ -225,8 +225,9 @@ impl<T> CommandLine<T> {
         run: impl FnOnce(Command<T>) -> Result<R, Box<dyn Error>>,
     ) -> ExitCode {
         let program = std::env::args_os().next().unwrap_or_default();
+        let name = Path::new(help::base_name(&program)).display();
         let failed = |error: &dyn fmt::Display| {
-            eprintln!("{}: {error}", help::name(&program));
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         };
         let printed = match self.take(std::env::args_os()) {
