@@ -75,7 +75,8 @@ impl Installed {
                 continue;
             }
             // Calls that the signal interrupts go on: nobody but the session is to notice.
-            // SAFETY: `handle` loads, stores, and ends sessions by `Conn::end`, which is made for signal handlers; it restores errno.
+            // SAFETY: `handle` loads, stores, and ends sessions by `Conn::end`, which is made for signal handlers; it restores
+            // errno.
             unsafe { action::install(signal, handle, libc::SA_RESTART) }?;
             *before = Some(current);
         }
