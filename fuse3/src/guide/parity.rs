@@ -10,14 +10,10 @@ use std::time::Duration;
 use crate::conn::connection::Connection;
 use crate::dispatch::{context::Context, filesystem::Filesystem};
 use crate::reply::answer::{Answer, Unanswered};
-use crate::types::{
-    attr::{Attr, Entry},
-    capabilities::Capabilities,
-    errno::Errno,
-    flags::{RenameFlags, XattrFlags},
-    ino::{Fh, Ino},
-    opened::Opened,
-};
+use crate::types::attr::{Attr, Entry};
+use crate::types::flags::{RenameFlags, XattrFlags};
+use crate::types::ino::{Fh, Ino};
+use crate::types::{capabilities::Capabilities, errno::Errno, opened::Opened};
 
 /// llfuse's `entry_timeout` and `attr_timeout`, where nothing else is said: 300 seconds.
 pub const TIMEOUT: Duration = Duration::from_secs(300);
@@ -123,10 +119,7 @@ pub fn check_xattr_flags<F: Filesystem>(
     match fs.getxattr(cx, ino, name) {
         Ok(_) if flags.contains(create) => Err(Errno::EEXIST.into()),
         Ok(_) => Ok(()),
-        Err(Unanswered::Errno(Errno::ENODATA)) if flags.contains(replace) => {
-            Err(Errno::ENODATA.into())
-        }
-        Err(Unanswered::Errno(Errno::ENODATA)) => Ok(()),
+        Err(Unanswered::Errno(Errno::ENODATA)) if !flags.contains(replace) => Ok(()),
         Err(Unanswered::Errno(errno)) => Err(errno.into()),
         Err(Unanswered::Deferred(_)) => {
             crate::base::log::error!("getxattr deferred its answer where setxattr called it");

@@ -1,26 +1,18 @@
-use std::env;
 use std::ffi::{CStr, CString, OsStr, OsString, c_void};
-use std::fmt;
-use std::mem;
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, fmt, mem};
 
-use crate::conn::conn::Conn;
-use crate::conn::libfuse_log;
-use crate::conn::panics::OnPanic;
-use crate::dispatch::core::{Core, Serving};
-use crate::dispatch::filesystem::Filesystem;
-use crate::dispatch::table::Table;
-use crate::notify::hub::{Hub, OnError};
-use crate::notify::{error::NotifyError, notification::Notification};
-use crate::session::options::Options;
-use crate::session::{
-    device::CharDevice, mount, mount::MountError, options::OptionError, session::Session,
-};
+use crate::conn::{conn::Conn, libfuse_log, panics::OnPanic};
+use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
+use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
+use crate::session::mount::{self, MountError};
+use crate::session::options::{OptionError, Options};
+use crate::session::{device::CharDevice, session::Session};
 use crate::sys;
 #[cfg(feature = "tokio")]
 use crate::tasks::in_flight::Tasks;
@@ -43,7 +35,7 @@ pub struct Builder<F: Filesystem> {
 const MOST_WORKERS: u32 = 100_000;
 
 /// What `run` needs to know.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) workers: u32,
     pub(crate) max_idle_workers: Option<u32>,
@@ -58,12 +50,7 @@ impl<F: Filesystem> Builder<F> {
     pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
         let settings = Settings {
             workers: 30,
-            max_idle_workers: None,
-            clone_fd: false,
-            handle_signals: false,
-            keep_mounted: false,
-            on_panic: OnPanic::End,
-            teardown_limit: None,
+            ..Settings::default()
         };
         Self {
             fs,
@@ -429,24 +416,23 @@ fn new_session(
     arguments: Vec<OsString>,
     new: impl FnOnce(*mut sys::fuse_args) -> *mut sys::fuse_session,
 ) -> Result<NonNull<sys::fuse_session>, MountError> {
-    let refused = |said: String| MountError::Refused(said);
-    let strings: Result<Vec<_>, _> = arguments
+    let strings = arguments
         .into_iter()
-        .map(|argument| CString::new(argument.into_vec()))
-        .collect();
-    let strings = strings.map_err(|error| refused(error.to_string()))?;
+        .map(|argument| CString::new(argument.into_vec()));
+    let strings = strings.collect::<Result<Vec<_>, _>>();
+    let strings = strings.map_err(|error| MountError::Refused(error.to_string()))?;
     let mut args = sys::FUSE_ARGS_INIT(0, std::ptr::null_mut());
     for string in &strings {
         // Copied to libfuse's own memory, since libfuse frees what it is given when it fails.
         // SAFETY: `args` is a list that libfuse made itself, and `string` lives.
         if unsafe { sys::fuse_opt_add_arg(&raw mut args, string.as_ptr()) } != 0 {
-            return Err(refused("out of memory".to_owned()));
+            return Err(MountError::Refused("out of memory".to_owned()));
         }
     }
     let (session, said) = libfuse_log::listen(|| new(&raw mut args));
     // SAFETY: `args` is libfuse's; what libfuse freed already it has marked so.
     unsafe { sys::fuse_opt_free_args(&raw mut args) };
-    NonNull::new(session).ok_or_else(|| refused(said))
+    NonNull::new(session).ok_or(MountError::Refused(said))
 }
 
 impl<F: Filesystem> fmt::Debug for Builder<F> {

@@ -1,7 +1,6 @@
 //! CUSE: character devices in user space.
 
 use std::ffi::{CString, OsStr, c_char};
-use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -71,32 +70,25 @@ impl CharDevice {
     }
 
     /// `dev_major`, `dev_minor`: the number of the device. With 0 for `major`, the default, the kernel chooses one.
-    pub fn number(self, major: u32, minor: u32) -> Self {
-        Self {
-            major,
-            minor,
-            ..self
-        }
+    pub fn number(mut self, major: u32, minor: u32) -> Self {
+        (self.major, self.minor) = (major, minor);
+        self
     }
 
     /// `CUSE_UNRESTRICTED_IOCTL`: calls of ioctl(2) may reach any memory of the caller, whatever their command says of itself.
     ///
     /// Each then comes with no data, and the handler says by [`IoctlReply::retry`](crate::ioctl::IoctlReply::retry) what it wants to
     /// have read and where it is going to write. Without it, calls are those of a file system.
-    pub fn unrestricted_ioctl(self, unrestricted: bool) -> Self {
-        Self {
-            unrestricted,
-            ..self
-        }
+    pub fn unrestricted_ioctl(mut self, unrestricted: bool) -> Self {
+        self.unrestricted = unrestricted;
+        self
     }
 
     /// The kernel's end of CUSE: `/dev/cuse` unless set. A descriptor of it that was opened before goes to
     /// [`Builder::character_device_fd`](crate::Builder::character_device_fd).
-    pub fn server(self, path: impl Into<PathBuf>) -> Self {
-        Self {
-            server: path.into(),
-            ..self
-        }
+    pub fn server(mut self, path: impl Into<PathBuf>) -> Self {
+        self.server = path.into();
+        self
     }
 
     /// What `cuse_lowlevel_new()` takes, with the pointer to [`info`](Self::info) in `strings`.
@@ -127,10 +119,7 @@ impl CharDevice {
         if self.major >= 1 << 12 || self.minor >= 1 << 20 {
             return wrong("its number is out of 0 to 4095 and 0 to 1048575");
         }
-        match CString::new(&*self.info) {
-            Ok(info) => Ok(info),
-            Err(_) => wrong("its name has a NUL byte in it"),
-        }
+        CString::new(&*self.info).or_else(|_| wrong("its name has a NUL byte in it"))
     }
 
     /// The descriptor that requests come by.
@@ -142,8 +131,7 @@ impl CharDevice {
             );
             return Err(MountError::CharDevice(what));
         }
-        let mut options = File::options();
-        match options.read(true).write(true).open(&self.server) {
+        match mount::open_device(&self.server) {
             Ok(file) => Ok(file.into()),
             Err(error) => Err(MountError::Cuse(self.server.clone(), error)),
         }

@@ -7,15 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::conn::conn::{Conn, Host, TERMINATED};
-use crate::conn::panics::OnPanic;
-use crate::conn::undo::Undo;
-use crate::conn::wake::Wake;
+use crate::conn::{panics::OnPanic, undo::Undo, wake::Wake};
 use crate::lock::global::GlobalLock;
-use crate::notify::hub::Hub;
-use crate::notify::notifier::Notifier;
-use crate::session::loopconfig::LoopConfig;
-use crate::session::session::ERROR_ABORTED;
-use crate::session::session::Reason;
+use crate::notify::{hub::Hub, notifier::Notifier};
+use crate::session::{loopconfig::LoopConfig, session::ERROR_ABORTED, session::Reason};
 use crate::sys;
 use crate::types::operation::Operation;
 
@@ -83,7 +78,7 @@ impl ForeignSession {
         if lock.is_held() {
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
         }
-        let config = LoopConfig::new(workers, clone_fd)
+        let config = LoopConfig::new(workers, None, clone_fd)
             .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
         let wake = Wake::if_needed()?;
         // What failed before has changed nothing.
@@ -133,11 +128,6 @@ impl ForeignSession {
     pub fn terminate(&self) {
         self.terminated.store(true, Ordering::SeqCst);
         self.conn.end(TERMINATED);
-    }
-
-    /// It was told to end.
-    pub fn is_terminated(&self) -> bool {
-        self.terminated.load(Ordering::SeqCst)
     }
 
     /// `run` has been called.

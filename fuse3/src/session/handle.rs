@@ -1,13 +1,9 @@
 use std::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
-use crate::conn::conn::{Conn, TERMINATED};
-use crate::conn::connection::Agreement;
-use crate::conn::stats::SessionStats;
-use crate::dispatch::report::Report;
-use crate::dispatch::report::Reporting;
-use crate::notify::hub::Hub;
-use crate::notify::notifier::Notifier;
+use crate::conn::{conn::Conn, conn::TERMINATED, connection::Agreement, stats::SessionStats};
+use crate::dispatch::{report::Report, report::Reporting};
+use crate::notify::{hub::Hub, notifier::Notifier};
 use crate::sys;
 
 /// A handle on a session, from anywhere: cloned, sent, kept beyond its end.

@@ -2,13 +2,11 @@
 
 use std::error::Error;
 use std::ffi::{CString, OsStr, OsString};
-use std::fmt;
-use std::fs;
-use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
 
 use parking_lot::Mutex;
 
@@ -217,7 +215,10 @@ pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError>
     if !metadata.is_dir() && !over_file {
         return Err(unusable(Unusable::NotADirectory));
     }
-    if let Some(kind) = mounted(&path) {
+    // Without /proc nobody knows; the mount then is made over what is there.
+    let is_fuse = |kind: &str| kind == "fuse" || kind.starts_with("fuse.") || kind == "fuseblk";
+    let mut mounts = mounts_on(&path).into_iter();
+    if let Some((_, kind)) = mounts.rfind(|(_, kind)| is_fuse(kind)) {
         return Err(unusable(Unusable::Busy(kind)));
     }
     let c_path = c_path(path.as_os_str())?;
@@ -228,46 +229,39 @@ pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError>
         return Err(unusable(Unusable::NotWritable));
     }
     // libfuse opens it first of all, and fusermount3 with the rights of the user.
-    device()?;
+    check_device().map_err(MountError::Device)?;
     Ok(c_path)
 }
 
-fn device() -> Result<(), MountError> {
-    let file = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse")
-        .map_err(MountError::Device)?;
-    let metadata = file.metadata().map_err(MountError::Device)?;
-    if metadata.file_type().is_char_device() {
+fn check_device() -> io::Result<()> {
+    let file = open_device("/dev/fuse")?;
+    if file.metadata()?.file_type().is_char_device() {
         Ok(())
     } else {
-        Err(MountError::Device(io::Error::other(
-            "it is not a character device",
-        )))
+        Err(io::Error::other("it is not a character device"))
     }
 }
 
-/// The type of the FUSE file system that is mounted right on `path`.
-fn mounted(path: &Path) -> Option<String> {
-    // Without /proc nobody knows; the mount then is made over what is there.
-    let mounts = fs::read("/proc/self/mountinfo").ok()?;
-    mounts
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| {
-            // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
-            let mut fields = line.split(|byte| *byte == b' ');
-            let point = unescape(fields.nth(4)?);
-            let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-            Some((
-                PathBuf::from(OsString::from_vec(point)),
-                String::from_utf8_lossy(kind).into_owned(),
-            ))
-        })
-        .rfind(|(point, kind)| {
-            point == path && (kind == "fuse" || kind.starts_with("fuse.") || kind == "fuseblk")
-        })
-        .map(|(_, kind)| kind)
+/// Opens it to be read and written.
+pub(crate) fn open_device(path: impl AsRef<Path>) -> io::Result<fs::File> {
+    fs::File::options().read(true).write(true).open(path)
+}
+
+/// The device, `major:minor`, and the type of each file system that is mounted right on `path`, which is absolute; the last one is
+/// on top. Nothing without /proc.
+pub(crate) fn mounts_on(path: &Path) -> Vec<(String, String)> {
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let text = |field| String::from_utf8_lossy(field).into_owned();
+    let lines = mounts.split(|byte| *byte == b'\n');
+    let on_path = lines.filter_map(|line| {
+        // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
+        let mut fields = line.split(|byte| *byte == b' ');
+        let device = fields.nth(2)?;
+        let point = unescape(fields.nth(1)?);
+        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+        (Path::new(OsStr::from_bytes(&point)) == path).then(|| (text(device), text(kind)))
+    });
+    on_path.collect()
 }
 
 /// `\040` and the like, as the kernel writes white space and backslashes in mountinfo.
@@ -276,16 +270,9 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut rest = field;
     while let Some((byte, after)) = rest.split_first() {
         let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
-        match (byte, after.get(..3).and_then(octal)) {
-            (b'\\', Some(code)) => {
-                out.push(code);
-                rest = &after[3..];
-            }
-            _ => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
+        let code = after.get(..3).filter(|_| *byte == b'\\').and_then(octal);
+        out.push(code.unwrap_or(*byte));
+        rest = if code.is_some() { &after[3..] } else { after };
     }
     out
 }

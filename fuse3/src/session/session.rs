@@ -1,30 +1,20 @@
 use std::ffi::{CStr, c_int};
-use std::fmt;
-use std::io;
 use std::mem::{self, ManuallyDrop};
+use std::os::fd::AsRawFd;
 use std::panic::resume_unwind;
 use std::process::{ExitCode, Termination};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
-use std::thread;
+use std::{fmt, io, thread};
 
 use crate::conn::conn::{TERMINATED, TROUBLE};
-use crate::conn::drain::resend;
-use crate::conn::libfuse_log;
-use crate::conn::panics::Trouble;
-use crate::conn::wake::Wake;
-use crate::conn::{connection::Agreement, daemon, stats::SessionStats};
-use crate::dispatch::core::Core;
-use crate::dispatch::filesystem::Filesystem;
+use crate::conn::{daemon, drain::resend, libfuse_log, panics::Trouble};
+use crate::conn::{stats::SessionStats, wake::Wake};
+use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::locking::{Library, Locking};
-use crate::session::builder::Settings;
-use crate::session::loopconfig::LoopConfig;
-use crate::session::signals::Handling;
-use crate::session::{
-    builder::Builder,
-    handle::Handle,
-    served::{Served, Stopped},
-};
+use crate::session::builder::{Builder, Settings};
+use crate::session::served::{Served, Stopped};
+use crate::session::{handle::Handle, loopconfig::LoopConfig, mount, signals::Handling};
 use crate::sys;
 use crate::types::capabilities::Capabilities;
 
@@ -195,23 +185,21 @@ impl<F: Filesystem> Session<F> {
     /// As `run`. The session has ended then.
     pub fn serve(mut self) -> io::Result<Served<F>> {
         let result = self.work()?;
-        let reason = match self.core.conn().reason() {
-            TERMINATED => Reason::Terminated,
-            signal if signal > 0 => Reason::Signal(signal),
-            _ => return self.finish(result).map(Served::Ended),
+        let conn = self.core.conn();
+        let reason = match conn.reason() {
+            TERMINATED => Some(Reason::Terminated),
+            signal @ 1.. => Some(Reason::Signal(signal)),
+            _ => None,
         };
-        if !self.again {
-            return self.finish(result).map(Served::Ended);
+        if let (Some(reason), true) = (reason, self.again) {
+            conn.again();
+            // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
+            if !conn.is_in_trouble() {
+                let session = self;
+                return Ok(Served::Stopped(Stopped { session, reason }));
+            }
         }
-        self.core.conn().again();
-        // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
-        if self.core.conn().is_in_trouble() {
-            return self.finish(result).map(Served::Ended);
-        }
-        Ok(Served::Stopped(Stopped {
-            session: self,
-            reason,
-        }))
+        self.finish(result).map(Served::Ended)
     }
 
     /// llfuse's `close`: unmounts, and gives the file system back, without serving (any more).
@@ -270,36 +258,31 @@ impl<F: Filesystem> Session<F> {
         let result = self.run_loop();
         let agreement = conn.agreement_of_loop();
         drop(wakes);
-        let over_io_uring = |agreement: Agreement| {
-            let granted = agreement.granted;
-            granted.contains(Capabilities::OVER_IO_URING)
-        };
-        self.again = !agreement.is_some_and(over_io_uring);
+        let uring = Capabilities::OVER_IO_URING;
+        self.again = !agreement.is_some_and(|agreement| agreement.granted.contains(uring));
         Ok(result)
     }
 
     fn run_loop(&self) -> c_int {
         let settings = &self.settings;
-        let Some(mut config) = LoopConfig::new(settings.workers, settings.clone_fd) else {
+        // What an idle worker that ends late drops is `'static`.
+        let idle = settings.max_idle_workers;
+        let Some(config) = LoopConfig::new(settings.workers, idle, settings.clone_fd) else {
             return -libc::ENOMEM;
         };
-        if let Some(workers) = settings.max_idle_workers {
-            // What a worker that ends late drops is `'static`.
-            config = config.max_idle_workers(workers);
-        }
         let session = self.raw();
-        let watchdog = self.settings.teardown_limit.map(|limit| {
+        let watchdog = settings.teardown_limit.map(|limit| {
             let seconds = c_int::try_from(limit.as_secs()).unwrap_or(c_int::MAX);
             // SAFETY: the session lives, and is mounted, until the watchdog is stopped.
             unsafe { sys::fuse3_session_start_teardown_watchdog(session, seconds) }
         });
-        let mut result = -libc::EAGAIN;
-        if watchdog.is_none_or(|watchdog| !watchdog.is_null()) {
-            // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
-            let run = || unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
-            result = libfuse_log::looping(run);
+        if watchdog.is_some_and(|watchdog| watchdog.is_null()) {
+            return -libc::EAGAIN;
         }
-        if let Some(watchdog) = watchdog.filter(|watchdog| !watchdog.is_null()) {
+        // SAFETY: the session lives, is mounted, and is run by one thread at a time, since `run` and `serve` take it.
+        let run = || unsafe { sys::fuse_session_loop_mt(session, config.as_ptr()) };
+        let result = libfuse_log::looping(run);
+        if let Some(watchdog) = watchdog {
             // SAFETY: it was started above, and is not used again.
             unsafe { sys::fuse3_session_stop_teardown_watchdog(watchdog) };
         }
@@ -317,7 +300,7 @@ impl<F: Filesystem> Session<F> {
             }
             (Some(Trouble::Init(error)), _) => return Err(error),
             (None, TERMINATED | TROUBLE) => Reason::Terminated,
-            (None, signal) if signal > 0 => Reason::Signal(signal),
+            (None, signal @ 1..) => Reason::Signal(signal),
             // ENODEV, which libfuse takes for the end, is what the kernel says when nothing was under way; ECONNABORTED
             // is the same for a worker that was just being given a request (fuse_dev_do_read(), fs/fuse/dev.c).
             (None, _) if matches!(result, 0.. | ERROR_ABORTED) => Reason::Unmounted,
@@ -365,9 +348,7 @@ impl<F: Filesystem> Session<F> {
         conn.destroy();
         self.ended = true;
     }
-}
 
-impl<F: Filesystem> Session<F> {
     /// Leaves the end to a thread that can wait for the futures, which this one runs.
     fn end_elsewhere(&mut self) {
         crate::base::log::warn!(
@@ -404,12 +385,7 @@ fn disconnect(session: *mut sys::fuse_session) {
         // It was not mounted.
         return;
     }
-    let null = std::fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/null");
-    let replaced = null.and_then(|null| {
-        use std::os::fd::AsRawFd;
+    let replaced = mount::open_device("/dev/null").and_then(|null| {
         // SAFETY: `fd` is open, and libfuse's: it opened it itself, or `Builder` gave up an `OwnedFd` for it. Nobody else uses
         // the number, since the gate is shut and the loop is over (`Session::end`).
         match unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) } {

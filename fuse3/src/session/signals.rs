@@ -3,11 +3,9 @@
 //! [`handle_signals`]: crate::Builder::handle_signals
 
 use std::ffi::c_int;
-use std::io;
-use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
-use std::thread;
+use std::{io, ptr, thread};
 
 use parking_lot::Mutex;
 
@@ -71,8 +69,16 @@ impl Handling {
 impl Installed {
     /// What was installed before an error is restored with the session.
     fn install(&mut self) -> io::Result<()> {
-        for (signal, before) in SIGNALS.iter().zip(&mut self.before) {
-            *before = install(*signal)?;
+        for (signal, before) in SIGNALS.into_iter().zip(&mut self.before) {
+            let current = action::current(signal)?;
+            if current.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            // Calls that the signal interrupts go on: nobody but the session is to notice.
+            // SAFETY: `handle` loads, stores, and ends sessions by `Conn::end`, which is made for signal handlers; it restores
+            // errno.
+            unsafe { action::install(signal, handle, libc::SA_RESTART) }?;
+            *before = Some(current);
         }
         Ok(())
     }
@@ -95,18 +101,6 @@ impl Drop for Handling {
             thread::yield_now();
         }
     }
-}
-
-/// Returns what it did before; `None` where it stays ignored.
-fn install(signal: c_int) -> io::Result<Option<libc::sigaction>> {
-    let before = action::current(signal)?;
-    if before.sa_sigaction == libc::SIG_IGN {
-        return Ok(None);
-    }
-    // Calls that the signal interrupts go on: nobody but the session is to notice.
-    // SAFETY: `handle` loads, stores, and ends sessions by `Conn::end`, which is made for signal handlers; it restores errno.
-    unsafe { action::install(signal, handle, libc::SA_RESTART) }?;
-    Ok(Some(before))
 }
 
 extern "C" fn handle(signal: c_int) {

@@ -1,15 +1,10 @@
 use std::fmt;
 
-use crate::dispatch::{
-    context::{Caller, Context, Duty},
-    filesystem::Filesystem,
-};
+use crate::dispatch::context::{Caller, Context, Duty};
+use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::{Library, Locking};
-use crate::reply::answer::Asked;
-use crate::reply::{
-    answer::{Answer, Unanswered},
-    writedata::WriteData,
-};
+use crate::reply::answer::{Answer, Asked, Unanswered};
+use crate::reply::writedata::WriteData;
 use crate::sys;
 use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 

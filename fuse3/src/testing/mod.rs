@@ -30,4 +30,4 @@ pub use handlers::{Handlers, answered, with_write_data};
 pub use listed::{Listed, entries};
 pub use mount::{Mount, MountPoint, Outcome, Watchdog, can_mount, force_unmount, is_mounted};
 pub use peer::Peer;
-pub use wire::{Ended, Wire};
+pub use wire::Wire;

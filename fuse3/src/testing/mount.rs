@@ -1,6 +1,4 @@
-use std::ffi::{CString, c_int};
-use std::fmt;
-use std::fs;
+use std::ffi::CString;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,22 +7,33 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fmt, fs, thread};
 
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Concurrent;
-use crate::session::{
-    builder::Builder,
-    handle::Handle,
-    session::{End, Reason, Session},
-};
+use crate::session::session::{End, Reason, Session};
+use crate::session::{builder::Builder, handle::Handle, mount::mounts_on};
 
 /// After so long a mount is ended by force, unless said otherwise.
 const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What [`Session::run`] did: returned, or panicked.
 pub type Outcome<F> = thread::Result<io::Result<End<F>>>;
+
+/// When [`Session::run`] has returned, and what it did.
+pub(super) type Running<F> = Receiver<(Instant, Outcome<F>)>;
+
+/// Runs the session on a thread of its own.
+pub(super) fn run_apart<F: Filesystem>(session: Session<F>) -> Running<F> {
+    let (sender, outcome) = mpsc::channel();
+    thread::spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| session.run()));
+        // The test has gone when nobody takes it.
+        let _ = sender.send((Instant::now(), outcome));
+    });
+    outcome
+}
 
 /// Whether this process may mount FUSE file systems, found out by mounting one, once.
 ///
@@ -96,29 +105,6 @@ impl Drop for MountPoint {
     }
 }
 
-/// Lines of /proc/self/mountinfo of what is mounted on `path`.
-fn mounts_on(path: &Path) -> Vec<String> {
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let mounts = String::from_utf8_lossy(&mounts);
-    let path = escaped(path);
-    let on_path = |line: &&str| line.split(' ').nth(4) == Some(&path);
-    mounts.lines().filter(on_path).map(str::to_owned).collect()
-}
-
-/// As the kernel writes it there (mangle_path(), fs/seq_file.c).
-fn escaped(path: &Path) -> String {
-    let mut escaped = path.to_string_lossy().into_owned();
-    for (byte, octal) in [
-        ('\\', r"\134"),
-        (' ', r"\040"),
-        ('\t', r"\011"),
-        ('\n', r"\012"),
-    ] {
-        escaped = escaped.replace(byte, octal);
-    }
-    escaped
-}
-
 /// Something is mounted on `path`, which is absolute; asked of the kernel's list, not of the mount.
 pub fn is_mounted(path: &Path) -> bool {
     !mounts_on(path).is_empty()
@@ -130,30 +116,21 @@ pub fn is_mounted(path: &Path) -> bool {
 /// It asks nothing of the mount, and works when its server does not. Where this process may not, fusermount3 is asked to
 /// unmount; then it is the control file system (/sys/fs/fuse/connections) that ends the connection, where it is mounted.
 pub fn force_unmount(path: &Path) {
-    for line in mounts_on(path) {
+    for (device, _) in mounts_on(path) {
         // The device is 0:N, and N the connection's number.
-        let number = line
-            .split(' ')
-            .nth(2)
-            .and_then(|device| device.split_once(':'));
-        if let Some((_, number)) = number {
+        if let Some((_, number)) = device.split_once(':') {
             // Without the control file system, there is umount2(2).
             let _ = fs::write(format!("/sys/fs/fuse/connections/{number}/abort"), "1");
         }
     }
-    if umount(path, libc::MNT_FORCE | libc::MNT_DETACH) == Some(libc::EPERM) {
+    let Ok(c_path) = CString::new(path.as_os_str().as_bytes()) else {
+        return;
+    };
+    // SAFETY: `c_path` is NUL-terminated.
+    let result = unsafe { libc::umount2(c_path.as_ptr(), libc::MNT_FORCE | libc::MNT_DETACH) };
+    if result != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM) {
         // Nothing else is left to be done, should it fail.
         let _ = Command::new("fusermount3").arg("-uz").arg(path).status();
-    }
-}
-
-/// umount2(2), and its error.
-fn umount(path: &Path, flags: c_int) -> Option<c_int> {
-    let path = CString::new(path.as_os_str().as_bytes()).ok()?;
-    // SAFETY: `path` is NUL-terminated.
-    match unsafe { libc::umount2(path.as_ptr(), flags) } {
-        0 => None,
-        _ => io::Error::last_os_error().raw_os_error(),
     }
 }
 
@@ -184,7 +161,7 @@ fn umount(path: &Path, flags: c_int) -> Option<c_int> {
 pub struct Mount<F: Filesystem> {
     point: MountPoint,
     handle: Handle,
-    outcome: Option<Receiver<(Instant, Outcome<F>)>>,
+    outcome: Option<Running<F>>,
     returned: Option<Instant>,
     deadline: Duration,
     _watchdog: Watchdog,
@@ -223,16 +200,10 @@ impl<F: Filesystem> Mount<F> {
     fn begin(point: MountPoint, session: Session<F>, deadline: Duration) -> Self {
         let handle = session.handle();
         let watchdog = Watchdog::with_deadline(point.path(), deadline);
-        let (sender, outcome) = mpsc::channel();
-        thread::spawn(move || {
-            let outcome = catch_unwind(AssertUnwindSafe(|| session.run()));
-            // The test has gone when nobody takes it.
-            let _ = sender.send((Instant::now(), outcome));
-        });
         Self {
             point,
             handle,
-            outcome: Some(outcome),
+            outcome: Some(run_apart(session)),
             returned: None,
             deadline,
             _watchdog: watchdog,

@@ -1,26 +1,17 @@
-use std::any::Any;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver};
-use std::thread;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::conn::panics::OnPanic;
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Locking;
-use crate::session::{
-    builder::Builder,
-    handle::Handle,
-    session::{End, Session},
-};
-use crate::testing::peer::{DEADLINE, Peer};
-use crate::testing::proto::InitIn;
-
-/// What [`Session::run`] returned, or panicked with.
-pub type Ended<F> = Result<io::Result<End<F>>, Box<dyn Any + Send>>;
+use crate::session::session::{End, Session};
+use crate::session::{builder::Builder, handle::Handle};
+use crate::testing::mount::{Outcome, Running, run_apart};
+use crate::testing::{peer::DEADLINE, peer::Peer, proto::InitIn};
 
 /// A session without a kernel: libfuse is given one end of a socket pair in place of /dev/fuse, and the test has the other.
 ///
@@ -63,7 +54,7 @@ pub struct Wire<F: Filesystem> {
     pub handle: Handle,
     /// The file system's.
     pub lock: F::Lock,
-    ended: Receiver<Ended<F>>,
+    ended: Running<F>,
 }
 
 /// It is sent to, and received from, as the kernel that it has.
@@ -134,13 +125,7 @@ impl<F: Filesystem> Wire<F> {
 
     /// Runs it on a thread.
     pub fn run(&mut self, session: Session<F>) {
-        let (sender, ended) = mpsc::channel();
-        self.ended = ended;
-        thread::spawn(move || {
-            let result = catch_unwind(AssertUnwindSafe(|| session.run()));
-            // A test that failed does not wait for it.
-            let _ = sender.send(result);
-        });
+        self.ended = run_apart(session);
     }
 
     /// Nobody holds the global lock, and nobody waits for it.
@@ -195,11 +180,11 @@ impl<F: Filesystem> Wire<F> {
     }
 
     /// The same, for one that may panic.
-    pub fn wait_or_panic(&mut self) -> Ended<F> {
+    pub fn wait_or_panic(&mut self) -> Outcome<F> {
         let ended = self.ended.recv_timeout(DEADLINE);
-        let ended = ended.expect("the session ends within the deadline");
+        let (_, outcome) = ended.expect("the session ends within the deadline");
         self.assert_silent();
-        ended
+        outcome
     }
 
     /// Waits until the server has closed its descriptor, and asserts that it has sent nothing more before.
@@ -210,17 +195,10 @@ impl<F: Filesystem> Wire<F> {
 
     /// Closes the kernel's end, as if the connection was aborted.
     pub fn close(self) -> io::Result<End<F>> {
-        let Self {
-            peer,
-            served,
-            ended,
-            ..
-        } = self;
-        drop(peer);
-        drop(served);
-        match ended.recv_timeout(DEADLINE) {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => panic!("run panicked"),
+        drop((self.peer, self.served));
+        match self.ended.recv_timeout(DEADLINE) {
+            Ok((_, Ok(result))) => result,
+            Ok((_, Err(_))) => panic!("run panicked"),
             Err(_) => panic!("the session does not end"),
         }
     }

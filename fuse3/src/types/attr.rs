@@ -1,3 +1,4 @@
+use std::ffi::c_long;
 use std::mem;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -52,9 +53,9 @@ impl Timestamp {
         self.nanos
     }
 
-    fn from_timespec(time: &libc::timespec) -> Self {
-        // `tv_nsec` comes from the kernel's 32 bits; `new` carries a bad one.
-        Self::new(time.tv_sec, u32::try_from(time.tv_nsec).unwrap_or(0))
+    fn from_stat(secs: libc::time_t, nanos: c_long) -> Self {
+        // The nanoseconds come from the kernel's 32 bits; `new` carries a bad one.
+        Self::new(secs, u32::try_from(nanos).unwrap_or(0))
     }
 }
 
@@ -305,41 +306,21 @@ pub struct SetAttr {
 impl SetAttr {
     pub(crate) fn new(stat: &libc::stat, to_set: u32, fh: Option<Fh>) -> Self {
         let has = |bit: u32| to_set & bit != 0;
-        let time = |set, now, secs, nanos| {
-            if has(now) {
-                Some(SetTime::Now)
-            } else if has(set) {
-                Some(SetTime::To(Timestamp::from_timespec(&libc::timespec {
-                    tv_sec: secs,
-                    tv_nsec: nanos,
-                })))
-            } else {
-                None
-            }
+        let time = |set, now, time| match has(now) {
+            true => Some(SetTime::Now),
+            false => has(set).then_some(SetTime::To(time)),
         };
+        let atime = Timestamp::from_stat(stat.st_atime, stat.st_atime_nsec);
+        let mtime = Timestamp::from_stat(stat.st_mtime, stat.st_mtime_nsec);
+        let ctime = Timestamp::from_stat(stat.st_ctime, stat.st_ctime_nsec);
         Self {
             mode: has(to_set::MODE).then_some(stat.st_mode),
             uid: has(to_set::UID).then_some(stat.st_uid),
             gid: has(to_set::GID).then_some(stat.st_gid),
             size: has(to_set::SIZE).then_some(u64::from_ne_bytes(stat.st_size.to_ne_bytes())),
-            atime: time(
-                to_set::ATIME,
-                to_set::ATIME_NOW,
-                stat.st_atime,
-                stat.st_atime_nsec,
-            ),
-            mtime: time(
-                to_set::MTIME,
-                to_set::MTIME_NOW,
-                stat.st_mtime,
-                stat.st_mtime_nsec,
-            ),
-            ctime: has(to_set::CTIME).then(|| {
-                Timestamp::from_timespec(&libc::timespec {
-                    tv_sec: stat.st_ctime,
-                    tv_nsec: stat.st_ctime_nsec,
-                })
-            }),
+            atime: time(to_set::ATIME, to_set::ATIME_NOW, atime),
+            mtime: time(to_set::MTIME, to_set::MTIME_NOW, mtime),
+            ctime: has(to_set::CTIME).then_some(ctime),
             fh,
             kill_suidgid: has(to_set::KILL_SUIDGID),
         }

@@ -148,56 +148,40 @@ impl Capabilities {
 
     /// Those that this libfuse sets by itself and never tells the kernel.
     pub(crate) fn unheeded() -> Self {
-        SINCE
-            .iter()
-            .map(|(capability, ..)| *capability)
-            .collect::<Self>()
-            - Self::known()
+        let all: Self = SINCE.iter().map(|(capability, ..)| *capability).collect();
+        all - Self::known()
     }
 
     /// Their names.
     pub(crate) fn names(self) -> Vec<String> {
-        self.iter()
-            .map(|capability| match capability.iter_names().next() {
-                Some((name, _)) => name.to_owned(),
-                None => format!("{:#x}", capability.bits()),
-            })
-            .collect()
+        self.iter().map(|one| one.0.to_string()).collect()
     }
 
     /// Writes, for each, who does not offer it, and since when they do.
     pub(crate) fn explain(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, (capability, name)) in self.iter().zip(self.names()).enumerate() {
-            if position > 0 {
-                f.write_str("; ")?;
-            }
-            let since = SINCE.iter().find(|(known, ..)| *known == capability);
-            let known = Self::known().contains(capability);
-            match since {
-                // Only that of the C library is missing there.
-                Some((Self::SPLICE_READ, linux, _)) if !known => write!(
-                    f,
-                    "this libfuse does not know {name}, which needs libfuse 3.10 on glibc and Linux {linux}"
-                )?,
-                Some((_, linux, libfuse)) if !known => {
-                    let [major, minor, patch] = libfuse.unwrap_or([3, 10, 0]);
-                    write!(
-                        f,
-                        "this libfuse does not know {name}, which needs libfuse {major}.{minor}"
-                    )?;
-                    if patch > 0 {
-                        write!(f, ".{patch}")?;
-                    }
-                    write!(f, " and Linux {linux}")?;
-                }
-                Some((_, linux, _)) => write!(
-                    f,
-                    "the kernel does not offer {name}, which needs Linux {linux}"
-                )?,
-                None => write!(f, "neither kernel nor libfuse are known to offer {name}")?,
-            }
+        let each = self.iter().map(Self::why_not_offered);
+        f.write_str(&each.collect::<Vec<_>>().join("; "))
+    }
+
+    /// The same of one.
+    fn why_not_offered(self) -> String {
+        let name = self.0.to_string();
+        let Some((_, linux, libfuse)) = SINCE.iter().find(|(known, ..)| *known == self) else {
+            return format!("neither kernel nor libfuse are known to offer {name}");
+        };
+        if Self::known().contains(self) {
+            return format!("the kernel does not offer {name}, which needs Linux {linux}");
         }
-        Ok(())
+        let libfuse = match libfuse {
+            // Only that of the C library is missing there.
+            None if self == Self::SPLICE_READ => "3.10 on glibc".to_owned(),
+            None => "3.10".to_owned(),
+            Some([major, minor, 0]) => format!("{major}.{minor}"),
+            Some([major, minor, patch]) => format!("{major}.{minor}.{patch}"),
+        };
+        format!(
+            "this libfuse does not know {name}, which needs libfuse {libfuse} and Linux {linux}"
+        )
     }
 }
 

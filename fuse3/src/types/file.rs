@@ -144,14 +144,10 @@ impl Create {
     }
 
     pub(crate) fn of(mode: u32, file: &FileInfo) -> Self {
-        let Open {
-            flags,
-            kill_suidgid,
-        } = file.into();
         Self {
             mode,
-            flags,
-            kill_suidgid,
+            flags: file.flags(),
+            kill_suidgid: file.kill_suidgid(),
         }
     }
 }

@@ -4,8 +4,7 @@
 //! [`Filesystem::setlk`](crate::Filesystem::setlk) is given a [`SetLock`], and [`flock`](crate::Filesystem::flock) a [`Flock`].
 
 use std::ffi::{c_int, c_short};
-use std::fmt;
-use std::mem;
+use std::{fmt, mem};
 
 use crate::types::errno::Errno;
 

@@ -4,8 +4,7 @@
 //! an [`IoctlReply`]. Over CUSE the reply may ask for parts of the [`CallerMemory`] first.
 
 use std::ffi::{c_int, c_uint};
-use std::fmt;
-use std::mem;
+use std::{fmt, mem};
 
 bitflags::bitflags! {
     /// `FUSE_IOCTL_*`: what the kernel says about a call of ioctl(2).
@@ -200,11 +199,9 @@ impl IoctlReply {
     }
 
     /// Sets [`data`](Self::data).
-    pub fn data(self, data: impl Into<Vec<u8>>) -> Self {
-        Self {
-            data: data.into(),
-            ..self
-        }
+    pub fn data(mut self, data: impl Into<Vec<u8>>) -> Self {
+        self.data = data.into();
+        self
     }
 }
 

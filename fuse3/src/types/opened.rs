@@ -48,42 +48,39 @@ impl Opened {
     }
 
     /// Sets [`direct_io`](Self::direct_io).
-    pub const fn direct_io(self, direct_io: bool) -> Self {
-        Self { direct_io, ..self }
+    pub const fn direct_io(mut self, direct_io: bool) -> Self {
+        self.direct_io = direct_io;
+        self
     }
 
     /// Sets [`keep_cache`](Self::keep_cache).
-    pub const fn keep_cache(self, keep_cache: bool) -> Self {
-        Self { keep_cache, ..self }
+    pub const fn keep_cache(mut self, keep_cache: bool) -> Self {
+        self.keep_cache = keep_cache;
+        self
     }
 
     /// Sets [`nonseekable`](Self::nonseekable).
-    pub const fn nonseekable(self, nonseekable: bool) -> Self {
-        Self {
-            nonseekable,
-            ..self
-        }
+    pub const fn nonseekable(mut self, nonseekable: bool) -> Self {
+        self.nonseekable = nonseekable;
+        self
     }
 
     /// Sets [`cache_readdir`](Self::cache_readdir).
-    pub const fn cache_readdir(self, cache_readdir: bool) -> Self {
-        Self {
-            cache_readdir,
-            ..self
-        }
+    pub const fn cache_readdir(mut self, cache_readdir: bool) -> Self {
+        self.cache_readdir = cache_readdir;
+        self
     }
 
     /// Sets [`noflush`](Self::noflush).
-    pub const fn noflush(self, noflush: bool) -> Self {
-        Self { noflush, ..self }
+    pub const fn noflush(mut self, noflush: bool) -> Self {
+        self.noflush = noflush;
+        self
     }
 
     /// Sets [`parallel_direct_writes`](Self::parallel_direct_writes).
-    pub const fn parallel_direct_writes(self, parallel_direct_writes: bool) -> Self {
-        Self {
-            parallel_direct_writes,
-            ..self
-        }
+    pub const fn parallel_direct_writes(mut self, parallel_direct_writes: bool) -> Self {
+        self.parallel_direct_writes = parallel_direct_writes;
+        self
     }
 
     /// With the number of a backing file.
@@ -99,13 +96,11 @@ impl Opened {
     ///
     /// [`SettingError::Missing`] has the first that it does not know, and what does.
     pub fn supported(&self) -> Result<(), SettingError> {
-        let mut first = Ok(());
+        let mut first = None;
         self.fill(|_, missing| {
-            if first.is_ok() {
-                first = Err(missing);
-            }
+            first.get_or_insert(missing);
         });
-        first
+        first.map_or(Ok(()), Err)
     }
 
     /// What is wrong with it.

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 
 use crate::types::capabilities::Capabilities;
 
@@ -60,12 +60,8 @@ impl std::error::Error for SettingError {}
 impl From<SettingError> for io::Error {
     fn from(error: SettingError) -> Self {
         let kind = match error {
-            SettingError::NotOffered(_) | SettingError::Missing { .. } => {
-                io::ErrorKind::Unsupported
-            }
-            SettingError::Exclusive(_) | SettingError::OutOfRange { .. } => {
-                io::ErrorKind::InvalidInput
-            }
+            SettingError::NotOffered(_) | SettingError::Missing { .. } => ErrorKind::Unsupported,
+            SettingError::Exclusive(_) | SettingError::OutOfRange { .. } => ErrorKind::InvalidInput,
         };
         Self::new(kind, error)
     }

@@ -79,22 +79,17 @@ impl Statx {
     }
 
     /// Sets [`btime`](Self::btime), and its bit in the mask.
-    pub fn btime(self, btime: Timestamp) -> Self {
-        let mask = self.mask | StatxMask::BTIME;
-        Self {
-            btime,
-            mask,
-            ..self
-        }
+    pub fn btime(mut self, btime: Timestamp) -> Self {
+        self.btime = btime;
+        self.mask |= StatxMask::BTIME;
+        self
     }
 
     /// Sets [`attributes`](Self::attributes), of which the file system knows `known`.
-    pub fn attributes(self, attributes: StatxAttributes, known: StatxAttributes) -> Self {
-        Self {
-            attributes,
-            attributes_mask: known,
-            ..self
-        }
+    pub fn attributes(mut self, attributes: StatxAttributes, known: StatxAttributes) -> Self {
+        self.attributes = attributes;
+        self.attributes_mask = known;
+        self
     }
 
     pub(crate) fn to_statx(self) -> libc::statx {

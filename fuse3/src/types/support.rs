@@ -1,7 +1,6 @@
 //! What this libfuse and this kernel can deliver.
 
-use std::fmt;
-use std::mem;
+use std::{fmt, mem};
 
 use crate::sys;
 use crate::types::operation::Operation;
@@ -61,22 +60,14 @@ impl Operation {
     pub fn delivered(self) -> Result<(), UnsupportedOperation> {
         // SAFETY: every member is a nullable function pointer.
         let mut ops: sys::fuse_lowlevel_ops = unsafe { mem::zeroed() };
+        let ops = &raw mut ops;
         let (known, release) = match self {
-            Self::Tmpfile => {
-                // SAFETY: `ops` lives; the call sets a member of it to null, or does nothing.
-                let known = unsafe { sys::fuse3_ops_set_tmpfile(&raw mut ops, None) };
-                (known, [3, 17])
-            }
-            Self::Statx => {
-                // SAFETY: as above.
-                let known = unsafe { sys::fuse3_ops_set_statx(&raw mut ops, None) };
-                (known, [3, 18])
-            }
-            Self::Syncfs => {
-                // SAFETY: as above.
-                let known = unsafe { sys::fuse3_ops_set_syncfs(&raw mut ops, None) };
-                (known, [3, 19])
-            }
+            // SAFETY: `ops` lives; the call sets a member of it to null, or does nothing.
+            Self::Tmpfile => (unsafe { sys::fuse3_ops_set_tmpfile(ops, None) }, [3, 17]),
+            // SAFETY: as above.
+            Self::Statx => (unsafe { sys::fuse3_ops_set_statx(ops, None) }, [3, 18]),
+            // SAFETY: as above.
+            Self::Syncfs => (unsafe { sys::fuse3_ops_set_syncfs(ops, None) }, [3, 19]),
             _ => return Ok(()),
         };
         // A library that is older than the headers cuts the table off at what it knows.

@@ -35,11 +35,11 @@ pub struct Command<T> {
 /// libfuse's default for `max_threads`, which its help text names.
 const MAX_THREADS: u32 = 10;
 
-impl Command<()> {
-    pub(super) fn new(program: OsString) -> Self {
+impl<T> Command<T> {
+    pub(super) fn new(options: T) -> Self {
         Self {
-            options: (),
-            program,
+            options,
+            program: OsString::new(),
             mount_point: PathBuf::new(),
             foreground: false,
             single: false,
@@ -51,23 +51,6 @@ impl Command<()> {
         }
     }
 
-    pub(super) fn with<T>(self, options: T) -> Command<T> {
-        Command {
-            options,
-            program: self.program,
-            mount_point: self.mount_point,
-            foreground: self.foreground,
-            single: self.single,
-            debug: self.debug,
-            clone_fd: self.clone_fd,
-            max_threads: self.max_threads,
-            max_idle_threads: self.max_idle_threads,
-            mount_options: self.mount_options,
-        }
-    }
-}
-
-impl<T> Command<T> {
     /// A [`Builder`] of a session of `fs`, with what the command line asks for; 10 workers unless it says otherwise, as
     /// libfuse's help has it. SIGINT, SIGTERM and SIGHUP end the session.
     ///

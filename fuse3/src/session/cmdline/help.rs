@@ -1,7 +1,6 @@
 use std::ffi::{CStr, OsStr};
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::session::cmdline::CommandLine;
@@ -9,35 +8,32 @@ use crate::sys;
 
 impl<T> CommandLine<T> {
     /// How the program is called.
-    pub(super) fn usage(&self, program: &OsStr) -> String {
-        let name = Path::new(program).display();
-        let mut line = format!("usage: {name} [options]");
-        // A string takes everything.
-        if let Some(source) = &self.source {
-            let _ = write!(line, " [{}]", source.name);
-        }
-        line.push_str(match (self.mount_points.start(), self.mount_points.end()) {
+    pub(super) fn usage(&self) -> String {
+        let name = Path::new(&self.command.program).display();
+        let source = self.source.as_ref();
+        let source = source.map_or_else(String::new, |(name, _)| format!(" [{name}]"));
+        let mount_point = match (self.mount_points.start(), self.mount_points.end()) {
             (_, 0) => "",
             (0, _) => " [<mountpoint>]",
             _ => " <mountpoint>",
-        });
-        format!("{line}\n       {name} --help\n")
+        };
+        format!("usage: {name} [options]{source}{mount_point}\n       {name} --help\n")
     }
 
     /// The help text: own options, then libfuse's.
-    pub(super) fn print_help(&self, program: &OsStr) -> io::Result<()> {
-        let usage = self.usage(program);
+    pub(super) fn print_help(&self) -> io::Result<()> {
+        let usage = self.usage();
         let mut text = usage.lines().next().unwrap_or_default().to_owned();
         text.push_str("\n\n");
         if !self.own.is_empty() {
             text.push_str("File-system specific options:\n");
             for own in &self.own {
-                let dashes = if own.template().starts_with('-') {
+                let dashes = if own.template.starts_with('-') {
                     ""
                 } else {
                     "-o "
                 };
-                let option = format!("{dashes}{}", own.template());
+                let option = format!("{dashes}{}", own.template);
                 // A string takes everything.
                 let _ = if option.len() < 23 {
                     writeln!(text, "    {option:<23}{}", own.help)
@@ -103,17 +99,7 @@ fn print_c(prints: impl FnOnce()) -> io::Result<()> {
     }
 }
 
-/// The program's name without the directories before it, for errors.
-pub(super) fn name(program: &OsStr) -> impl std::fmt::Display + '_ {
-    Path::new(base_name(program)).display()
-}
-
-/// What libfuse makes the default subtype of: what follows the last slash, unless nothing does.
+/// The program's name without the directories before it. libfuse makes the default subtype of it.
 pub(super) fn base_name(program: &OsStr) -> &OsStr {
-    let bytes = program.as_bytes();
-    match bytes.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) if slash + 1 < bytes.len() => OsStr::from_bytes(&bytes[slash + 1..]),
-        Some(slash) => OsStr::from_bytes(&bytes[slash..]),
-        None => program,
-    }
+    Path::new(program).file_name().unwrap_or(program)
 }

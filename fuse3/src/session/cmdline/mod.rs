@@ -14,7 +14,7 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Termination};
 use std::str::FromStr;
 
@@ -74,17 +74,13 @@ use parse::Parser;
 /// refused, not taken for 5. Options that are empty, as in `ro,,dev`, are left out. `-h` and `-V` count even if something
 /// else is wrong. The mount point is looked at by [`Builder::mount`](crate::Builder::mount).
 pub struct CommandLine<T> {
-    options: T,
+    /// What has been asked for so far; from the beginning with the options of the program.
+    command: Command<T>,
     own: Vec<Own<T>>,
-    source: Option<Source<T>>,
+    /// What may stand before the mount point.
+    source: Option<(&'static str, SetPath<T>)>,
     /// How many there may be.
     mount_points: RangeInclusive<usize>,
-}
-
-/// What stands before the mount point.
-struct Source<T> {
-    name: &'static str,
-    set: SetPath<T>,
 }
 
 type SetPath<T> = Box<dyn FnMut(&mut T, PathBuf)>;
@@ -93,7 +89,7 @@ impl<T> CommandLine<T> {
     /// A command line whose own options change `options`, the defaults.
     pub fn new(options: T) -> Self {
         Self {
-            options,
+            command: Command::new(options),
             own: Vec::new(),
             source: None,
             mount_points: 1..=1,
@@ -120,16 +116,19 @@ impl<T> CommandLine<T> {
     /// # Panics
     ///
     /// When the template names no value.
-    pub fn value<V>(
+    pub fn value<V: FromStr<Err: fmt::Display>>(
         mut self,
         template: &'static str,
         help: &'static str,
-        set: impl FnMut(&mut T, V) + 'static,
-    ) -> Self
-    where
-        V: FromStr<Err: fmt::Display>,
-    {
-        self.own.push(Own::value(template, help, set));
+        mut set: impl FnMut(&mut T, V) + 'static,
+    ) -> Self {
+        self.own
+            .push(Own::value(template, help, move |options, value| {
+                let text = value.to_str().ok_or("it is not UTF-8")?;
+                let value = text.parse().map_err(|error: V::Err| error.to_string())?;
+                set(options, value);
+                Ok(())
+            }));
         self
     }
 
@@ -144,9 +143,13 @@ impl<T> CommandLine<T> {
         mut self,
         template: &'static str,
         help: &'static str,
-        set: impl FnMut(&mut T, PathBuf) + 'static,
+        mut set: impl FnMut(&mut T, PathBuf) + 'static,
     ) -> Self {
-        self.own.push(Own::path(template, help, set));
+        self.own
+            .push(Own::value(template, help, move |options, value| {
+                set(options, value.into());
+                Ok(())
+            }));
         self
     }
 
@@ -158,10 +161,7 @@ impl<T> CommandLine<T> {
         name: &'static str,
         set: impl FnMut(&mut T, PathBuf) + 'static,
     ) -> Self {
-        self.source = Some(Source {
-            name,
-            set: Box::new(set),
-        });
+        self.source = Some((name, Box::new(set)));
         self
     }
 
@@ -184,37 +184,35 @@ impl<T> CommandLine<T> {
     ///
     /// [`CommandLineError::Help`] and [`Version`](CommandLineError::Version), which [`main`](Self::main) answers and are no
     /// mistakes; and whatever else is wrong, naming the argument.
-    pub fn parse<A>(
+    pub fn parse<A: Into<OsString>>(
         mut self,
         arguments: impl IntoIterator<Item = A>,
-    ) -> Result<Command<T>, CommandLineError>
-    where
-        A: Into<OsString>,
-    {
-        self.parse_by_ref(arguments.into_iter().map(Into::into))
-            .map(|command| command.with(self.options))
+    ) -> Result<Command<T>, CommandLineError> {
+        self.take(arguments.into_iter().map(Into::into))?;
+        Ok(self.command)
     }
 
-    fn parse_by_ref(
+    /// Fills in the command.
+    fn take(
         &mut self,
         mut arguments: impl Iterator<Item = OsString>,
-    ) -> Result<Command<()>, CommandLineError> {
-        let program = arguments.next().unwrap_or_default();
-        let mut parser = Parser::new(&mut self.options, &mut self.own, program);
+    ) -> Result<(), CommandLineError> {
+        self.command.program = arguments.next().unwrap_or_default();
+        let mut parser = Parser::new(&mut self.command, &mut self.own);
         parser.take_all(arguments);
-        let (mut command, mut names) = parser.finish()?;
-        if let (Some(source), 2) = (&mut self.source, names.len()) {
-            (source.set)(&mut self.options, names.remove(0).into());
+        let mut names = parser.finish()?;
+        if let (Some((_, set)), 2) = (&mut self.source, names.len()) {
+            set(&mut self.command.options, names.remove(0).into());
         }
         if let Some(extra) = names.get(*self.mount_points.end()) {
             return Err(CommandLineError::Extra(extra.clone()));
         }
         match names.pop() {
-            Some(path) => command.mount_point = path.into(),
+            Some(path) => self.command.mount_point = path.into(),
             None if *self.mount_points.start() > 0 => return Err(CommandLineError::NoMountPoint),
             None => {}
         }
-        Ok(command)
+        Ok(())
     }
 
     /// The `main` of a file system: parses the process's arguments, and calls `run` with what they say.
@@ -227,39 +225,36 @@ impl<T> CommandLine<T> {
         run: impl FnOnce(Command<T>) -> Result<R, Box<dyn Error>>,
     ) -> ExitCode {
         let program = std::env::args_os().next().unwrap_or_default();
+        let name = Path::new(help::base_name(&program)).display();
         let failed = |error: &dyn fmt::Display| {
-            eprintln!("{}: {error}", help::name(&program));
+            eprintln!("{name}: {error}");
             ExitCode::FAILURE
         };
-        let command = match self.parse_by_ref(std::env::args_os()) {
-            Ok(command) => command.with(self.options),
-            Err(CommandLineError::Help) => {
-                return self
-                    .print_help(&program)
-                    .map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
+        let printed = match self.take(std::env::args_os()) {
+            Ok(()) => {
+                return match run(self.command) {
+                    Ok(result) => result.report(),
+                    Err(error) => failed(&error),
+                };
             }
-            Err(CommandLineError::Version) => {
-                return print_version().map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS);
-            }
+            Err(CommandLineError::Help) => self.print_help(),
+            Err(CommandLineError::Version) => print_version(),
             Err(error) => {
                 if error == CommandLineError::NoMountPoint {
                     // The error says what is missing, too, where stdout takes nothing.
-                    let _ = help::print(&self.usage(&program));
+                    let _ = help::print(&self.usage());
                 }
                 return failed(&error);
             }
         };
-        match run(command) {
-            Ok(result) => result.report(),
-            Err(error) => failed(&error),
-        }
+        printed.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for CommandLine<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CommandLine")
-            .field("options", &self.options)
+            .field("options", &self.command.options)
             .finish_non_exhaustive()
     }
 }

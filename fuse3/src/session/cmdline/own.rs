@@ -1,32 +1,23 @@
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
-use std::str::FromStr;
 
 /// An option that a program declares: `struct fuse_opt`.
 pub(super) struct Own<T> {
-    template: &'static str,
+    pub(super) template: &'static str,
     pub(super) help: &'static str,
-    kind: Kind<T>,
+    /// Where the name ends in the template; at its end for a flag.
+    name_end: usize,
+    pub(super) set: Set<T>,
 }
 
-enum Kind<T> {
-    Flag(Box<dyn FnMut(&mut T)>),
-    Value(SetValue<T>),
-}
-
-/// Returns why the value is none.
-type SetValue<T> = Box<dyn FnMut(&mut T, OsString) -> Result<(), String>>;
+/// Takes the value, which is empty for a flag, or returns why it is none.
+type Set<T> = Box<dyn FnMut(&mut T, OsString) -> Result<(), String>>;
 
 /// How an argument fits an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
-    No,
-    /// It is a flag.
-    Flag,
-    /// Its value is in it.
-    Value(OsString),
+    /// Its value is in it, or it is a flag.
+    Whole(OsString),
     /// Its value is the next argument.
     Next,
 }
@@ -35,106 +26,52 @@ impl<T> Own<T> {
     pub(super) fn flag(
         name: &'static str,
         help: &'static str,
-        set: impl FnMut(&mut T) + 'static,
+        mut set: impl FnMut(&mut T) + 'static,
     ) -> Self {
         Self {
             template: name,
             help,
-            kind: Kind::Flag(Box::new(set)),
+            name_end: name.len(),
+            set: Box::new(move |options, _| {
+                set(options);
+                Ok(())
+            }),
         }
     }
 
-    pub(super) fn value<V: FromStr<Err: fmt::Display>>(
-        template: &'static str,
-        help: &'static str,
-        mut set: impl FnMut(&mut T, V) + 'static,
-    ) -> Self {
-        Self::with_value(template, help, move |options, value| {
-            let text = value.to_str().ok_or("it is not UTF-8")?;
-            set(
-                options,
-                text.parse().map_err(|error: V::Err| error.to_string())?,
-            );
-            Ok(())
-        })
-    }
-
-    pub(super) fn path(
-        template: &'static str,
-        help: &'static str,
-        mut set: impl FnMut(&mut T, PathBuf) + 'static,
-    ) -> Self {
-        Self::with_value(template, help, move |options, value| {
-            set(options, value.into());
-            Ok(())
-        })
-    }
-
-    fn with_value(
+    pub(super) fn value(
         template: &'static str,
         help: &'static str,
         set: impl FnMut(&mut T, OsString) -> Result<(), String> + 'static,
     ) -> Self {
-        let own = Self {
+        let Some(name_end) = template.find(['=', ' ']) else {
+            panic!("the template {template:?} has no value: write {template}=VALUE");
+        };
+        Self {
             template,
             help,
-            kind: Kind::Value(Box::new(set)),
-        };
-        assert!(
-            own.separator().is_some(),
-            "the template {template:?} has no value: write {template}=VALUE"
-        );
-        own
-    }
-
-    /// The template, for the help text.
-    pub(super) fn template(&self) -> &'static str {
-        self.template
+            name_end,
+            set: Box::new(set),
+        }
     }
 
     /// The option without its value, for errors.
     pub(super) fn name(&self) -> &'static str {
-        match (&self.kind, self.separator()) {
-            (Kind::Value(_), Some(at)) => &self.template[..at],
-            _ => self.template,
-        }
+        &self.template[..self.name_end]
     }
 
-    fn separator(&self) -> Option<usize> {
-        self.template.find(['=', ' '])
-    }
-
-    /// How `argument` fits; `grouped`, it came in a list after `-o`, where the next argument is not its own.
-    pub(super) fn fit(&self, argument: &OsStr, grouped: bool) -> Fit {
-        let bytes = argument.as_bytes();
-        if let Kind::Flag(_) = self.kind {
-            return if bytes == self.template.as_bytes() {
-                Fit::Flag
-            } else {
-                Fit::No
-            };
-        }
-        let name = self.name();
-        let Some(rest) = bytes.strip_prefix(name.as_bytes()) else {
-            return Fit::No;
-        };
-        let value = |value: &[u8]| Fit::Value(OsString::from_vec(value.to_owned()));
-        let spaced = self.template[name.len()..].starts_with(' ');
-        match rest {
-            [b'=', given @ ..] if !spaced => value(given),
-            [] if !grouped && (spaced || name.starts_with("--")) => Fit::Next,
-            [_, ..] if spaced => value(rest),
-            _ => Fit::No,
-        }
-    }
-
-    pub(super) fn set(&mut self, options: &mut T, value: Option<OsString>) -> Result<(), String> {
-        match (&mut self.kind, value) {
-            (Kind::Flag(set), _) => {
-                set(options);
-                Ok(())
-            }
-            (Kind::Value(set), value) => set(options, value.unwrap_or_default()),
+    /// How `argument` fits, if it does; `grouped`, it came in a list after `-o`, where the next argument is not its own.
+    pub(super) fn fit(&self, argument: &OsStr, grouped: bool) -> Option<Fit> {
+        let (name, value) = self.template.split_at(self.name_end);
+        let rest = argument.as_bytes().strip_prefix(name.as_bytes())?;
+        let whole = |value: &[u8]| Some(Fit::Whole(OsString::from_vec(value.to_owned())));
+        match (value.as_bytes(), rest) {
+            ([], []) => whole(b""),
+            ([b'=', ..], [b'=', given @ ..]) => whole(given),
+            ([b'=', ..], []) if !grouped && name.starts_with("--") => Some(Fit::Next),
+            ([b' ', ..], [_, ..]) => whole(rest),
+            ([b' ', ..], []) if !grouped => Some(Fit::Next),
+            _ => None,
         }
     }
 }
@@ -143,32 +80,32 @@ impl<T> Own<T> {
 mod tests {
     use super::*;
 
-    fn fit(template: &'static str, argument: &str) -> Fit {
-        Own::<()>::path(template, "", |(), _| ()).fit(OsStr::new(argument), false)
+    fn fit(template: &'static str, argument: &str) -> Option<Fit> {
+        Own::<()>::value(template, "", |(), _| Ok(())).fit(OsStr::new(argument), false)
     }
 
     #[test]
     fn templates_fit_as_libfuse_s_do() {
-        let value = |text: &str| Fit::Value(text.into());
+        let value = |text: &str| Some(Fit::Whole(text.into()));
         assert_eq!(fit("source=DIR", "source=/a=b"), value("/a=b"));
         assert_eq!(fit("source=DIR", "source="), value(""));
         for other in ["source", "sources=a", "-source=a", "source a"] {
-            assert_eq!(fit("source=DIR", other), Fit::No, "{other}");
+            assert_eq!(fit("source=DIR", other), None, "{other}");
         }
         assert_eq!(fit("--socket=PATH", "--socket=a"), value("a"));
-        assert_eq!(fit("--socket=PATH", "--socket"), Fit::Next);
-        assert_eq!(fit("--socket=PATH", "--sockets"), Fit::No);
-        assert_eq!(fit("-n NAME", "-n"), Fit::Next);
+        assert_eq!(fit("--socket=PATH", "--socket"), Some(Fit::Next));
+        assert_eq!(fit("--socket=PATH", "--sockets"), None);
+        assert_eq!(fit("-n NAME", "-n"), Some(Fit::Next));
         assert_eq!(fit("-n NAME", "-nab"), value("ab"));
         assert_eq!(fit("-n NAME", "-n=ab"), value("=ab"));
         let flag = Own::<()>::flag("cache=never", "", |()| ());
-        assert_eq!(flag.fit(OsStr::new("cache=never"), true), Fit::Flag);
-        assert_eq!(flag.fit(OsStr::new("cache=never2"), true), Fit::No);
+        assert_eq!(flag.fit(OsStr::new("cache=never"), true), value(""));
+        assert_eq!(flag.fit(OsStr::new("cache=never2"), true), None);
     }
 
     #[test]
     #[should_panic(expected = "has no value")]
     fn a_template_without_a_value() {
-        let _ = Own::<()>::path("source", "", |(), _| ());
+        let _ = Own::<()>::value("source", "", |(), _| Ok(()));
     }
 }

@@ -9,9 +9,8 @@ use crate::session::options;
 
 /// Reads the arguments in their order, as `fuse_opt_parse()` does.
 pub(super) struct Parser<'a, T> {
-    options: &'a mut T,
+    command: &'a mut Command<T>,
     own: &'a mut [Own<T>],
-    command: Command<()>,
     names: Vec<OsString>,
     /// `fsname` or `subtype` was given: there is no default.
     named: bool,
@@ -22,11 +21,10 @@ pub(super) struct Parser<'a, T> {
 }
 
 impl<'a, T> Parser<'a, T> {
-    pub(super) fn new(options: &'a mut T, own: &'a mut [Own<T>], program: OsString) -> Self {
+    pub(super) fn new(command: &'a mut Command<T>, own: &'a mut [Own<T>]) -> Self {
         Self {
-            options,
+            command,
             own,
-            command: Command::new(program),
             names: Vec::new(),
             named: false,
             asked: None,
@@ -74,29 +72,20 @@ impl<'a, T> Parser<'a, T> {
         grouped: bool,
         rest: &mut dyn Iterator<Item = OsString>,
     ) -> Result<(), CommandLineError> {
-        let fits = |own: &Own<T>| match own.fit(option, grouped) {
-            Fit::No => None,
-            fit => Some(fit),
-        };
-        let own = self
+        let fitting = self
             .own
             .iter_mut()
-            .find_map(|own| fits(own).map(|fit| (own, fit)));
-        let Some((own, fit)) = own else {
-            return self.libfuse_s(option, grouped);
-        };
-        let value = match fit {
-            Fit::Value(value) => Some(value),
-            Fit::Next => {
+            .find_map(|own| own.fit(option, grouped).map(|fit| (own, fit)));
+        let (own, value) = match fitting {
+            None => return self.libfuse_s(option, grouped),
+            Some((own, Fit::Whole(value))) => (own, value),
+            Some((own, Fit::Next)) => {
                 let missing = || CommandLineError::MissingValue(option.to_owned());
-                Some(rest.next().ok_or_else(missing)?)
+                (own, rest.next().ok_or_else(missing)?)
             }
-            Fit::Flag | Fit::No => None,
         };
-        let set = own.set(self.options, value.clone());
-        set.map_err(|why| {
-            CommandLineError::Value(own.name().to_owned(), value.unwrap_or_default(), why)
-        })
+        let set = (own.set)(&mut self.command.options, value.clone());
+        set.map_err(|why| CommandLineError::Value(own.name().to_owned(), value, why))
     }
 
     /// One that the program has not declared.
@@ -141,18 +130,17 @@ impl<'a, T> Parser<'a, T> {
         self.command.mount_options.push(option.to_owned());
     }
 
-    /// What was asked for, and the arguments that are no options.
-    pub(super) fn finish(self) -> Result<(Command<()>, Vec<OsString>), CommandLineError> {
+    /// The arguments that are no options.
+    pub(super) fn finish(self) -> Result<Vec<OsString>, CommandLineError> {
         if let Some(end) = self.asked.or(self.mistake) {
             return Err(end);
         }
-        let mut command = self.command;
         if !self.named {
             let mut subtype = OsString::from("subtype=");
-            subtype.push(help::base_name(&command.program));
-            command.mount_options.push(subtype);
+            subtype.push(help::base_name(&self.command.program));
+            self.command.mount_options.push(subtype);
         }
-        Ok((command, self.names))
+        Ok(self.names)
     }
 }
 

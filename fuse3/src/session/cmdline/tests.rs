@@ -50,7 +50,7 @@ fn wrong(arguments: &[&str]) -> String {
 
 #[test]
 fn own_options_have_defaults_and_types() {
-    assert_eq!(own(&[]), command_line().options);
+    assert_eq!(own(&[]), command_line().command.options);
     let given = own(&[
         "-o",
         r"writeback,directory=/a\,b,timeout=2.5",

@@ -1,7 +1,8 @@
 //! The numbers of operations and flags.
 
+#![expect(missing_docs, reason = "the names are those of the kernel's header")]
+
 /// `enum fuse_opcode`.
-#[expect(missing_docs, reason = "the names are those of the kernel's header")]
 pub mod opcode {
     pub const LOOKUP: u32 = 1;
     pub const FORGET: u32 = 2;
@@ -56,7 +57,6 @@ pub mod opcode {
 }
 
 /// The flags of INIT.
-#[expect(missing_docs, reason = "the names are those of the kernel's header")]
 pub mod init {
     pub const ASYNC_READ: u32 = 1 << 0;
     pub const POSIX_LOCKS: u32 = 1 << 1;
@@ -78,7 +78,6 @@ pub mod init {
 }
 
 /// `FATTR_*`.
-#[expect(missing_docs, reason = "the names are those of the kernel's header")]
 pub mod fattr {
     pub const MODE: u32 = 1 << 0;
     pub const UID: u32 = 1 << 1;
@@ -95,7 +94,6 @@ pub mod fattr {
 }
 
 /// `FOPEN_*`.
-#[expect(missing_docs, reason = "the names are those of the kernel's header")]
 pub mod fopen {
     pub const DIRECT_IO: u32 = 1 << 0;
     pub const KEEP_CACHE: u32 = 1 << 1;
@@ -106,7 +104,6 @@ pub mod fopen {
 }
 
 /// The `open_flags` of OPEN and CREATE, for [`Request::open_flags`](super::Request::open_flags).
-#[expect(missing_docs, reason = "the names are those of the kernel's header")]
 pub mod open_flags {
     pub const KILL_SUIDGID: u32 = 1 << 0;
 }

@@ -1,8 +1,7 @@
 //! What devices have: blocks, ioctl(2) and poll(2).
 
-use crate::testing::proto::constants::opcode;
-use crate::testing::proto::replies::out;
 use crate::testing::proto::request::{Bytes, Request};
+use crate::testing::proto::{constants::opcode, replies::out};
 
 /// `FUSE_BMAP`.
 pub fn bmap(ino: u64, block: u64, block_size: u32) -> Request {
@@ -29,11 +28,9 @@ pub struct IoctlIn {
 pub fn ioctl(ino: u64, ioctl: IoctlIn, input: &[u8]) -> Request {
     let body = Bytes::new()
         .u64(ioctl.fh)
-        .u32(ioctl.flags)
-        .u32(ioctl.command)
+        .u32s([ioctl.flags, ioctl.command])
         .u64(ioctl.argument)
-        .u32(u32::try_from(input.len()).unwrap())
-        .u32(ioctl.output_size)
+        .u32s([u32::try_from(input.len()).unwrap(), ioctl.output_size])
         .raw(input);
     Request::new(opcode::IOCTL, ino, body)
 }
@@ -49,24 +46,16 @@ pub type Part = (u64, u64);
 /// `struct fuse_ioctl_out` with `FUSE_IOCTL_RETRY`, and a `struct fuse_ioctl_iovec` for each part.
 pub fn ioctl_retry(input: &[Part], output: &[Part]) -> Vec<u8> {
     let count = |parts: &[Part]| u32::try_from(parts.len()).unwrap();
-    let head = Bytes::new()
-        .u32(0)
-        .u32(1 << 2)
-        .u32(count(input))
-        .u32(count(output));
-    let all = [input, output].concat();
-    all.iter()
-        .fold(head, |bytes, part| bytes.u64(part.0).u64(part.1))
+    let head = Bytes::new().u32s([0, 1 << 2, count(input), count(output)]);
+    let parts = input.iter().chain(output);
+    parts
+        .fold(head, |bytes, part| bytes.u64s([part.0, part.1]))
         .0
 }
 
 /// With `FUSE_POLL_SCHEDULE_NOTIFY` when `schedule`.
 pub fn poll(ino: u64, fh: u64, kh: u64, schedule: bool, events: u32) -> Request {
-    let body = Bytes::new()
-        .u64(fh)
-        .u64(kh)
-        .u32(schedule.into())
-        .u32(events);
+    let body = Bytes::new().u64s([fh, kh]).u32s([schedule.into(), events]);
     Request::new(opcode::POLL, ino, body)
 }
 

@@ -8,29 +8,25 @@
 
 mod constants;
 mod devices;
-mod directories;
 mod files;
 mod inodes;
-mod locks;
-mod ranges;
 mod replies;
 mod request;
 mod session;
-mod xattrs;
 
 pub use constants::{fattr, fopen, init, opcode, open_flags};
 pub use devices::{
     IoctlIn, Part, bmap, ioctl, ioctl_out, ioctl_retry, notify_poll, poll, poll_out,
 };
-pub use directories::{fsyncdir, opendir, readdir, readdirplus, releasedir};
-pub use files::{File, create, flush, fsync, open, read, release, write};
-pub use inodes::{
-    SetattrIn, batch_forget, forget, getattr, link, lookup, mkdir, mknod, readlink, rename,
-    rename2, rmdir, setattr, symlink, unlink,
+pub use files::{
+    File, LkIn, Place, copy_file_range, copy_file_range_64, create, fallocate, flock, flush, fsync,
+    fsyncdir, getlk, lk_out, lseek, open, opendir, read, readdir, readdirplus, release, releasedir,
+    setlk, tmpfile, write,
 };
-pub use locks::{LkIn, flock, getlk, lk_out, setlk};
-pub use ranges::{
-    Place, copy_file_range, copy_file_range_64, fallocate, lseek, statx, syncfs, tmpfile,
+pub use inodes::{
+    SetattrIn, access, batch_forget, forget, getattr, getxattr, link, listxattr, lookup, mkdir,
+    mknod, readlink, removexattr, rename, rename2, rmdir, setattr, setxattr, statfs, statx,
+    symlink, syncfs, unlink,
 };
 pub use replies::{
     attr_out, dirent, direntplus, entry_out, error, number_out, open_out, reply, size_out,
@@ -40,4 +36,3 @@ pub use request::{Bytes, CALLER, Request};
 pub use session::{
     InitIn, InitOut, cuse_init, cuse_init_out, destroy, init, interrupt, notification, notify_reply,
 };
-pub use xattrs::{access, getxattr, listxattr, removexattr, setxattr, statfs};

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use crate::testing::proto::request::Bytes;
 use crate::types::attr::{Attr, Entry, Timestamp};
-use crate::types::statfs::StatVfs;
-use crate::types::statx::Statx;
-use crate::types::statx::device_numbers;
+use crate::types::{statfs::StatVfs, statx::Statx, statx::device_numbers};
 
 /// `struct fuse_bmap_out`, `struct fuse_lseek_out`.
 pub fn number_out(number: u64) -> Vec<u8> {
@@ -14,39 +12,31 @@ pub fn number_out(number: u64) -> Vec<u8> {
 }
 
 /// `struct fuse_sx_time`.
+/// How long the kernel may keep what follows.
+fn valid_for(timeout: Duration) -> Bytes {
+    let head = Bytes::new().u64(timeout.as_secs());
+    head.u32s([timeout.subsec_nanos(), 0])
+}
+
 fn sx_time(bytes: Bytes, time: Timestamp) -> Bytes {
-    bytes.i64(time.secs()).u32(time.nanos()).u32(0)
+    bytes.i64(time.secs()).u32s([time.nanos(), 0])
 }
 
 /// `struct fuse_statx_out`.
 pub fn statx_out(statx: &Statx, timeout: Duration) -> Vec<u8> {
     let attr = &statx.attr;
-    let bytes = Bytes::new()
-        .u64(timeout.as_secs())
-        .u32(timeout.subsec_nanos())
-        .u32(0)
+    let bytes = valid_for(timeout)
         .zeros(16)
-        .u32(statx.mask.bits())
-        .u32(attr.blksize)
+        .u32s([statx.mask.bits(), attr.blksize])
         .u64(statx.attributes.bits())
-        .u32(attr.nlink)
-        .u32(attr.uid)
-        .u32(attr.gid)
+        .u32s([attr.nlink, attr.uid, attr.gid])
         .u16(u16::try_from(attr.mode).unwrap())
         .u16(0)
-        .u64(attr.ino.0)
-        .u64(attr.size)
-        .u64(attr.blocks)
+        .u64s([attr.ino.0, attr.size, attr.blocks])
         .u64(statx.attributes_mask.bits());
     let times = [attr.atime, statx.btime, attr.ctime, attr.mtime];
-    let [major, minor] = device_numbers(attr.rdev);
-    times
-        .into_iter()
-        .fold(bytes, sx_time)
-        .u32(major)
-        .u32(minor)
-        .zeros(8 + 14 * 8)
-        .0
+    let bytes = times.into_iter().fold(bytes, sx_time);
+    bytes.u32s(device_numbers(attr.rdev)).zeros(8 + 14 * 8).0
 }
 
 /// A reply: `struct fuse_out_header`, and what the operation has after it.
@@ -67,42 +57,28 @@ pub(super) fn out(unique: u64, error: i32, body: &[u8]) -> Vec<u8> {
 /// `struct fuse_attr`.
 fn attr(bytes: Bytes, attr: &Attr) -> Bytes {
     bytes
-        .u64(attr.ino.0)
-        .u64(attr.size)
-        .u64(attr.blocks)
+        .u64s([attr.ino.0, attr.size, attr.blocks])
         .i64(attr.atime.secs())
         .i64(attr.mtime.secs())
         .i64(attr.ctime.secs())
-        .u32(attr.atime.nanos())
-        .u32(attr.mtime.nanos())
-        .u32(attr.ctime.nanos())
-        .u32(attr.mode)
-        .u32(attr.nlink)
-        .u32(attr.uid)
-        .u32(attr.gid)
-        .u32(u32::try_from(attr.rdev).unwrap())
-        .u32(attr.blksize)
+        .u32s([attr.atime, attr.mtime, attr.ctime].map(Timestamp::nanos))
+        .u32s([attr.mode, attr.nlink, attr.uid, attr.gid])
+        .u32s([u32::try_from(attr.rdev).unwrap(), attr.blksize])
         .u32(0) // flags
 }
 
 /// `struct fuse_attr_out`.
 pub fn attr_out(of: &Attr, timeout: Duration) -> Vec<u8> {
-    let bytes = Bytes::new()
-        .u64(timeout.as_secs())
-        .u32(timeout.subsec_nanos())
-        .u32(0);
-    attr(bytes, of).0
+    attr(valid_for(timeout), of).0
 }
 
 /// `struct fuse_entry_out`, with `nodeid` for the inode.
 fn entry_of(entry: &Entry, nodeid: u64) -> Bytes {
+    let timeouts = [entry.entry_timeout, entry.attr_timeout];
     let bytes = Bytes::new()
-        .u64(nodeid)
-        .u64(entry.generation)
-        .u64(entry.entry_timeout.as_secs())
-        .u64(entry.attr_timeout.as_secs())
-        .u32(entry.entry_timeout.subsec_nanos())
-        .u32(entry.attr_timeout.subsec_nanos());
+        .u64s([nodeid, entry.generation])
+        .u64s(timeouts.map(|it| it.as_secs()))
+        .u32s(timeouts.map(|it| it.subsec_nanos()));
     attr(bytes, &entry.attr)
 }
 
@@ -124,14 +100,8 @@ pub fn size_out(size: u32) -> Vec<u8> {
 /// `struct fuse_kstatfs`.
 pub fn statfs_out(stat: &StatVfs) -> Vec<u8> {
     Bytes::new()
-        .u64(stat.blocks)
-        .u64(stat.bfree)
-        .u64(stat.bavail)
-        .u64(stat.files)
-        .u64(stat.ffree)
-        .u32(stat.bsize)
-        .u32(stat.namemax)
-        .u32(stat.frsize)
+        .u64s([stat.blocks, stat.bfree, stat.bavail, stat.files, stat.ffree])
+        .u32s([stat.bsize, stat.namemax, stat.frsize])
         .zeros(28)
         .0
 }

@@ -36,6 +36,16 @@ impl Bytes {
         self.raw(&number.to_ne_bytes())
     }
 
+    /// Appends several, one after the other.
+    pub fn u32s<const N: usize>(self, numbers: [u32; N]) -> Self {
+        self.raw(numbers.map(u32::to_ne_bytes).as_flattened())
+    }
+
+    /// Appends several, one after the other.
+    pub fn u64s<const N: usize>(self, numbers: [u64; N]) -> Self {
+        self.raw(numbers.map(u64::to_ne_bytes).as_flattened())
+    }
+
     pub(super) fn i32(self, number: i32) -> Self {
         self.raw(&number.to_ne_bytes())
     }
@@ -111,15 +121,11 @@ impl Request {
     pub fn bytes(&self, unique: u64) -> Vec<u8> {
         let length = u32::try_from(40 + self.body.len()).unwrap();
         Bytes::new()
-            .u32(length)
-            .u32(self.opcode)
-            .u64(unique)
-            .u64(self.nodeid)
-            .u32(self.caller.uid)
-            .u32(self.caller.gid)
+            .u32s([length, self.opcode])
+            .u64s([unique, self.nodeid])
+            .u32s([self.caller.uid, self.caller.gid])
             .i32(self.caller.pid)
-            .u16(0) // total_extlen
-            .u16(0) // padding
+            .u32(0) // total_extlen, padding
             .raw(&self.body)
             .0
     }

@@ -1,7 +1,7 @@
 //! What begins and ends a session, interrupts, and what comes without being asked for.
 
-use crate::testing::proto::constants::{init, opcode};
 use crate::testing::proto::request::{Bytes, Request};
+use crate::testing::proto::{constants::init, constants::opcode, replies::out};
 
 /// `struct fuse_init_in`.
 #[derive(Clone, Copy, Debug)]
@@ -34,32 +34,22 @@ impl Default for InitIn {
 /// `FUSE_INIT`.
 pub fn init(offer: InitIn) -> Request {
     let body = Bytes::new()
-        .u32(offer.major)
-        .u32(offer.minor)
-        .u32(offer.max_readahead)
-        .u32(offer.flags)
-        .u32(offer.flags2)
-        .zeros(44);
-    Request::new(opcode::INIT, 0, body)
+        .u32s([offer.major, offer.minor, offer.max_readahead])
+        .u32s([offer.flags, offer.flags2]);
+    Request::new(opcode::INIT, 0, body.zeros(44))
 }
 
 /// `struct cuse_init_in`.
 pub fn cuse_init(major: u32, minor: u32) -> Request {
-    let body = Bytes::new().u32(major).u32(minor).u32(0).u32(1);
+    let body = Bytes::new().u32s([major, minor, 0, 1]);
     Request::new(opcode::CUSE_INIT, 0, body)
 }
 
 /// `struct cuse_init_out`, and what the device is called.
 pub fn cuse_init_out(minor: u32, flags: u32, number: (u32, u32), info: &[u8]) -> Vec<u8> {
     Bytes::new()
-        .u32(7)
-        .u32(minor)
-        .u32(0)
-        .u32(flags)
-        .u32(128 << 10)
-        .u32(1 << 20)
-        .u32(number.0)
-        .u32(number.1)
+        .u32s([7, minor, 0, flags, 128 << 10, 1 << 20])
+        .u32s([number.0, number.1])
         .zeros(40)
         .raw(info)
         .0
@@ -126,18 +116,12 @@ pub fn interrupt(unique: u64) -> Request {
 
 /// What the kernel sends, unasked, with the number that RETRIEVE had, and no answer.
 pub fn notify_reply(ino: u64, offset: u64, data: &[u8]) -> Request {
-    let body = Bytes::new()
-        .u64(0)
-        .u64(offset)
-        .u32(u32::try_from(data.len()).unwrap())
-        .u32(0)
-        .zeros(16)
-        .raw(data);
-    Request::new(opcode::NOTIFY_REPLY, ino, body)
+    let size = u32::try_from(data.len()).unwrap();
+    let body = Bytes::new().u64s([0, offset]).u32s([size, 0]).zeros(16);
+    Request::new(opcode::NOTIFY_REPLY, ino, body.raw(data))
 }
 
 /// `struct fuse_out_header` with a code in place of the error, and what follows.
 pub fn notification(code: i32, body: &Bytes) -> Vec<u8> {
-    let length = u32::try_from(16 + body.0.len()).unwrap();
-    Bytes::new().u32(length).i32(code).u64(0).raw(&body.0).0
+    out(0, code, &body.0)
 }
