@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod drain;
 pub(crate) mod interrupt;
 pub(crate) mod libfuse_log;
+pub(crate) mod message;
 pub(crate) mod options;
 pub(crate) mod panics;
 pub(crate) mod pending;
