@@ -1,6 +1,5 @@
 //! The connection to the kernel that a session has, and the requests that outlive their handlers.
 
-pub(crate) mod asked;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]
 pub(crate) mod conn;
 pub mod connection;
