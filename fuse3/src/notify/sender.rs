@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crate::conn::conn::Pass;
-use crate::conn::drain::resend;
 use crate::conn::message::{is_dead, send, two};
+use crate::conn::{conn::Pass, drain::resend};
 use crate::notify::notification::{Notification, STORE_NEEDS};
 use crate::notify::{error::NotifyError, hub::Hub};
 use crate::sys;
