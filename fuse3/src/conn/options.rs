@@ -116,10 +116,8 @@ impl ConnOptions {
                     crate::base::log::warn!("the mount option {option:?} has no effect: {error}");
                 }
                 Err(error) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        format!("the mount option {option:?} cannot be used: {error}"),
-                    ));
+                    let what = format!("the mount option {option:?} cannot be used: {error}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
                 }
             }
         }

@@ -159,15 +159,11 @@ impl Request {
     ///
     /// `None` for one that came over the descriptor. The bytes are what an earlier request has left, or this one's arguments.
     pub(crate) fn payload(&self) -> Option<NonNull<[u8]>> {
+        let req = self.as_ptr();
         let (mut payload, mut size) = (ptr::null_mut(), 0);
         // SAFETY: the request is unanswered (invariant); null is allowed where the registration is not wanted.
         let result = unsafe {
-            sys::fuse_req_get_payload(
-                self.as_ptr(),
-                &raw mut payload,
-                &raw mut size,
-                ptr::null_mut(),
-            )
+            sys::fuse_req_get_payload(req, &raw mut payload, &raw mut size, ptr::null_mut())
         };
         let payload = NonNull::new(payload.cast::<u8>()).filter(|_| result == 0)?;
         Some(NonNull::slice_from_raw_parts(payload, size))

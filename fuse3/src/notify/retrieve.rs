@@ -36,7 +36,7 @@ pub struct Retrieval {
 }
 
 impl Retrieval {
-    /// Besides, who is to be told of the answer.
+    /// With the taker that hands it the answer.
     pub(super) fn new(conn: &Arc<Conn>) -> (Taker, Self) {
         let (sender, answer) = mpsc::sync_channel(1);
         let conn = Arc::clone(conn);
