@@ -8,15 +8,12 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::conn::connection::{Agreement, Connection};
 use crate::conn::drain::{drain, resend};
 use crate::conn::panics::{OnPanic, Troubles};
-use crate::conn::pending::Pending;
-use crate::conn::stats::Counters;
-use crate::conn::undo::Undo;
-use crate::conn::wake::Wake;
+use crate::conn::{pending::Pending, stats::Counters, undo::Undo, wake::Wake};
 use crate::sys;
 use crate::types::capabilities::Capabilities;
 
@@ -52,17 +49,18 @@ pub(crate) trait Host: Send + Sync {
 /// - While `gate` is open, the session's descriptor is open.
 /// - While `told` is not null, it is `raw`. Whoever uses it is counted in `users`, and [`hush`](Self::hush) waits for them.
 ///   Nothing there blocks or allocates, so that it is safe in a signal handler.
+#[derive(Default)]
 pub(crate) struct Conn {
     raw: OnceLock<Raw>,
     /// The session is to be destroyed with this value, or by `destroy`.
-    owned: Mutex<bool>,
+    owned: AtomicBool,
     gate: RwLock<Gate>,
     /// No notification is begun any more.
     closing: AtomicBool,
     host: OnceLock<Weak<dyn Host>>,
-    pending: Pending,
+    pub(super) pending: Pending,
     counters: Counters,
-    troubles: Troubles,
+    pub(super) troubles: Troubles,
     /// Minor version of the kernel's protocol; 0 until `init` has returned.
     minor: AtomicU32,
     /// A member of what `raw` points to, once `init` has returned.
@@ -97,9 +95,10 @@ unsafe impl Send for Raw {}
 unsafe impl Sync for Raw {}
 
 /// Who may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Gate {
     /// Nobody: it is not mounted yet, or has ended.
+    #[default]
     Shut,
     /// Answers and what belongs to them: no notification is begun any more.
     Answers,
@@ -126,26 +125,9 @@ impl Pass<'_> {
 
 impl Conn {
     pub(crate) fn new(on_panic: OnPanic) -> Arc<Self> {
-        Arc::new(Self {
-            raw: OnceLock::new(),
-            owned: Mutex::new(false),
-            gate: RwLock::new(Gate::Shut),
-            closing: AtomicBool::new(false),
-            host: OnceLock::new(),
-            pending: Pending::default(),
-            counters: Counters::new(),
-            troubles: Troubles::new(on_panic),
-            minor: AtomicU32::new(0),
-            info: AtomicPtr::new(ptr::null_mut()),
-            without_io_uring: AtomicBool::new(false),
-            poisoned: AtomicBool::new(false),
-            told: AtomicPtr::new(ptr::null_mut()),
-            users: AtomicUsize::new(0),
-            reason: AtomicI32::new(0),
-            holds: AtomicUsize::new(0),
-            wake: AtomicPtr::new(ptr::null_mut()),
-            over: AtomicBool::new(false),
-        })
+        let mut conn = Self::default();
+        conn.troubles.on_panic = on_panic;
+        Arc::new(conn)
     }
 
     /// From now on it is this session's, which can be told to end. It need not be mounted yet.
@@ -156,7 +138,7 @@ impl Conn {
     /// [`close`](Self::close) has returned.
     pub(crate) unsafe fn attach(&self, session: NonNull<sys::fuse_session>, owned: bool) {
         if self.raw.set(Raw(session)).is_ok() {
-            *self.owned.lock() = owned;
+            self.owned.store(owned, Ordering::SeqCst);
             self.told.store(session.as_ptr(), Ordering::SeqCst);
         }
     }
@@ -182,16 +164,8 @@ impl Conn {
         self.host().is_some_and(|host| host.holds_lock())
     }
 
-    pub(super) fn pending(&self) -> &Pending {
-        &self.pending
-    }
-
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    pub(super) fn troubles(&self) -> &Troubles {
-        &self.troubles
     }
 
     /// Tells sessions apart.
@@ -248,30 +222,21 @@ impl Conn {
 
     /// What the session runs with; `None` before a request after INIT has come, and after the end.
     pub(crate) fn agreement(&self) -> Option<Agreement> {
-        self.counters.settled().then(|| self.agreed())?
+        self.counters.settled().then(|| self.agreement_of_loop())?
     }
 
-    /// The same, when the loop has ended and nobody handles INIT any more.
+    /// The same, when the loop has ended. INIT is not being handled.
     pub(crate) fn agreement_of_loop(&self) -> Option<Agreement> {
-        self.agreed()
-    }
-
-    /// INIT is not being handled.
-    fn agreed(&self) -> Option<Agreement> {
         let user = self.user();
-        let info = NonNull::new(self.info.load(Ordering::SeqCst));
-        let agreement = info.filter(|_| user.session().is_some()).map(|info| {
-            // SAFETY: libfuse's `struct fuse_conn_info` is a member of the session, which lives while `user` does
-            // (invariant). libfuse writes to it before it answers INIT, and never after that: both callers come later.
-            unsafe { Connection::agreed(info) }
-        });
-        drop(user);
-        agreement.map(|mut agreement| {
-            if self.without_io_uring.load(Ordering::SeqCst) {
-                agreement.granted -= Capabilities::OVER_IO_URING;
-            }
-            agreement
-        })
+        user.session()?;
+        let info = NonNull::new(self.info.load(Ordering::SeqCst))?;
+        // SAFETY: libfuse's `struct fuse_conn_info` is a member of the session, which lives while `user` does (invariant).
+        // libfuse writes to it before it answers INIT, and never after that: both callers come later.
+        let mut agreement = unsafe { Connection::agreed(info) };
+        if self.without_io_uring.load(Ordering::SeqCst) {
+            agreement.granted -= Capabilities::OVER_IO_URING;
+        }
+        Some(agreement)
     }
 
     /// From now on, or until now, requests are refused. Whoever has the lock after this one knows.
@@ -359,10 +324,6 @@ impl Conn {
                 user.exit();
             }
         }
-    }
-
-    pub(super) fn end_for_trouble(&self) {
-        self.end(TROUBLE);
     }
 
     /// The loop has ended, and may be run again: why it was told to end is forgotten. Whoever tells it meanwhile means the
@@ -478,10 +439,8 @@ impl Conn {
     /// `fuse_session_destroy()`, which calls the `destroy` of the table if the kernel has not, and closes the descriptor if
     /// it was not unmounted.
     pub(crate) fn destroy(&self) {
-        if let Some(session) = self
-            .session()
-            .filter(|_| std::mem::take(&mut *self.owned.lock()))
-        {
+        let owned = self.owned.swap(false, Ordering::SeqCst);
+        if let Some(session) = self.session().filter(|_| owned) {
             // SAFETY: the session is ours and was not destroyed before (`owned`), nobody tells it (`hush`), nobody passes and
             // no request is left (`close`), and its loop has ended or never ran.
             unsafe { sys::fuse_session_destroy(session.as_ptr()) };

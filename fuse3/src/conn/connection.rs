@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-use crate::conn::pipe::most_spliced;
+use crate::conn::pipe::{most_spliced, number_in};
 use crate::sys;
 use crate::types::operation::Operation;
 use crate::types::setting::{in_range, out_of_range};
@@ -42,28 +42,20 @@ const BY_SLOT: Capabilities = Capabilities::POSIX_LOCKS
 /// What the kernel silently drops the first of (process_init_reply(), fs/fuse/inode.c).
 const EXCLUSIVE: Capabilities = Capabilities::PASSTHROUGH.union(Capabilities::WRITEBACK_CACHE);
 
-/// Reads a member that every libfuse has.
+/// Reads a member; `None` where this libfuse does not have it.
 macro_rules! member {
     ($self:ident, $get:ident) => {{
         // SAFETY: the connection lives (invariant), and C reads this one member.
         let value = unsafe { sys::$get($self.conn.as_ptr()) };
-        u32::try_from(value).unwrap_or(0)
+        u32::try_from(value).ok()
     }};
 }
 
-/// Writes a member, or says what has it.
+/// Writes a member, and returns 1; 0 where this libfuse does not have it.
 macro_rules! set_member {
-    ($self:ident, $set:ident, $value:expr, $setting:literal, $needs:literal) => {{
+    ($self:ident, $set:ident, $value:expr) => {{
         // SAFETY: the connection lives (invariant), and C writes this one member.
-        let known = unsafe { sys::$set($self.conn.as_ptr(), $value) };
-        if known == 1 {
-            Ok(())
-        } else {
-            Err(SettingError::Missing {
-                setting: $setting,
-                needs: $needs,
-            })
-        }
+        unsafe { sys::$set($self.conn.as_ptr(), $value) }
     }};
 }
 
@@ -82,10 +74,7 @@ impl Connection<'_> {
         connection.unwant(BY_SLOT);
         if !sys::HAS_IO_URING {
             // A newer library would begin to use it by an option or FUSE_URING_ENABLE, and requests could not be told apart.
-            // SAFETY: the connection is the one `init` was given (the caller).
-            unsafe {
-                sys::fuse_unset_feature_flag(conn.as_ptr(), Capabilities::OVER_IO_URING.bits())
-            };
+            connection.unwant(Capabilities::OVER_IO_URING);
         }
         connection
     }
@@ -93,8 +82,8 @@ impl Connection<'_> {
     /// `proto_major`, `proto_minor`: version of the protocol, 7 and 45 with Linux 6.18.
     pub fn protocol(&self) -> (u32, u32) {
         (
-            member!(self, fuse3_conn_get_proto_major),
-            member!(self, fuse3_conn_get_proto_minor),
+            member!(self, fuse3_conn_get_proto_major).unwrap_or(0),
+            member!(self, fuse3_conn_get_proto_minor).unwrap_or(0),
         )
     }
 
@@ -141,13 +130,7 @@ impl Connection<'_> {
         }
         if possible.contains(Capabilities::SPLICE_READ) {
             let max_write = most_spliced(self.max_write());
-            set_member!(
-                self,
-                fuse3_conn_set_max_write,
-                max_write,
-                "max_write",
-                "any"
-            )?;
+            set_member!(self, fuse3_conn_set_max_write, max_write);
         }
         if missing.is_empty() {
             Ok(())
@@ -166,7 +149,7 @@ impl Connection<'_> {
 
     /// `max_write`: largest write, and in effect largest read, in bytes. 1 MiB unless set.
     pub fn max_write(&self) -> u32 {
-        member!(self, fuse3_conn_get_max_write)
+        member!(self, fuse3_conn_get_max_write).unwrap_or(0)
     }
 
     /// Sets [`max_write`](Self::max_write).
@@ -178,12 +161,13 @@ impl Connection<'_> {
     pub fn set_max_write(&mut self, bytes: u32) -> Result<(), SettingError> {
         let max = most_pages().saturating_mul(page_size());
         in_range("max_write", bytes, 4096, max, " bytes")?;
-        set_member!(self, fuse3_conn_set_max_write, bytes, "max_write", "any")
+        set_member!(self, fuse3_conn_set_max_write, bytes);
+        Ok(())
     }
 
     /// `max_readahead`: most bytes that are read ahead; at first what the kernel offers, 128 KiB mostly.
     pub fn max_readahead(&self) -> u32 {
-        member!(self, fuse3_conn_get_max_readahead)
+        member!(self, fuse3_conn_get_max_readahead).unwrap_or(0)
     }
 
     /// Sets [`max_readahead`](Self::max_readahead); 0 for none.
@@ -194,19 +178,14 @@ impl Connection<'_> {
     pub fn set_max_readahead(&mut self, bytes: u32) -> Result<(), SettingError> {
         let note = " bytes, what the kernel offers";
         in_range("max_readahead", bytes, 0, self.most_readahead, note)?;
-        set_member!(
-            self,
-            fuse3_conn_set_max_readahead,
-            bytes,
-            "max_readahead",
-            "any"
-        )
+        set_member!(self, fuse3_conn_set_max_readahead, bytes);
+        Ok(())
     }
 
     /// `max_background`: most requests in the background (read-ahead, asynchronous direct) at once; 0, the default, leaves it
     /// to the kernel, which takes 12.
     pub fn max_background(&self) -> u32 {
-        member!(self, fuse3_conn_get_max_background)
+        member!(self, fuse3_conn_get_max_background).unwrap_or(0)
     }
 
     /// Sets [`max_background`](Self::max_background), and takes a larger congestion threshold down to it.
@@ -218,27 +197,16 @@ impl Connection<'_> {
     /// When it is more than 65,535.
     pub fn set_max_background(&mut self, requests: u32) -> Result<(), SettingError> {
         in_range("max_background", requests, 0, u16::MAX.into(), "")?;
-        set_member!(
-            self,
-            fuse3_conn_set_max_background,
-            requests,
-            "max_background",
-            "any"
-        )?;
+        set_member!(self, fuse3_conn_set_max_background, requests);
         let threshold = self.congestion_threshold().min(requests);
-        set_member!(
-            self,
-            fuse3_conn_set_congestion_threshold,
-            threshold,
-            "congestion_threshold",
-            "any"
-        )
+        set_member!(self, fuse3_conn_set_congestion_threshold, threshold);
+        Ok(())
     }
 
     /// `congestion_threshold`: from how many requests in the background on the file system counts as congested; 0, the default,
     /// is three quarters of [`max_background`](Self::max_background).
     pub fn congestion_threshold(&self) -> u32 {
-        member!(self, fuse3_conn_get_congestion_threshold)
+        member!(self, fuse3_conn_get_congestion_threshold).unwrap_or(0)
     }
 
     /// Sets [`congestion_threshold`](Self::congestion_threshold).
@@ -250,19 +218,14 @@ impl Connection<'_> {
         let note = ", the max_background that was set before";
         let max = self.max_background();
         in_range("congestion_threshold", requests, 0, max, note)?;
-        set_member!(
-            self,
-            fuse3_conn_set_congestion_threshold,
-            requests,
-            "congestion_threshold",
-            "any"
-        )
+        set_member!(self, fuse3_conn_set_congestion_threshold, requests);
+        Ok(())
     }
 
     /// `time_gran`: nanoseconds that times are exact to; 1 unless set. Of use with the writeback cache, where the kernel sets
     /// the times.
     pub fn time_granularity(&self) -> u32 {
-        member!(self, fuse3_conn_get_time_gran)
+        member!(self, fuse3_conn_get_time_gran).unwrap_or(0)
     }
 
     /// Sets [`time_granularity`](Self::time_granularity).
@@ -274,19 +237,18 @@ impl Connection<'_> {
         const MAX: u32 = 1_000_000_000;
         let note = " nanoseconds, a power of 10";
         in_range("time_gran", nanos, 1, MAX, note)?;
-        if MAX % nanos != 0 || 10_u32.pow(nanos.ilog10()) != nanos {
+        if 10_u32.pow(nanos.ilog10()) != nanos {
             return Err(out_of_range("time_gran", nanos, 1, MAX, note));
         }
-        self.needs_protocol(23, "time_gran", "Linux 3.15")?;
-        set_member!(self, fuse3_conn_set_time_gran, nanos, "time_gran", "any")
+        needs(self.protocol() >= (7, 23), "time_gran", "Linux 3.15")?;
+        set_member!(self, fuse3_conn_set_time_gran, nanos);
+        Ok(())
     }
 
     /// `max_backing_stack_depth`: how many layers (overlayfs, another passthrough) a backing file may be above its disk. 0, the
     /// default, for none; then a layer may be put above this file system. `None` where this libfuse has none.
     pub fn max_backing_stack_depth(&self) -> Option<u32> {
-        // SAFETY: the connection lives (invariant), and C reads this one member.
-        let depth = unsafe { sys::fuse3_conn_get_max_backing_stack_depth(self.conn.as_ptr()) };
-        u32::try_from(depth).ok()
+        member!(self, fuse3_conn_get_max_backing_stack_depth)
     }
 
     /// Sets [`max_backing_stack_depth`](Self::max_backing_stack_depth). The kernel is told so if
@@ -297,14 +259,12 @@ impl Connection<'_> {
     /// When it is more than 1, and where libfuse, the kernel's version, or how the kernel was built, leaves out passthrough.
     pub fn set_max_backing_stack_depth(&mut self, depth: u32) -> Result<(), SettingError> {
         in_range("max_backing_stack_depth", depth, 0, 1, "")?;
-        const NEEDS: &str = "libfuse 3.17 and Linux 6.9";
-        self.needs_protocol(40, "max_backing_stack_depth", NEEDS)?;
-        set_member!(
-            self,
-            fuse3_conn_set_max_backing_stack_depth,
-            depth,
+        let is_set = self.protocol() >= (7, 40)
+            && set_member!(self, fuse3_conn_set_max_backing_stack_depth, depth) == 1;
+        needs(
+            is_set,
             "max_backing_stack_depth",
-            "libfuse 3.17 and Linux 6.9"
+            "libfuse 3.17 and Linux 6.9",
         )?;
         if !self.capable().contains(Capabilities::PASSTHROUGH) {
             return Err(SettingError::NotOffered(Capabilities::PASSTHROUGH));
@@ -315,9 +275,7 @@ impl Connection<'_> {
     /// `request_timeout`: after how many seconds without an answer the kernel ends the connection; 0, the default, for never
     /// unless /proc/sys/fs/fuse/default_request_timeout says otherwise. `None` where this libfuse has none.
     pub fn request_timeout(&self) -> Option<u32> {
-        // SAFETY: the connection lives (invariant), and C reads this one member.
-        let seconds = unsafe { sys::fuse3_conn_get_request_timeout(self.conn.as_ptr()) };
-        u32::try_from(seconds).ok()
+        member!(self, fuse3_conn_get_request_timeout)
     }
 
     /// Sets [`request_timeout`](Self::request_timeout).
@@ -327,23 +285,15 @@ impl Connection<'_> {
     /// When it is more than 65,535, and with libfuse before 3.18 or Linux before 6.15.
     pub fn set_request_timeout(&mut self, seconds: u32) -> Result<(), SettingError> {
         in_range("request_timeout", seconds, 0, u16::MAX.into(), " seconds")?;
-        const NEEDS: &str = "libfuse 3.18 and Linux 6.15";
-        self.needs_protocol(43, "request_timeout", NEEDS)?;
-        set_member!(
-            self,
-            fuse3_conn_set_request_timeout,
-            seconds,
-            "request_timeout",
-            "libfuse 3.18 and Linux 6.15"
-        )
+        let is_set = self.protocol() >= (7, 43)
+            && set_member!(self, fuse3_conn_set_request_timeout, seconds) == 1;
+        needs(is_set, "request_timeout", "libfuse 3.18 and Linux 6.15")
     }
 
     /// `no_interrupt`: the kernel does not tell when callers are interrupted, which saves libfuse a lock per request. `None`
     /// where this libfuse has no such setting.
     pub fn no_interrupt(&self) -> Option<bool> {
-        // SAFETY: the connection lives (invariant), and C reads this one member.
-        let set = unsafe { sys::fuse3_conn_get_no_interrupt(self.conn.as_ptr()) };
-        u32::try_from(set).ok().map(|set| set != 0)
+        member!(self, fuse3_conn_get_no_interrupt).map(|set| set != 0)
     }
 
     /// Sets [`no_interrupt`](Self::no_interrupt): [`Context::interrupted`](crate::Context::interrupted) never is then.
@@ -352,26 +302,27 @@ impl Connection<'_> {
     ///
     /// With libfuse before 3.17.
     pub fn set_no_interrupt(&mut self, no_interrupt: bool) -> Result<(), SettingError> {
-        set_member!(
-            self,
-            fuse3_conn_set_no_interrupt,
-            no_interrupt.into(),
-            "no_interrupt",
-            "libfuse 3.17"
-        )
+        let is_set = set_member!(self, fuse3_conn_set_no_interrupt, no_interrupt.into()) == 1;
+        needs(is_set, "no_interrupt", "libfuse 3.17")
     }
 
-    fn needs_protocol(
-        &self,
-        minor: u32,
-        setting: &'static str,
-        needs: &'static str,
-    ) -> Result<(), SettingError> {
-        if self.protocol() >= (7, minor) {
-            Ok(())
-        } else {
-            Err(SettingError::Missing { setting, needs })
+    /// Whether libfuse *and* the kernel can deliver requests for the operation.
+    ///
+    /// Outside of `init`, [`Operation::delivered`] tells about libfuse.
+    ///
+    /// # Errors
+    ///
+    /// What is missing: the release of libfuse, or else the version of the kernel's protocol, that it takes.
+    pub fn delivers(&self, operation: Operation) -> Result<(), UnsupportedOperation> {
+        operation.delivered()?;
+        let needed = (7, operation.minor());
+        if self.protocol() < needed {
+            return Err(UnsupportedOperation {
+                operation,
+                needs: Needs::Protocol(needed),
+            });
         }
+        Ok(())
     }
 
     /// What there is now.
@@ -406,24 +357,12 @@ impl Connection<'_> {
     }
 }
 
-impl Connection<'_> {
-    /// Whether libfuse *and* the kernel can deliver requests for the operation.
-    ///
-    /// Outside of `init`, [`Operation::delivered`] tells about libfuse.
-    ///
-    /// # Errors
-    ///
-    /// What is missing: the release of libfuse, or else the version of the kernel's protocol, that it takes.
-    pub fn delivers(&self, operation: Operation) -> Result<(), UnsupportedOperation> {
-        operation.delivered()?;
-        let needed = (7, operation.minor());
-        if self.protocol() < needed {
-            return Err(UnsupportedOperation {
-                operation,
-                needs: Needs::Protocol(needed),
-            });
-        }
+/// An error unless `setting` is there.
+fn needs(is_there: bool, setting: &'static str, needs: &'static str) -> Result<(), SettingError> {
+    if is_there {
         Ok(())
+    } else {
+        Err(SettingError::Missing { setting, needs })
     }
 }
 
@@ -472,13 +411,10 @@ fn most_pages() -> u32 {
         return FIXED;
     }
     // Linux before 6.13 has no such file, and the fixed limit.
-    std::fs::read_to_string("/proc/sys/fs/fuse/max_pages_limit")
-        .ok()
-        .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(FIXED)
+    number_in("/proc/sys/fs/fuse/max_pages_limit").unwrap_or(FIXED)
 }
 
-pub(crate) fn page_size() -> u32 {
+fn page_size() -> u32 {
     // SAFETY: no precondition.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     u32::try_from(size).unwrap_or(4096)

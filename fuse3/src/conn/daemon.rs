@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -50,26 +50,22 @@ pub(crate) fn fork(signal: impl Fn() -> c_int) -> io::Result<Waiting> {
         }
         child => {
             drop(background);
-            wait(foreground, child, || match signal() {
-                signal if signal > 0 && before == 0 => Some(signal),
-                _ => None,
-            })
+            let pass_on = || Some(signal()).filter(|signal| *signal > 0 && before == 0);
+            wait(foreground, child, pass_on)
         }
     }
 }
 
 /// How many threads the process has.
 fn threads() -> io::Result<usize> {
-    match fs::read_dir("/proc/self/task") {
-        Ok(tasks) => Ok(tasks.count()),
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!(
-                "the process cannot go to the background, since /proc/self/task does not tell whether it has one thread: {error}; \
-                 mount /proc, or stay in the foreground"
-            ),
-        )),
-    }
+    let tasks = fs::read_dir("/proc/self/task").map_err(|error| {
+        let what = format!(
+            "the process cannot go to the background, since /proc/self/task does not tell whether it has one thread: {error}; \
+             mount /proc, or stay in the foreground"
+        );
+        io::Error::new(error.kind(), what)
+    })?;
+    Ok(tasks.count())
 }
 
 /// Waits for the child, and ends this process: nothing is unmounted, and no destructor runs.
@@ -82,12 +78,10 @@ fn wait(
     let ready = loop {
         match child_says.read(&mut [0]) {
             Ok(count) => break count == 1,
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) => {}
-            Err(_) => break false,
+            Err(error) => match error.kind() {
+                ErrorKind::WouldBlock | ErrorKind::Interrupted => {}
+                _ => break false,
+            },
         }
         if let Some(signal) = signal().filter(|_| !passed_on) {
             // SAFETY: no memory is involved; the process is a child that has not been waited for. It ends, or has.
@@ -104,7 +98,7 @@ fn status_of(child: libc::pid_t) -> c_int {
     let mut status = 0;
     // SAFETY: `status` lives.
     while unsafe { libc::waitpid(child, &raw mut status, 0) } == -1 {
-        if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+        if io::Error::last_os_error().kind() != ErrorKind::Interrupted {
             return 1;
         }
     }

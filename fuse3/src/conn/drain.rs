@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 
+use crate::conn::message::{send, write};
 use crate::types::errno::Errno;
 
 /// `struct fuse_in_header`.
@@ -41,31 +42,17 @@ pub(super) fn drain(fd: c_int, buffer: &mut Vec<u8>) {
 }
 
 fn refuse(fd: c_int, request: &[u8]) {
-    let mut opcode = [0; 4];
+    let (mut opcode, mut unique) = ([0; 4], [0; 8]);
     opcode.copy_from_slice(&request[4..8]);
-    if UNANSWERED.contains(&u32::from_ne_bytes(opcode)) {
-        return;
+    unique.copy_from_slice(&request[8..16]);
+    if !UNANSWERED.contains(&u32::from_ne_bytes(opcode)) {
+        // It fails when the client is gone, which then waits no more.
+        let _ = write(fd, -libc::ENOTCONN, u64::from_ne_bytes(unique), &[], &[]);
     }
-    let mut answer = [0; 16];
-    answer[..4].copy_from_slice(&16_u32.to_ne_bytes());
-    answer[4..8].copy_from_slice(&(-libc::ENOTCONN).to_ne_bytes());
-    answer[8..].copy_from_slice(&request[8..16]);
-    // It fails when the client is gone, which then waits no more.
-    // SAFETY: `answer` has that many bytes, and the descriptor is open, as the caller's `Pass` sees to.
-    unsafe { libc::write(fd, answer.as_ptr().cast(), answer.len()) };
 }
 
-/// `FUSE_NOTIFY_RESEND`: has the kernel send once more what it has sent and got no answer for. Returns 0 or a negative errno;
-/// -EINVAL from a kernel before 6.9.
-pub(crate) fn resend(fd: c_int) -> c_int {
+/// `FUSE_NOTIFY_RESEND`: has the kernel send once more what it has sent and got no answer for. EINVAL from a kernel before 6.9.
+pub(crate) fn resend(fd: c_int) -> Result<(), Errno> {
     const RESEND: i32 = 7;
-    let mut message = [0; 16];
-    message[..4].copy_from_slice(&16_u32.to_ne_bytes());
-    message[4..8].copy_from_slice(&RESEND.to_ne_bytes());
-    // SAFETY: `message` has that many bytes, and the descriptor is open, as the caller's `Pass` sees to.
-    if unsafe { libc::write(fd, message.as_ptr().cast(), message.len()) } < 0 {
-        -Errno::last().raw()
-    } else {
-        0
-    }
+    send(fd, RESEND, &[], &[])
 }

@@ -33,19 +33,16 @@ struct State {
 type Run = Box<dyn FnOnce() + Send>;
 
 /// A function of the file system, which catches its own panics: see [`Conn::callback`](crate::conn::conn::Conn::callback).
-pub(crate) struct Callback {
-    /// Whoever takes it runs it, or sees to it that it is not run.
-    run: Mutex<Option<Run>>,
-}
+/// Whoever takes it runs it, or sees to it that it is not run.
+pub(crate) struct Callback(Mutex<Option<Run>>);
 
 impl Callback {
     pub(super) fn new(run: impl FnOnce() + Send + 'static) -> Arc<Self> {
-        let run = Mutex::new(Some(Box::new(run) as Run));
-        Arc::new(Self { run })
+        Arc::new(Self(Mutex::new(Some(Box::new(run)))))
     }
 
     fn take(&self) -> Option<Run> {
-        self.run.lock().take()
+        self.0.lock().take()
     }
 
     /// Runs it on a thread of its own, which holds nothing. Nothing of the file system's is dropped here.

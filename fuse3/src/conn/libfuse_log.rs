@@ -53,16 +53,11 @@ pub(crate) fn begun(conn: &Arc<Conn>) {
     BEGUN.set(Arc::downgrade(conn));
 }
 
-fn begins_without(message: &CStr) {
-    if message
-        .to_bytes()
-        .starts_with(b"fuse: failed to start io-uring")
-    {
-        // None on a thread that is ending, or in a signal handler that interrupted `begun`.
-        let conn = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
-        if let Ok(Some(conn)) = conn {
-            conn.set_without_io_uring();
-        }
+fn begins_without_io_uring() {
+    // None on a thread that is ending, or in a signal handler that interrupted `begun`.
+    let conn = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
+    if let Ok(Some(conn)) = conn {
+        conn.set_without_io_uring();
     }
 }
 
@@ -83,14 +78,12 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
     if is_logging() || in_fatal_handler() {
         return write_at_once(message);
     }
-    begins_without(message);
-    if message
-        .to_bytes()
-        .starts_with(b"fuse: error creating thread")
-    {
+    let text = message.to_string_lossy();
+    if text.starts_with("fuse: failed to start io-uring") {
+        begins_without_io_uring();
+    } else if text.starts_with("fuse: error creating thread") {
         NO_THREAD.set(true);
     }
-    let text = message.to_string_lossy();
     let level =
         match sys::fuse_log_level::try_from(level).unwrap_or(sys::fuse_log_level_FUSE_LOG_ERR) {
             sys::fuse_log_level_FUSE_LOG_WARNING => Level::Warn,
@@ -117,14 +110,8 @@ extern "C" fn sink(level: c_int, message: *const c_char) {
 /// Whether this is the handler of a signal that a fault or abort(3) sends, as `fuse_set_fail_signal_handlers()` installs
 /// one. The kernel blocks the signal meanwhile. Who blocks all of them does so on purpose.
 fn in_fatal_handler() -> bool {
-    const FATAL: [c_int; 6] = [
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGABRT,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGSEGV,
-    ];
+    use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+    const FATAL: [c_int; 6] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV];
     // SAFETY: `sigset_t` is integers, for which zero is a value.
     let mut blocked: libc::sigset_t = unsafe { mem::zeroed() };
     // SAFETY: `blocked` lives; a null set asks only.

@@ -1,6 +1,5 @@
 //! The connection to the kernel that a session has, and the requests that outlive their handlers.
 
-pub(crate) mod asked;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]
 pub(crate) mod conn;
 pub mod connection;
@@ -8,6 +7,7 @@ pub(crate) mod daemon;
 pub(crate) mod drain;
 pub(crate) mod interrupt;
 pub(crate) mod libfuse_log;
+pub(crate) mod message;
 pub(crate) mod options;
 pub(crate) mod panics;
 pub(crate) mod pending;

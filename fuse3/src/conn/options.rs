@@ -1,5 +1,6 @@
 use std::io;
 
+use self::Wish::{Unwant, Want};
 use crate::conn::connection::Connection;
 use crate::types::{capabilities::Capabilities, setting::SettingError};
 
@@ -31,46 +32,31 @@ enum Setting {
     TimeGranularity,
 }
 
+const LOCKS: Capabilities = Capabilities::POSIX_LOCKS.union(Capabilities::FLOCK_LOCKS);
+const READDIRPLUS: Capabilities = Capabilities::READDIRPLUS.union(Capabilities::READDIRPLUS_AUTO);
+
 /// The options that have none.
 const FLAGS: &[(&str, Wish)] = &[
-    ("async_read", Wish::Want(Capabilities::ASYNC_READ)),
-    ("sync_read", Wish::Unwant(Capabilities::ASYNC_READ)),
-    ("atomic_o_trunc", Wish::Want(Capabilities::ATOMIC_O_TRUNC)),
-    (
-        "no_remote_lock",
-        Wish::Unwant(Capabilities::POSIX_LOCKS.union(Capabilities::FLOCK_LOCKS)),
-    ),
-    (
-        "no_remote_posix_lock",
-        Wish::Unwant(Capabilities::POSIX_LOCKS),
-    ),
-    ("no_remote_flock", Wish::Unwant(Capabilities::FLOCK_LOCKS)),
-    ("splice_read", Wish::Want(Capabilities::SPLICE_READ)),
-    ("no_splice_read", Wish::Unwant(Capabilities::SPLICE_READ)),
-    ("splice_write", Wish::Want(Capabilities::SPLICE_WRITE)),
-    ("no_splice_write", Wish::Unwant(Capabilities::SPLICE_WRITE)),
-    ("splice_move", Wish::Want(Capabilities::SPLICE_MOVE)),
-    ("no_splice_move", Wish::Unwant(Capabilities::SPLICE_MOVE)),
-    ("auto_inval_data", Wish::Want(Capabilities::AUTO_INVAL_DATA)),
-    (
-        "no_auto_inval_data",
-        Wish::Unwant(Capabilities::AUTO_INVAL_DATA),
-    ),
-    ("async_dio", Wish::Want(Capabilities::ASYNC_DIO)),
-    ("no_async_dio", Wish::Unwant(Capabilities::ASYNC_DIO)),
-    ("writeback_cache", Wish::Want(Capabilities::WRITEBACK_CACHE)),
-    (
-        "no_writeback_cache",
-        Wish::Unwant(Capabilities::WRITEBACK_CACHE),
-    ),
-    (
-        "readdirplus=no",
-        Wish::Unwant(Capabilities::READDIRPLUS.union(Capabilities::READDIRPLUS_AUTO)),
-    ),
-    (
-        "readdirplus=yes",
-        Wish::Unwant(Capabilities::READDIRPLUS_AUTO),
-    ),
+    ("async_read", Want(Capabilities::ASYNC_READ)),
+    ("sync_read", Unwant(Capabilities::ASYNC_READ)),
+    ("atomic_o_trunc", Want(Capabilities::ATOMIC_O_TRUNC)),
+    ("no_remote_lock", Unwant(LOCKS)),
+    ("no_remote_posix_lock", Unwant(Capabilities::POSIX_LOCKS)),
+    ("no_remote_flock", Unwant(Capabilities::FLOCK_LOCKS)),
+    ("splice_read", Want(Capabilities::SPLICE_READ)),
+    ("no_splice_read", Unwant(Capabilities::SPLICE_READ)),
+    ("splice_write", Want(Capabilities::SPLICE_WRITE)),
+    ("no_splice_write", Unwant(Capabilities::SPLICE_WRITE)),
+    ("splice_move", Want(Capabilities::SPLICE_MOVE)),
+    ("no_splice_move", Unwant(Capabilities::SPLICE_MOVE)),
+    ("auto_inval_data", Want(Capabilities::AUTO_INVAL_DATA)),
+    ("no_auto_inval_data", Unwant(Capabilities::AUTO_INVAL_DATA)),
+    ("async_dio", Want(Capabilities::ASYNC_DIO)),
+    ("no_async_dio", Unwant(Capabilities::ASYNC_DIO)),
+    ("writeback_cache", Want(Capabilities::WRITEBACK_CACHE)),
+    ("no_writeback_cache", Unwant(Capabilities::WRITEBACK_CACHE)),
+    ("readdirplus=no", Unwant(READDIRPLUS)),
+    ("readdirplus=yes", Unwant(Capabilities::READDIRPLUS_AUTO)),
 ];
 
 const SETTINGS: &[(&str, Setting)] = &[
@@ -84,17 +70,15 @@ const SETTINGS: &[(&str, Setting)] = &[
 impl ConnOptions {
     /// Takes the option, if it is one of these; an error when its number is none.
     pub(crate) fn take(&mut self, option: &str) -> Option<Result<(), ()>> {
-        let flag = FLAGS.iter().find(|(name, _)| *name == option);
-        let wish = match flag {
-            Some((_, wish)) => *wish,
-            None => {
-                let (name, value) = option.split_once('=')?;
-                let (_, setting) = SETTINGS.iter().find(|(known, _)| *known == name)?;
-                match value.parse() {
-                    Ok(number) => Wish::Set(*setting, number),
-                    Err(_) => return Some(Err(())),
-                }
-            }
+        let wish = if let Some((_, wish)) = FLAGS.iter().find(|(name, _)| *name == option) {
+            *wish
+        } else {
+            let (name, value) = option.split_once('=')?;
+            let (_, setting) = SETTINGS.iter().find(|(known, _)| *known == name)?;
+            let Ok(number) = value.parse() else {
+                return Some(Err(()));
+            };
+            Wish::Set(*setting, number)
         };
         self.wishes.push((option.to_owned(), wish));
         Some(Ok(()))
@@ -132,10 +116,8 @@ impl ConnOptions {
                     crate::base::log::warn!("the mount option {option:?} has no effect: {error}");
                 }
                 Err(error) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        format!("the mount option {option:?} cannot be used: {error}"),
-                    ));
+                    let what = format!("the mount option {option:?} cannot be used: {error}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
                 }
             }
         }
@@ -180,6 +162,6 @@ mod tests {
         }
         let wishes: Vec<_> = options.wishes.iter().map(|(_, wish)| *wish).collect();
         let max_write = Wish::Set(Setting::MaxWrite, 4096);
-        assert_eq!(wishes, [Wish::Want(Capabilities::SPLICE_WRITE), max_write]);
+        assert_eq!(wishes, [Want(Capabilities::SPLICE_WRITE), max_write]);
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use parking_lot::Mutex;
 
 use crate::base::panic::{discard, text};
-use crate::conn::conn::Conn;
+use crate::conn::conn::{Conn, TROUBLE};
 use crate::conn::interrupt::Callback;
 
 /// What becomes of a session when one of its handlers panics. In any case the caller gets EIO, the lock is released, and the
@@ -42,18 +42,10 @@ pub(crate) enum Trouble {
 }
 
 /// The policy, and the first trouble that there was.
+#[derive(Default)]
 pub(super) struct Troubles {
-    on_panic: OnPanic,
+    pub(super) on_panic: OnPanic,
     first: Mutex<Option<Trouble>>,
-}
-
-impl Troubles {
-    pub(super) const fn new(on_panic: OnPanic) -> Self {
-        Self {
-            on_panic,
-            first: Mutex::new(None),
-        }
-    }
 }
 
 /// See [`Conn::poisons`].
@@ -89,7 +81,7 @@ impl Conn {
     pub(crate) fn panicked(&self, what: &dyn fmt::Display, payload: Box<dyn Any + Send>) {
         self.counters().panic();
         crate::base::log::error!("{what} panicked: {}", text(&*payload));
-        match self.troubles().on_panic {
+        match self.troubles.on_panic {
             OnPanic::End | OnPanic::EndMounted => self.trouble(Trouble::Panic(payload)),
             OnPanic::Continue => discard(payload),
             OnPanic::Poison => {
@@ -104,7 +96,7 @@ impl Conn {
 
     /// The session ends for this, unless it ends for something else already.
     pub(crate) fn trouble(&self, trouble: Trouble) {
-        let mut first = self.troubles().first.lock();
+        let mut first = self.troubles.first.lock();
         let other = match &*first {
             None => first.replace(trouble),
             Some(_) => Some(trouble),
@@ -116,20 +108,20 @@ impl Conn {
             );
             discard(other);
         }
-        self.end_for_trouble();
+        self.end(TROUBLE);
     }
 
     pub(crate) fn is_in_trouble(&self) -> bool {
-        self.troubles().first.lock().is_some()
+        self.troubles.first.lock().is_some()
     }
 
     pub(crate) fn take_trouble(&self) -> Option<Trouble> {
-        self.troubles().first.lock().take()
+        self.troubles.first.lock().take()
     }
 
     /// The session is to be left mounted, since it ends by a panic.
     pub(crate) fn ends_mounted(&self) -> bool {
-        let troubles = self.troubles();
+        let troubles = &self.troubles;
         troubles.on_panic == OnPanic::EndMounted
             && matches!(&*troubles.first.lock(), Some(Trouble::Panic(_)))
     }
@@ -137,7 +129,7 @@ impl Conn {
     /// While the result lives, a panic poisons the session before it releases the lock. By policy: `None`.
     #[inline(always)]
     pub(crate) fn poisons(&self) -> Option<Poisons<'_>> {
-        if self.troubles().on_panic == OnPanic::Poison {
+        if self.troubles.on_panic == OnPanic::Poison {
             self.poisons_by_policy()
         } else {
             None
@@ -147,13 +139,5 @@ impl Conn {
     #[cold]
     fn poisons_by_policy(&self) -> Option<Poisons<'_>> {
         Some(Poisons(self))
-    }
-}
-
-impl fmt::Debug for Troubles {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Troubles")
-            .field("on_panic", &self.on_panic)
-            .finish_non_exhaustive()
     }
 }

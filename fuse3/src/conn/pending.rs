@@ -1,7 +1,6 @@
 //! Requests whose answers were taken away from their handlers.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::mem;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -10,10 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::base::panic::discard;
-use crate::conn::conn::Conn;
-use crate::conn::interrupt::Interrupts;
-use crate::conn::request::Request;
-use crate::conn::ring::Ring;
+use crate::conn::{conn::Conn, interrupt::Interrupts, request::Request, ring::Ring};
 use crate::sys;
 use crate::types::errno::Errno;
 
@@ -70,7 +66,7 @@ impl Conn {
     /// Takes over a request, whose handler has not returned.
     pub(crate) fn defer(self: &Arc<Self>, request: Request) -> Ticket {
         let ring = request.is_uring().then(|| Ring::here(self));
-        let mut table = self.pending().table.lock();
+        let mut table = self.pending.table.lock();
         table.last += 1;
         let ticket = Ticket(table.last);
         let held = Held {
@@ -86,7 +82,7 @@ impl Conn {
     /// The handler that deferred it has returned, on this thread, and nothing that it was given is in use any more: sends the
     /// answer, if there is one.
     pub(crate) fn handled(&self, ticket: Ticket) {
-        let mut table = self.pending().table.lock();
+        let mut table = self.pending.table.lock();
         let Some(held) = table.held.get_mut(&ticket) else {
             // C code has answered it.
             return;
@@ -111,12 +107,10 @@ impl Conn {
     /// and over io_uring it leaves from a thread of the library's. Where nobody waits any more, `send` is dropped; its
     /// destructor is the application's.
     pub(crate) fn answer(&self, ticket: Ticket, send: impl FnOnce(Request, bool) + Send + 'static) {
-        let Some(_pass) = self.pass() else {
-            self.guarded(&"an answer", || drop(send));
-            return;
-        };
-        let mut table = self.pending().table.lock();
-        let Some(held) = table.held.get_mut(&ticket) else {
+        let pass = self.pass();
+        let mut table = self.pending.table.lock();
+        let held = table.held.get_mut(&ticket);
+        let Some(held) = held.filter(|_| pass.is_some()) else {
             drop(table);
             self.guarded(&"an answer", || drop(send));
             return;
@@ -151,7 +145,7 @@ impl Conn {
         let Some(_pass) = self.pass() else {
             return false;
         };
-        let table = self.pending().table.lock();
+        let table = self.pending.table.lock();
         let held = table.held.get(&ticket);
         held.is_some_and(|held| held.request.is_interrupted())
     }
@@ -159,7 +153,7 @@ impl Conn {
     /// Who is told of its interruption; `None` when it was answered.
     pub(crate) fn interrupts(&self, ticket: Ticket) -> Option<Arc<Interrupts>> {
         let _pass = self.pass()?;
-        let mut table = self.pending().table.lock();
+        let mut table = self.pending.table.lock();
         let held = table.held.get_mut(&ticket)?;
         Some(Arc::clone(held.request.interrupts()))
     }
@@ -167,7 +161,7 @@ impl Conn {
     /// From now on C code answers it, and [`close`](Self::close) waits for that; `None` when it is too late.
     pub(crate) fn lend(&self, ticket: Ticket) -> Option<NonNull<sys::fuse_req>> {
         let _pass = self.pass()?;
-        let mut table = self.pending().table.lock();
+        let mut table = self.pending.table.lock();
         if table.closed_to_c {
             return None;
         }
@@ -176,15 +170,13 @@ impl Conn {
         let req = held.request.as_ptr();
         let told = held.request.forget_interrupts();
         drop(table);
-        if let Some(told) = told {
-            discard(told.take());
-        }
+        discard(told.map(|told| told.take()));
         NonNull::new(req)
     }
 
     /// C code has answered it, or says that it has; or gives it back.
     pub(crate) fn returned(&self, ticket: Ticket, is_answered: bool) {
-        let mut table = self.pending().table.lock();
+        let mut table = self.pending.table.lock();
         if is_answered {
             if let Some(held) = table.held.remove(&ticket) {
                 held.request.abandon();
@@ -193,12 +185,12 @@ impl Conn {
             held.by = By::Ticket;
         }
         drop(table);
-        self.pending().returned.notify_all();
+        self.pending.returned.notify_all();
     }
 
     /// No answer is outstanding.
     pub(crate) fn is_all_answered(&self) -> bool {
-        self.pending().table.lock().held.is_empty()
+        self.pending.table.lock().held.is_empty()
     }
 }
 
@@ -268,13 +260,5 @@ impl Pending {
                 held.request.none();
             }
         }
-    }
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pending")
-            .field("count", &self.table.lock().held.len())
-            .finish_non_exhaustive()
     }
 }

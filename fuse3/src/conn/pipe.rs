@@ -15,15 +15,16 @@ pub(crate) fn most_spliced(max_write: u32) -> u32 {
     if can_hold(wanted) {
         return max_write;
     }
-    let largest = fs::read_to_string("/proc/sys/fs/pipe-max-size");
-    let largest = largest
-        .ok()
-        .and_then(|size| size.trim().parse::<u32>().ok());
-    match largest {
+    match number_in("/proc/sys/fs/pipe-max-size") {
         Some(largest) if largest >= 2 * HEADER && largest < wanted => largest - HEADER,
         // Nobody knows why, and libfuse reads instead.
         _ => max_write,
     }
+}
+
+/// The number that a file of /proc/sys has.
+pub(super) fn number_in(file: &str) -> Option<u32> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 fn can_hold(size: u32) -> bool {

@@ -2,7 +2,6 @@
 
 use std::cell::OnceCell;
 use std::collections::VecDeque;
-use std::fmt;
 use std::io;
 use std::mem;
 use std::sync::Arc;
@@ -11,9 +10,7 @@ use std::thread::{self, JoinHandle};
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::cancel::Uncancelled;
-use crate::conn::conn::Conn;
-use crate::conn::pending::Parcel;
-use crate::conn::request::Request;
+use crate::conn::{conn::Conn, pending::Parcel, request::Request};
 
 /// A thread of libfuse that serves a ring: there is one for each processor.
 ///
@@ -25,6 +22,7 @@ use crate::conn::request::Request;
 ///   ends. So answers leave from a thread that lasts as long as the ring: its own, or a helper that waits for `ring_lock`.
 /// - A request is memory of its ring, which libfuse frees once the thread has ended. So the thread waits, before it ends, for
 ///   its helper and for C code.
+#[derive(Default)]
 pub(crate) struct Ring {
     outbox: Mutex<Outbox>,
     filled: Condvar,
@@ -48,18 +46,11 @@ thread_local! {
 }
 
 impl Ring {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            outbox: Mutex::default(),
-            filled: Condvar::new(),
-        })
-    }
-
     /// That of the calling thread, which is one of libfuse's for io_uring, of this connection, and serves a request.
     pub(super) fn here(conn: &Arc<Conn>) -> Arc<Self> {
         HERE.with(|here| {
             let here = here.get_or_init(|| Here {
-                ring: Self::new(),
+                ring: Arc::default(),
                 conn: Arc::clone(conn),
             });
             Arc::clone(&here.ring)
@@ -126,13 +117,7 @@ impl Drop for Here {
         // For good: a thread that has ended by itself is cancelled all the same, and must not be where it waits, with nothing
         // left to unwind.
         mem::forget(Uncancelled::new());
-        self.conn.pending().ring_ends(&self.ring);
+        self.conn.pending.ring_ends(&self.ring);
         self.ring.close();
-    }
-}
-
-impl fmt::Debug for Ring {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ring").finish_non_exhaustive()
     }
 }

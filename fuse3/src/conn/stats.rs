@@ -1,6 +1,6 @@
 use std::cell::Cell;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
@@ -45,9 +45,8 @@ pub(crate) struct Counters {
     workers: Mutex<Vec<Box<Requests>>>,
     /// Of what is called elsewhere.
     others: Requests,
+    /// None before the first request that is not INIT.
     threads: AtomicUsize,
-    /// A request has come that is not INIT.
-    settled: AtomicBool,
     not_taken: AtomicU64,
     panics: AtomicU64,
 }
@@ -83,20 +82,21 @@ impl Requests {
     }
 }
 
-impl Counters {
-    pub(crate) fn new() -> Self {
+impl Default for Counters {
+    fn default() -> Self {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
         Self {
             session: SESSIONS.fetch_add(1, Ordering::Relaxed),
             workers: Mutex::default(),
             others: Requests::new(),
             threads: AtomicUsize::new(0),
-            settled: AtomicBool::new(false),
             not_taken: AtomicU64::new(0),
             panics: AtomicU64::new(0),
         }
     }
+}
 
+impl Counters {
     /// Counts a request, and with the first one of a thread the thread.
     #[inline]
     pub(crate) fn request(&self, operation: Operation) {
@@ -129,9 +129,8 @@ impl Counters {
             workers.push(requests);
         }
         drop(workers);
-        self.threads.fetch_add(1, Ordering::Relaxed);
+        self.threads.fetch_add(1, Ordering::Release);
         SERVED.set(served);
-        self.settled.store(true, Ordering::Release);
         served
     }
 
@@ -151,17 +150,17 @@ impl Counters {
 
     /// A request has come that is not INIT, so that INIT was answered. What libfuse wrote before is visible then.
     pub(crate) fn settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire)
+        self.threads.load(Ordering::Acquire) > 0
     }
 
     pub(crate) fn stats(&self) -> SessionStats {
         let workers = self.workers.lock();
         let count = |operation: Operation| {
             let all = workers.iter().map(|worker| &**worker);
-            let counts = all
-                .chain([&self.others])
-                .map(|it| &it.0[operation as usize]);
-            counts.map(|count| count.load(Ordering::Relaxed)).sum()
+            let counts = all.chain([&self.others]).map(|it| &it.0);
+            counts
+                .map(|it| it[operation as usize].load(Ordering::Relaxed))
+                .sum()
         };
         let requests = Operation::ALL.iter();
         let requests = requests.map(|operation| (*operation, count(*operation)));

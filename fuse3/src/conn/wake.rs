@@ -48,11 +48,8 @@ struct Shared {
     before: Option<libc::sigaction>,
 }
 
-/// Between two signals: a wake-up that was lost is made up for after it.
-const AGAIN: libc::timespec = libc::timespec {
-    tv_sec: 0,
-    tv_nsec: 1_000_000,
-};
+/// Nanoseconds between two signals: a wake-up that was lost is made up for after it.
+const AGAIN: libc::c_long = 1_000_000;
 
 impl Wake {
     /// For the calling thread; `None` where libfuse wakes it by itself.
@@ -79,13 +76,10 @@ impl Wake {
 
     /// Async-signal-safe.
     pub(crate) fn wake(&self) {
-        let soon = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 1,
-        };
+        let after = |tv_nsec| libc::timespec { tv_sec: 0, tv_nsec };
         let times = libc::itimerspec {
-            it_interval: AGAIN,
-            it_value: soon,
+            it_interval: after(AGAIN),
+            it_value: after(1),
         };
         // SAFETY: the timer exists (invariant), and `times` lives.
         unsafe { libc::timer_settime(self.timer, 0, &raw const times, ptr::null_mut()) };

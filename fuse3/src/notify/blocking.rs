@@ -1,14 +1,14 @@
 use std::ffi::OsStr;
-use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::conn::conn::Hold;
 use crate::lock::proof::{self, NotHolding};
-use crate::notify::hub::Hub;
-use crate::notify::retrieve::Retrieved;
-use crate::notify::{current, error::NotifyError, notification::Notification, retrieve::Retrieval};
+use crate::notify::retrieve::{Retrieval, Retrieved};
+use crate::notify::{current::waits_for_itself, error::NotifyError};
+use crate::notify::{hub::Hub, notification::Notification};
 use crate::types::ino::Ino;
 
 /// `fuse_lowlevel_notify_*`: sends at once, and returns when the kernel has done it. See [`Notifier`](crate::Notifier), which
@@ -37,6 +37,7 @@ use crate::types::ino::Ino;
 /// with [`NotifyError::Deadlock`]. The rest depends on who calls, and on what the kernel has in its caches, and is not noticed; nor is
 /// it when two handlers wait for each other's requests. Queue it
 /// ([`Notifier`](crate::Notifier)), or send it from another thread.
+#[derive(Debug)]
 pub struct Blocking<'n> {
     hub: &'n Arc<Hub>,
     /// The proof is lent as long, and is of this thread.
@@ -51,20 +52,17 @@ impl<'n> Blocking<'n> {
         }
     }
 
-    fn allowed(&self, notification: &Notification) -> Result<(), NotifyError> {
-        let conn = self.hub.conn();
-        if conn.holds_lock()
-            || proof::holds_a_lock()
-            || current::waits_for_itself(conn, notification)
-        {
+    /// While the result lives, the session goes on.
+    fn begin(&self, waits_for_itself: bool) -> Result<Hold<'_>, NotifyError> {
+        let conn = &self.hub.conn;
+        if waits_for_itself || conn.holds_lock() || proof::holds_a_lock() {
             return Err(NotifyError::Deadlock);
         }
-        Ok(())
+        conn.hold().ok_or(NotifyError::Ended)
     }
 
     fn send(&self, notification: &Notification) -> Result<(), NotifyError> {
-        self.allowed(notification)?;
-        let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;
+        let _hold = self.begin(waits_for_itself(&self.hub.conn, notification))?;
         self.hub.send(notification, 0)
     }
 
@@ -131,10 +129,7 @@ impl<'n> Blocking<'n> {
     ///
     /// See [`Blocking`].
     pub fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
-        if self.hub.conn().holds_lock() || proof::holds_a_lock() {
-            return Err(NotifyError::Deadlock);
-        }
-        let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;
+        let _hold = self.begin(false)?;
         self.hub.store(ino, offset, data)
     }
 
@@ -151,14 +146,11 @@ impl<'n> Blocking<'n> {
         timeout: Duration,
     ) -> Result<Retrieved, NotifyError> {
         let notification = Notification::Retrieve { ino, offset, size };
-        self.allowed(&notification)?;
-        let (sender, answer) = mpsc::sync_channel(1);
-        let taker = move |answer| {
-            // Nobody waits any more when the time was up.
-            let _ = sender.send(answer);
-        };
-        self.hub.retrieve_now(&notification, Box::new(taker));
-        Retrieval::new(answer, Arc::clone(self.hub)).wait_any(timeout)
+        let _hold = self.begin(false)?;
+        let (taker, retrieval) = Retrieval::new(&self.hub.conn);
+        let send = |ticket| self.hub.send(&notification, ticket);
+        self.hub.retrieve(taker, send);
+        retrieval.wait_any(timeout)
     }
 
     /// [`Notifier::increment_epoch`](crate::Notifier::increment_epoch).
@@ -190,11 +182,5 @@ impl<'n> Blocking<'n> {
     /// See [`Blocking`].
     pub fn resend(&self) -> Result<(), NotifyError> {
         self.send(&Notification::Resend)
-    }
-}
-
-impl fmt::Debug for Blocking<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Blocking")
     }
 }

@@ -42,12 +42,8 @@ impl Drop for Current {
 
 /// The kernel does nothing for `notification` until this thread has answered.
 pub(super) fn waits_for_itself(conn: &Conn, notification: &Notification) -> bool {
-    let (Notification::InvalEntry { parent, .. }
-    | Notification::ExpireEntry { parent, .. }
-    | Notification::Delete { parent, .. }) = notification
-    else {
-        return false;
-    };
     let handled = HANDLED.get().filter(|it| it.conn == conn.id());
-    handled.is_some_and(|it| it.directories.contains(parent))
+    handled
+        .zip(notification.entry())
+        .is_some_and(|(it, (parent, _))| it.directories.contains(&parent))
 }

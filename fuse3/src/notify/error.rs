@@ -28,11 +28,6 @@ pub enum NotifyError {
 }
 
 impl NotifyError {
-    /// A negative errno, as libfuse returns it.
-    pub(crate) fn of(result: std::ffi::c_int) -> Self {
-        Self::Errno(Errno::from_raw(-result))
-    }
-
     /// The same as an errno.
     pub const fn errno(self) -> Errno {
         match self {

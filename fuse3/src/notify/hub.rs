@@ -1,35 +1,44 @@
 //! What a session has for its notifications.
 
-use std::ffi::c_int;
+use std::collections::HashMap;
 use std::fmt;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use parking_lot::Mutex;
 
 use crate::base::panic::discard;
 use crate::conn::conn::Conn;
-use crate::notify::queue::Queue;
-use crate::notify::retrieve::{Answer, Retrievals, Retrieved, Taker};
-use crate::notify::sender::Sender;
-use crate::notify::{error::NotifyError, notification::Notification};
-use crate::types::ino::Ino;
+use crate::notify::retrieve::{Answer, Retrieved, Taker};
+use crate::notify::{error::NotifyError, notification::Notification, queue::Queue};
+use crate::types::{errno::Errno, ino::Ino};
 
 /// What a queued notification that failed is told to.
 pub(crate) type OnError = Box<dyn Fn(&Notification, NotifyError) + Send + Sync>;
 
 /// The way to the kernel, the queue before it, and who waits for what comes back.
 pub(crate) struct Hub {
-    conn: Arc<Conn>,
-    sender: Sender,
+    pub(super) conn: Arc<Conn>,
     pub(super) queue: Queue,
-    retrievals: Retrievals,
+    /// The kernel is known to take notifications.
+    pub(super) settled: AtomicBool,
+    retrievals: Mutex<Retrievals>,
     on_error: OnError,
+}
+
+/// Who waits for an answer, by the number that goes to the kernel and back as libfuse's cookie.
+#[derive(Default)]
+struct Retrievals {
+    last: usize,
+    takers: HashMap<usize, Taker>,
 }
 
 /// Logs, except what is as good as done, and what is normal while a file system is unmounted.
 fn log(notification: &Notification, error: NotifyError) {
-    let errno = error.errno().raw();
-    let normal: [c_int; 4] = [libc::ENOENT, libc::EBADF, libc::ENODEV, libc::ENOTCONN];
-    if !normal.contains(&errno) {
+    let normal = [Errno::ENOENT, Errno::EBADF, Errno::ENODEV, Errno::ENOTCONN];
+    if !normal.contains(&error.errno()) {
         crate::base::log::warn!("{notification} failed: {error}");
     }
 }
@@ -38,25 +47,11 @@ impl Hub {
     pub(crate) fn new(conn: Arc<Conn>, on_error: Option<OnError>) -> Arc<Self> {
         Arc::new(Self {
             conn,
-            sender: Sender::default(),
             queue: Queue::default(),
-            retrievals: Retrievals::default(),
+            settled: AtomicBool::new(false),
+            retrievals: Mutex::default(),
             on_error: on_error.unwrap_or_else(|| Box::new(log)),
         })
-    }
-
-    pub(super) fn conn(&self) -> &Conn {
-        &self.conn
-    }
-
-    /// `Session::run` was called: the process forks no more.
-    pub(crate) fn running(self: &Arc<Self>) {
-        self.queue.running(self);
-    }
-
-    /// `init` has returned.
-    pub(crate) fn ready(self: &Arc<Self>) {
-        self.queue.ready(self);
     }
 
     /// After it nothing uses the descriptor any more, the thread has ended, and who waited for the kernel has been told. It
@@ -65,60 +60,32 @@ impl Hub {
         self.queue.close();
         self.conn.close_to_notifications();
         self.queue.join();
-        for taker in self.retrievals.close() {
+        // Nobody comes after these: what is sent from now on fails, and that is the answer.
+        let unanswered = mem::take(&mut self.retrievals.lock().takers);
+        for taker in unanswered.into_values() {
             tell(taker, Err(NotifyError::Ended));
         }
     }
 
-    /// Sends a notification, and waits until the kernel has done it. `ticket` is of `Retrieve`.
-    pub(super) fn send(
-        &self,
-        notification: &Notification,
-        ticket: usize,
-    ) -> Result<(), NotifyError> {
-        self.sender.send(&self.conn, notification, ticket)
-    }
-
-    /// [`Notification::Store`] of borrowed data.
-    pub(super) fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
-        self.sender.store(&self.conn, ino, offset, data)
-    }
-
-    pub(super) fn push(self: &Arc<Self>, notification: Notification) {
-        // After the end there is nobody to tell.
-        self.queue.push(self, Arc::new(notification), 0);
-    }
-
-    /// A queued notification that cannot even be queued.
     pub(super) fn failed(&self, notification: &Notification, error: NotifyError) {
-        let told = AssertUnwindSafe(|| (self.on_error)(notification, error));
-        if let Err(payload) = catch_unwind(told) {
-            discard(payload);
-            crate::base::log::error!("what was to be told of a failed notification panicked");
-        }
+        told_of("a failed notification", || {
+            (self.on_error)(notification, error);
+        });
     }
 
-    pub(super) fn retrieve(self: &Arc<Self>, ino: Ino, offset: u64, size: u32, taker: Taker) {
-        let notification = Notification::Retrieve { ino, offset, size };
-        match self.retrievals.register(taker) {
-            Ok(ticket) => {
-                if !self.queue.push(self, Arc::new(notification), ticket) {
-                    self.answer(ticket, Err(NotifyError::Ended));
-                }
-            }
-            Err(taker) => tell(taker, Err(NotifyError::Ended)),
-        }
-    }
-
-    /// The same, sent by this thread.
-    pub(super) fn retrieve_now(&self, notification: &Notification, taker: Taker) {
-        match self.retrievals.register(taker) {
-            Ok(ticket) => {
-                if let Err(error) = self.send(notification, ticket) {
-                    self.answer(ticket, Err(error));
-                }
-            }
-            Err(taker) => tell(taker, Err(NotifyError::Ended)),
+    /// Has `taker` told of the answer to what `send` asks the kernel under the number that it is given.
+    pub(super) fn retrieve(
+        &self,
+        taker: Taker,
+        send: impl FnOnce(usize) -> Result<(), NotifyError>,
+    ) {
+        let mut retrievals = self.retrievals.lock();
+        retrievals.last += 1;
+        let ticket = retrievals.last;
+        retrievals.takers.insert(ticket, taker);
+        drop(retrievals);
+        if let Err(error) = send(ticket) {
+            self.answer(ticket, Err(error));
         }
     }
 
@@ -133,34 +100,23 @@ impl Hub {
         self.answer(ticket, data.map(|data| Retrieved { ino, offset, data }));
     }
 
-    fn answer(&self, ticket: usize, answer: Answer) {
-        if let Some(taker) = self.retrievals.take(ticket) {
+    pub(super) fn answer(&self, ticket: usize, answer: Answer) {
+        let taker = self.retrievals.lock().takers.remove(&ticket);
+        if let Some(taker) = taker {
             tell(taker, answer);
-        }
-    }
-
-    /// What the thread does.
-    pub(super) fn work(&self) {
-        while let Some(job) = self.queue.next() {
-            let result = self.send(&job.notification, job.ticket);
-            match (result, &*job.notification) {
-                (Ok(()), _) => {}
-                (Err(error), Notification::Retrieve { .. }) => {
-                    self.answer(job.ticket, Err(error));
-                }
-                // What is not sent at the end has nobody to be sent to.
-                (Err(NotifyError::Ended), _) => {}
-                (Err(error), notification) => self.failed(notification, error),
-            }
-            self.queue.sent();
         }
     }
 }
 
 fn tell(taker: Taker, answer: Answer) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| taker(answer))) {
+    told_of("a retrieval", || taker(answer));
+}
+
+/// Calls what the application wants to be told by.
+fn told_of(what: &str, call: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(call)) {
         discard(payload);
-        crate::base::log::error!("what was to be told of a retrieval panicked");
+        crate::base::log::error!("what was to be told of {what} panicked");
     }
 }
 
@@ -169,7 +125,6 @@ impl fmt::Debug for Hub {
         f.debug_struct("Hub")
             .field("conn", &self.conn)
             .field("queue", &self.queue)
-            .field("retrievals", &self.retrievals)
             .finish_non_exhaustive()
     }
 }

@@ -31,7 +31,6 @@ pub(crate) mod notification;
 pub(crate) mod notifier;
 pub mod poll;
 pub(crate) mod queue;
-pub(crate) mod raw;
 pub(crate) mod retrieve;
 pub(crate) mod sender;
 

@@ -1,7 +1,6 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
-use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use crate::types::ino::Ino;
@@ -73,6 +72,9 @@ pub enum Notification {
     Resend,
 }
 
+/// [`Notification::needs`] of `Store`.
+pub(super) const STORE_NEEDS: u32 = 15;
+
 impl Notification {
     /// The name of the function.
     pub const fn name(&self) -> &'static str {
@@ -93,7 +95,7 @@ impl Notification {
     pub(super) const fn needs(&self) -> u32 {
         match self {
             Self::InvalInode { .. } | Self::InvalEntry { .. } => 12,
-            Self::Store { .. } | Self::Retrieve { .. } => 15,
+            Self::Store { .. } | Self::Retrieve { .. } => STORE_NEEDS,
             Self::Delete { .. } => 18,
             Self::ExpireEntry { .. } => 38,
             Self::Resend => 40,
@@ -102,13 +104,13 @@ impl Notification {
         }
     }
 
-    /// Its name is none: names end at a NUL byte.
-    pub(super) fn has_nul(&self) -> bool {
+    /// The directory, and the name in it that it is about.
+    pub(super) fn entry(&self) -> Option<(Ino, &OsStr)> {
         match self {
-            Self::InvalEntry { name, .. }
-            | Self::ExpireEntry { name, .. }
-            | Self::Delete { name, .. } => name.as_bytes().contains(&0),
-            _ => false,
+            Self::InvalEntry { parent, name }
+            | Self::ExpireEntry { parent, name }
+            | Self::Delete { parent, name, .. } => Some((*parent, name)),
+            _ => None,
         }
     }
 

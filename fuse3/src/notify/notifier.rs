@@ -1,14 +1,12 @@
 use std::ffi::OsStr;
 use std::ops::RangeBounds;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::lock::proof::NotHolding;
-use crate::notify::hub::Hub;
-use crate::notify::retrieve::Retrieved;
-use crate::notify::{
-    blocking::Blocking, error::NotifyError, notification::Notification, retrieve::Retrieval,
-};
+use crate::notify::retrieve::{Retrieval, Retrieved};
+use crate::notify::{blocking::Blocking, error::NotifyError};
+use crate::notify::{hub::Hub, notification::Notification};
 use crate::types::ino::Ino;
 
 /// `fuse_lowlevel_notify_*`, queued: tells the kernel that what it has cached is out of date, or what it may cache.
@@ -120,12 +118,9 @@ impl Notifier {
     ///
     /// They come as a request of their own, which waits for no handler and no lock.
     pub fn retrieve(&self, ino: Ino, offset: u64, size: u32) -> Retrieval {
-        let (sender, answer) = mpsc::sync_channel(1);
-        self.retrieve_with(ino, offset, size, move |answer| {
-            // Who dropped the retrieval does not want it.
-            let _ = sender.send(answer);
-        });
-        Retrieval::new(answer, Arc::clone(&self.hub))
+        let (taker, retrieval) = Retrieval::new(&self.hub.conn);
+        self.retrieve_with(ino, offset, size, taker);
+        retrieval
     }
 
     /// [`retrieve`](Self::retrieve), with something to call: once, with the bytes or an error.
@@ -139,7 +134,9 @@ impl Notifier {
         size: u32,
         then: impl FnOnce(Result<Retrieved, NotifyError>) + Send + 'static,
     ) {
-        self.hub.retrieve(ino, offset, size, Box::new(then));
+        let notification = Notification::Retrieve { ino, offset, size };
+        let send = |ticket| self.hub.push_for(notification, ticket);
+        self.hub.retrieve(Box::new(then), send);
     }
 
     /// `fuse_lowlevel_notify_increment_epoch()`: all names are to be looked up anew when they are used next. Linux 6.16.
@@ -174,10 +171,10 @@ impl Notifier {
     /// the kernel goes on, or is the one that sends; [`NotifyError::TimedOut`]; [`NotifyError::Ended`] when the session
     /// ended before it was sent.
     pub fn flush(&self, timeout: Duration) -> Result<(), NotifyError> {
-        if self.hub.conn().holds_lock() {
+        if self.hub.conn.holds_lock() {
             return Err(NotifyError::Deadlock);
         }
-        let _hold = self.hub.conn().hold().ok_or(NotifyError::Ended)?;
+        let _hold = self.hub.conn.hold().ok_or(NotifyError::Ended)?;
         self.hub.queue.flush(timeout)
     }
 

@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::conn::conn::Conn;
-use crate::notify::error::NotifyError;
+use crate::notify::{error::NotifyError, sender::sent};
 use crate::sys;
 
 pub use crate::types::poll::PollEvents;
@@ -53,10 +53,8 @@ impl PollHandle {
     pub fn notify(self) -> Result<(), NotifyError> {
         let _pass = self.conn.pass().ok_or(NotifyError::Ended)?;
         // SAFETY: the handle lives (invariant), and so does its session, whose descriptor is open (`Pass`).
-        match unsafe { sys::fuse_lowlevel_notify_poll(self.handle.as_ptr()) } {
-            0 => Ok(()),
-            error => Err(NotifyError::of(error)),
-        }
+        let result = unsafe { sys::fuse_lowlevel_notify_poll(self.handle.as_ptr()) };
+        sent(result).map_err(NotifyError::Errno)
     }
 }
 

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
@@ -19,16 +19,10 @@ pub(super) struct Queue {
     changed: Condvar,
 }
 
-/// A notification in the queue. The ticket is of `Retrieve`.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) notification: Arc<Notification>,
-    pub(super) ticket: usize,
-}
-
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Notifications, and the tickets of those that are `Retrieve`.
+    jobs: VecDeque<(Arc<Notification>, usize)>,
     /// Those of `jobs` that another one like them is merged into.
     unsent: HashSet<Arc<Notification>>,
     /// How many were ever put into `jobs`, and how many of them were sent.
@@ -43,61 +37,62 @@ struct State {
     sender: Option<ThreadId>,
 }
 
-impl Queue {
-    /// False when the session has ended.
-    pub(super) fn push(
-        &self,
-        hub: &Arc<Hub>,
-        notification: Arc<Notification>,
+impl Hub {
+    pub(super) fn push(self: &Arc<Self>, notification: Notification) {
+        // After the end there is nobody to tell.
+        let _ = self.push_for(notification, 0);
+    }
+
+    /// The same, with the ticket of `Retrieve`. Fails when the session has ended.
+    pub(super) fn push_for(
+        self: &Arc<Self>,
+        notification: Notification,
         ticket: usize,
-    ) -> bool {
-        let mut state = self.state.lock();
+    ) -> Result<(), NotifyError> {
+        let notification = Arc::new(notification);
+        let mut state = self.queue.state.lock();
         if state.closed {
-            return false;
+            return Err(NotifyError::Ended);
         }
         if notification.is_idempotent() {
             if !state.unsent.insert(Arc::clone(&notification)) {
-                return true;
+                return Ok(());
             }
         } else {
             // What is stored has to be invalidated by what comes after it, not by what comes before.
             state.unsent.clear();
         }
-        state.jobs.push_back(Job {
-            notification,
-            ticket,
-        });
+        state.jobs.push_back((notification, ticket));
         state.added += 1;
-        self.start_if_due(&mut state, hub);
+        self.start_if_due(&mut state);
         drop(state);
-        self.changed.notify_all();
-        true
+        self.queue.changed.notify_all();
+        Ok(())
     }
 
-    pub(super) fn running(&self, hub: &Arc<Hub>) {
-        let mut state = self.state.lock();
+    /// `Session::run` was called: the process forks no more.
+    pub(crate) fn running(self: &Arc<Self>) {
+        let mut state = self.queue.state.lock();
         state.running = true;
-        self.start_if_due(&mut state, hub);
+        self.start_if_due(&mut state);
     }
 
-    pub(super) fn ready(&self, hub: &Arc<Hub>) {
-        let mut state = self.state.lock();
+    /// `init` has returned.
+    pub(crate) fn ready(self: &Arc<Self>) {
+        let mut state = self.queue.state.lock();
         state.ready = true;
-        self.start_if_due(&mut state, hub);
+        self.start_if_due(&mut state);
     }
 
-    fn start_if_due(&self, state: &mut State, hub: &Arc<Hub>) {
+    fn start_if_due(self: &Arc<Self>, state: &mut State) {
         let due = state.running && state.ready && !state.closed && !state.jobs.is_empty();
         if !due || state.thread.is_some() {
             return;
         }
-        let hub = Arc::clone(hub);
+        let hub = Arc::clone(self);
         let spawned = thread::Builder::new()
             .name("fuse3-notify".to_owned())
-            .spawn(move || {
-                block_signals();
-                hub.work();
-            });
+            .spawn(move || hub.work());
         match spawned {
             Ok(thread) => {
                 state.sender = Some(thread.thread().id());
@@ -108,52 +103,56 @@ impl Queue {
         }
     }
 
-    /// The next one to send; `None` when the session ends.
-    pub(super) fn next(&self) -> Option<Job> {
-        let mut state = self.state.lock();
-        loop {
-            if state.closed {
-                return None;
+    /// What the thread does.
+    fn work(&self) {
+        block_signals();
+        while let Some((notification, ticket)) = self.queue.next() {
+            match (self.send(&notification, ticket), &*notification) {
+                (Ok(()), _) => {}
+                (Err(error), Notification::Retrieve { .. }) => self.answer(ticket, Err(error)),
+                // What is not sent at the end has nobody to be sent to.
+                (Err(NotifyError::Ended), _) => {}
+                (Err(error), notification) => self.failed(notification, error),
             }
-            if let Some(job) = state.jobs.pop_front() {
-                state.unsent.remove(&job.notification);
-                return Some(job);
-            }
-            self.changed.wait(&mut state);
+            self.queue.sent();
         }
+    }
+}
+
+impl Queue {
+    /// The next one to send; `None` when the session ends.
+    fn next(&self) -> Option<(Arc<Notification>, usize)> {
+        let mut state = self.state.lock();
+        self.changed
+            .wait_while(&mut state, |it| it.jobs.is_empty() && !it.closed);
+        // Of one that is closed they are gone.
+        let job = state.jobs.pop_front()?;
+        state.unsent.remove(&job.0);
+        Some(job)
     }
 
     /// The one that [`next`](Self::next) returned has been sent.
-    pub(super) fn sent(&self) {
+    fn sent(&self) {
         self.state.lock().sent += 1;
         self.changed.notify_all();
     }
 
     /// Waits until all that was queued before has been sent.
     pub(super) fn flush(&self, timeout: Duration) -> Result<(), NotifyError> {
-        let deadline = Instant::now().checked_add(timeout);
         let mut state = self.state.lock();
         if state.sender == Some(thread::current().id()) {
             return Err(NotifyError::Deadlock);
         }
         let last = state.added;
-        while state.sent < last {
-            if state.closed {
-                return Err(NotifyError::Ended);
-            }
-            match deadline {
-                None => self.changed.wait(&mut state),
-                Some(deadline) => {
-                    if self.changed.wait_until(&mut state, deadline).timed_out()
-                        && state.sent < last
-                        && !state.closed
-                    {
-                        return Err(NotifyError::TimedOut);
-                    }
-                }
-            }
+        let waits = |state: &mut State| state.sent < last && !state.closed;
+        self.changed.wait_while_for(&mut state, waits, timeout);
+        if state.sent >= last {
+            Ok(())
+        } else if state.closed {
+            Err(NotifyError::Ended)
+        } else {
+            Err(NotifyError::TimedOut)
         }
-        Ok(())
     }
 
     /// Nothing more is sent, but for what is in flight.

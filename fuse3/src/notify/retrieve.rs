@@ -1,15 +1,12 @@
 //! Answers of the kernel to `retrieve`.
 
-use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
+use crate::conn::conn::Conn;
 use crate::lock::proof::{self, NotHolding};
-use crate::notify::{error::NotifyError, hub::Hub};
+use crate::notify::error::NotifyError;
 use crate::sys;
 use crate::types::{errno::Errno, ino::Ino};
 
@@ -32,14 +29,20 @@ pub(super) type Taker = Box<dyn FnOnce(Answer) + Send>;
 /// A `retrieve` that was queued, and will be answered: by the kernel, or with an error, at the latest when the session ends.
 ///
 /// Dropped, the answer is thrown away.
+#[derive(Debug)]
 pub struct Retrieval {
     answer: Receiver<Answer>,
-    hub: Arc<Hub>,
+    conn: Arc<Conn>,
 }
 
 impl Retrieval {
-    pub(super) fn new(answer: Receiver<Answer>, hub: Arc<Hub>) -> Self {
-        Self { answer, hub }
+    /// With the taker that hands it the answer.
+    pub(super) fn new(conn: &Arc<Conn>) -> (Taker, Self) {
+        let (sender, answer) = mpsc::sync_channel(1);
+        let conn = Arc::clone(conn);
+        // Who dropped the retrieval, or waits no longer, does not want it.
+        let taker = Box::new(move |answer| drop(sender.send(answer)));
+        (taker, Self { answer, conn })
     }
 
     /// Waits for the answer.
@@ -62,11 +65,10 @@ impl Retrieval {
         self.wait_any(timeout)
     }
 
-    pub(super) fn wait_any(mut self, timeout: Duration) -> Answer {
+    pub(super) fn wait_any(self, timeout: Duration) -> Answer {
         // Workers have to go on taking requests meanwhile, since the answer is one.
-        let hub = Arc::clone(&self.hub);
-        let Some(_hold) = hub.conn().hold() else {
-            return self.take().unwrap_or(Err(NotifyError::Ended));
+        let Some(_hold) = self.conn.hold() else {
+            return self.answer.try_recv().unwrap_or(Err(NotifyError::Ended));
         };
         match self.answer.recv_timeout(timeout) {
             Ok(answer) => answer,
@@ -79,57 +81,6 @@ impl Retrieval {
     pub fn take(&mut self) -> Option<Result<Retrieved, NotifyError>> {
         // Neither of its errors is one here: there is none yet, or it was taken.
         self.answer.try_recv().ok()
-    }
-}
-
-impl fmt::Debug for Retrieval {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Retrieval")
-    }
-}
-
-/// Who waits for an answer, by the number that goes to the kernel and back as libfuse's cookie.
-#[derive(Default)]
-pub(super) struct Retrievals(Mutex<Waiting>);
-
-#[derive(Default)]
-struct Waiting {
-    last: usize,
-    takers: HashMap<usize, Taker>,
-    closed: bool,
-}
-
-impl Retrievals {
-    /// Returns `taker` when the session has ended.
-    pub(super) fn register(&self, taker: Taker) -> Result<usize, Taker> {
-        let mut waiting = self.0.lock();
-        if waiting.closed {
-            return Err(taker);
-        }
-        waiting.last += 1;
-        let ticket = waiting.last;
-        waiting.takers.insert(ticket, taker);
-        Ok(ticket)
-    }
-
-    pub(super) fn take(&self, ticket: usize) -> Option<Taker> {
-        self.0.lock().takers.remove(&ticket)
-    }
-
-    /// Those whom nobody will answer.
-    pub(super) fn close(&self) -> Vec<Taker> {
-        let mut waiting = self.0.lock();
-        waiting.closed = true;
-        waiting.takers.drain().map(|(_, taker)| taker).collect()
-    }
-}
-
-impl fmt::Debug for Retrievals {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting = self.0.lock();
-        f.debug_struct("Retrievals")
-            .field("waiting", &waiting.takers.len())
-            .finish_non_exhaustive()
     }
 }
 
@@ -146,13 +97,10 @@ pub(crate) unsafe fn read(bufv: *mut sys::fuse_bufvec) -> Result<Vec<u8>, Notify
     to.buf[0].mem = data.as_mut_ptr().cast();
     // SAFETY: `to` is one buffer of `size` bytes, and `bufv` lives, as the caller promises.
     let copied = unsafe { sys::fuse_buf_copy(&raw mut to, bufv, 0) };
-    match usize::try_from(copied) {
-        Ok(copied) => {
-            data.truncate(copied);
-            Ok(data)
-        }
-        Err(_) => Err(NotifyError::Errno(
-            i32::try_from(-copied).map_or(Errno::EIO, Errno::from_raw),
-        )),
-    }
+    let copied = usize::try_from(copied).map_err(|_| {
+        let error = i32::try_from(-copied).map_or(Errno::EIO, Errno::from_raw);
+        NotifyError::Errno(error)
+    })?;
+    data.truncate(copied);
+    Ok(data)
 }

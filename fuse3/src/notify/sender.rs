@@ -1,19 +1,29 @@
 //! The way of a notification to the kernel.
 
-use std::ffi::c_int;
+use std::ffi::{OsStr, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crate::conn::conn::{Conn, Pass};
-use crate::conn::drain::resend;
-use crate::notify::error::NotifyError;
-use crate::notify::notification::Notification;
-use crate::notify::raw;
+use crate::conn::message::{is_dead, send, two};
+use crate::conn::{conn::Pass, drain::resend};
+use crate::notify::notification::{Notification, STORE_NEEDS};
+use crate::notify::{error::NotifyError, hub::Hub};
 use crate::sys;
 use crate::types::{errno::Errno, ino::Ino};
+
+/// `enum fuse_notify_code` (include/uapi/linux/fuse.h).
+const INVAL_INODE: i32 = 2;
+const INVAL_ENTRY: i32 = 3;
+const STORE: i32 = 4;
+const DELETE: i32 = 6;
+const INC_EPOCH: i32 = 8;
+const PRUNE: i32 = 9;
+
+/// `FUSE_EXPIRE_ONLY`, of `struct fuse_notify_inval_entry_out`: the name is kept until it is used next.
+const EXPIRE_ONLY: u32 = 1 << 0;
 
 /// The most that one write(2) takes is a page less than 2 GiB; a store is cut in pieces of this.
 const LARGEST: usize = 1 << 30;
@@ -21,153 +31,149 @@ const LARGEST: usize = 1 << 30;
 /// How often a notification is tried that the kernel does not take because INIT is not over yet, a millisecond apart.
 const TRIES: u32 = 500;
 
-/// What is known of the kernel's end.
-#[derive(Debug, Default)]
-pub(super) struct Sender {
-    /// The kernel is known to take notifications.
-    settled: AtomicBool,
-}
-
-impl Sender {
+impl Hub {
     /// Sends a notification, and waits until the kernel has done it. `ticket` is of `Retrieve`.
     pub(super) fn send(
         &self,
-        conn: &Conn,
         notification: &Notification,
         ticket: usize,
     ) -> Result<(), NotifyError> {
-        if notification.has_nul() {
+        // Names end at a NUL byte.
+        let entry = notification.entry();
+        if entry.is_some_and(|(_, name)| name.as_bytes().contains(&0)) {
             return Err(NotifyError::Errno(Errno::EINVAL));
         }
-        self.try_to(conn, notification.needs(), |pass| match notification {
+        self.try_to(notification.needs(), |pass| match notification {
             // Then nothing but INIT waits for an answer, and libfuse refuses a second one, after which no client of the mount
             // gets another answer than ECONNREFUSED.
-            Notification::Resend if !conn.host().is_some_and(|host| host.is_settled()) => 0,
+            Notification::Resend if !self.conn.host().is_some_and(|host| host.is_settled()) => {
+                Ok(())
+            }
             _ => deliver(pass, notification, ticket),
         })
     }
 
     /// [`Notification::Store`] of borrowed data.
-    pub(super) fn store(
-        &self,
-        conn: &Conn,
-        ino: Ino,
-        offset: u64,
-        data: &[u8],
-    ) -> Result<(), NotifyError> {
-        self.try_to(conn, STORE_NEEDS, |pass| store(pass, ino, offset, data))
+    pub(super) fn store(&self, ino: Ino, offset: u64, data: &[u8]) -> Result<(), NotifyError> {
+        self.try_to(STORE_NEEDS, |pass| store(pass, ino, offset, data))
     }
 
     fn try_to(
         &self,
-        conn: &Conn,
         needs: u32,
-        deliver: impl Fn(&Pass<'_>) -> c_int,
+        deliver: impl Fn(&Pass<'_>) -> Result<(), Errno>,
     ) -> Result<(), NotifyError> {
-        let pass = conn.pass_to_notify().ok_or(NotifyError::Ended)?;
-        let minor = match conn.minor() {
-            0 => return Err(NotifyError::NotConnected),
-            minor if minor < needs => {
-                return Err(NotifyError::Unsupported {
-                    needs: (7, needs),
-                    has: (7, minor),
-                });
-            }
-            minor => minor,
+        let pass = self.conn.pass_to_notify().ok_or(NotifyError::Ended)?;
+        let minor = self.conn.minor();
+        let unsupported = NotifyError::Unsupported {
+            needs: (7, needs),
+            has: (7, minor),
         };
-        let mut tries = 0;
+        if minor == 0 {
+            return Err(NotifyError::NotConnected);
+        } else if minor < needs {
+            return Err(unsupported);
+        }
+        let mut tries = 1;
         loop {
-            let result = deliver(&pass);
-            match -result {
-                0 => {}
+            match deliver(&pass) {
                 // libfuse answers INIT after `init` has returned, and the kernel takes notifications after that.
-                libc::ENOTCONN | libc::EINVAL if !self.settled.load(Ordering::SeqCst) => {
+                Err(Errno::ENOTCONN | Errno::EINVAL)
+                    if !self.settled.load(Ordering::SeqCst)
+                        && tries < TRIES
+                        && !self.conn.is_closing() =>
+                {
                     tries += 1;
-                    if tries < TRIES && !conn.is_closing() {
-                        thread::sleep(Duration::from_millis(1));
-                        continue;
-                    }
+                    thread::sleep(Duration::from_millis(1));
                 }
-                libc::ENOSYS => {
-                    return Err(NotifyError::Unsupported {
-                        needs: (7, needs),
-                        has: (7, minor),
-                    });
+                Err(Errno::ENOSYS) => return Err(unsupported),
+                result => {
+                    self.settled.store(true, Ordering::SeqCst);
+                    return result.map_err(NotifyError::Errno);
                 }
-                _ => {}
             }
-            self.settled.store(true, Ordering::SeqCst);
-            return if result == 0 {
-                Ok(())
-            } else {
-                Err(NotifyError::of(result))
-            };
         }
     }
 }
 
-/// [`Notification::needs`] of `Store`.
-const STORE_NEEDS: u32 = 15;
-
-/// Returns 0 or a negative errno.
-fn deliver(pass: &Pass<'_>, notification: &Notification, ticket: usize) -> c_int {
+fn deliver(pass: &Pass<'_>, notification: &Notification, ticket: usize) -> Result<(), Errno> {
     let fd = pass.descriptor();
+    // Inodes, the length of a name, flags, and the name with a NUL byte after it, as the kernel checks.
+    let named = |code, inodes: &[u64], name: &OsStr, flags| {
+        let length = u32::try_from(name.len()).map_err(|_| Errno::ENAMETOOLONG)?;
+        let members = [inodes, &[two(length, flags)]].concat();
+        send(fd, code, &members, &[name.as_bytes(), b"\0"].concat())
+    };
     match notification {
+        // `struct fuse_notify_inval_inode_out`.
         Notification::InvalInode {
             ino,
             offset,
             length,
-        } => raw::inval_inode(fd, *ino, *offset, *length),
-        Notification::InvalEntry { parent, name } => {
-            raw::inval_entry(fd, *parent, name.as_bytes(), false)
+        } => {
+            let bits = |number: i64| u64::from_ne_bytes(number.to_ne_bytes());
+            send(fd, INVAL_INODE, &[ino.0, bits(*offset), bits(*length)], &[])
         }
+        // `struct fuse_notify_inval_entry_out` and the name.
+        Notification::InvalEntry { parent, name } => named(INVAL_ENTRY, &[parent.0], name, 0),
         Notification::ExpireEntry { parent, name } => {
-            raw::inval_entry(fd, *parent, name.as_bytes(), true)
+            named(INVAL_ENTRY, &[parent.0], name, EXPIRE_ONLY)
         }
+        // `struct fuse_notify_delete_out` and the name.
         Notification::Delete {
             parent,
             child,
             name,
-        } => raw::delete(fd, *parent, *child, name.as_bytes()),
+        } => named(DELETE, &[parent.0, child.0], name, 0),
         Notification::Store { ino, offset, data } => store(pass, *ino, *offset, data),
         Notification::Retrieve { ino, offset, size } => {
             let (Ok(offset), Ok(size)) = (libc::off_t::try_from(*offset), usize::try_from(*size))
             else {
-                return -libc::EINVAL;
+                return Err(Errno::EINVAL);
             };
-            // libfuse has to send this one, since it takes the answer. It would print the error (`raw`).
-            if raw::is_dead(fd) {
-                return -libc::ENOTCONN;
+            // libfuse has to send this one, since it takes the answer. It would print the error (conn/message.rs).
+            if is_dead(fd) {
+                return Err(Errno::ENOTCONN);
             }
             let (se, cookie) = (pass.session().as_ptr(), ptr::without_provenance_mut(ticket));
             // SAFETY: the session lives, and its descriptor is open (`Pass`); the cookie is a number, which libfuse
             // hands back as it is.
-            unsafe { sys::fuse_lowlevel_notify_retrieve(se, ino.0, size, offset, cookie) }
+            sent(unsafe { sys::fuse_lowlevel_notify_retrieve(se, ino.0, size, offset, cookie) })
         }
-        Notification::IncrementEpoch => raw::increment_epoch(fd),
-        Notification::Prune { inos } => raw::prune(fd, inos),
+        Notification::IncrementEpoch => send(fd, INC_EPOCH, &[], &[]),
+        // `struct fuse_notify_prune_out` and the inodes.
+        Notification::Prune { inos } => {
+            let count = u32::try_from(inos.len()).map_err(|_| Errno::EINVAL)?;
+            let mut members = vec![two(count, 0), 0];
+            members.extend(inos.iter().map(|ino| ino.0));
+            send(fd, PRUNE, &members, &[])
+        }
         Notification::Resend => resend(fd),
     }
 }
 
-fn store(pass: &Pass<'_>, ino: Ino, offset: u64, data: &[u8]) -> c_int {
-    let fd = pass.descriptor();
+/// `struct fuse_notify_store_out` and the data.
+fn store(pass: &Pass<'_>, ino: Ino, offset: u64, data: &[u8]) -> Result<(), Errno> {
     // The kernel's offsets are signed.
-    let last = u64::try_from(data.len()).ok();
-    let last = last.and_then(|length| offset.checked_add(length));
-    if last.is_none_or(|last| i64::try_from(last).is_err()) {
-        return -libc::EINVAL;
+    if offset.saturating_add(data.len() as u64) > i64::MAX.unsigned_abs() {
+        return Err(Errno::EINVAL);
     }
     let mut at = offset;
-    for piece in data.chunks(LARGEST) {
-        let result = raw::store(fd, ino, at, piece);
-        if result != 0 {
-            return result;
-        }
-        at += LARGEST as u64;
+    // No data is one piece, too, so that the kernel says what it thinks of the inode.
+    let nothing = data.is_empty().then_some(data);
+    for piece in data.chunks(LARGEST).chain(nothing) {
+        let length = u32::try_from(piece.len()).map_err(|_| Errno::EINVAL)?;
+        let members = [ino.0, at, two(length, 0)];
+        send(pass.descriptor(), STORE, &members, piece)?;
+        at += u64::from(length);
     }
-    if data.is_empty() {
-        return raw::store(fd, ino, offset, data);
+    Ok(())
+}
+
+/// What libfuse returns: 0 or a negative errno.
+pub(super) fn sent(result: c_int) -> Result<(), Errno> {
+    match result {
+        0 => Ok(()),
+        error => Err(Errno::from_raw(-error)),
     }
-    0
 }
