@@ -74,15 +74,8 @@ impl Sleeper {
             if let Some(by) = *waking {
                 return by;
             }
-            let is_late = match deadline {
-                Deadline::Never => {
-                    self.wake_up.wait(&mut waking);
-                    false
-                }
-                Deadline::At(instant) => self.wake_up.wait_until(&mut waking, instant).timed_out(),
-            };
             // A notification that came after the time was up is not wasted.
-            if is_late {
+            if deadline.wait(&self.wake_up, &mut waking) {
                 return *waking.get_or_insert(Waking::TimedOut);
             }
         }
