@@ -63,7 +63,8 @@ impl Sleeper {
     }
 
     /// Something has ended the wait.
-    pub(crate) fn is_awake(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_awake(&self) -> bool {
         self.waking.lock().is_some()
     }
 
@@ -84,6 +85,13 @@ impl Sleeper {
     /// It waits no more. Returns what ended the wait: the time, if nothing did before.
     pub(super) fn leave(&self) -> Waking {
         *self.waking.lock().get_or_insert(Waking::TimedOut)
+    }
+}
+
+/// For a thread that waits for what wakes tasks.
+impl std::task::Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        Sleeper::wake(&self, Waking::Notified);
     }
 }
 
