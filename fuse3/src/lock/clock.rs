@@ -34,7 +34,7 @@ impl Deadline {
         instant.map_or(Deadline::Never, Deadline::At)
     }
 
-    /// Waits until `condvar` is notified, or for no reason. Tells whether the time is up.
+    /// Waits until `condvar` is notified; it may also return without a reason. Tells whether the time is up.
     pub(crate) fn wait<T>(self, condvar: &Condvar, guard: &mut MutexGuard<'_, T>) -> bool {
         match self {
             Deadline::Now => true,

@@ -226,7 +226,8 @@ impl RawLock {
         self.word.fetch_update(Acquire, Relaxed, taken).is_ok()
     }
 
-    /// Takes the lock if it is free. If it is not, its word becomes what `held` makes of it.
+    /// Takes the lock if it is free. If it is not, its word becomes what `held` makes of it: by
+    /// invariants 1 and 2 only for a caller that has the queue's mutex.
     fn take_or(&self, held: fn(u32) -> u32) -> bool {
         let next = |word| match word & LOCKED {
             0 => Some(word | LOCKED),

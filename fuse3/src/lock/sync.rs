@@ -61,9 +61,8 @@ impl<T: ?Sized> Mutex<T> {
     /// Takes the mutex if it is free.
     #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let site = Site::caller();
         let inner = self.inner.try_lock()?;
-        Some(self.guard(inner, site))
+        Some(self.guard(inner, Site::caller()))
     }
 
     /// The data, without taking the mutex: the borrow proves that nobody has it.

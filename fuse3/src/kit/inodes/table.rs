@@ -151,8 +151,7 @@ impl<T> InodeTable<T> {
     ///
     /// ESTALE when there is none. To a handler that has not released the lock since the kernel named it, it does not happen.
     pub fn get(&self, ino: Ino) -> Result<&T, Errno> {
-        let inode = self.inode(ino).ok_or(Errno::ESTALE)?;
-        Ok(&inode.value)
+        Ok(&self.inode(ino).ok_or(Errno::ESTALE)?.value)
     }
 
     /// The inode, to be changed.
@@ -161,8 +160,7 @@ impl<T> InodeTable<T> {
     ///
     /// As [`get`](Self::get).
     pub fn get_mut(&mut self, ino: Ino) -> Result<&mut T, Errno> {
-        let inode = self.known_mut(ino)?;
-        Ok(&mut inode.value)
+        Ok(&mut self.known_mut(ino)?.value)
     }
 
     /// The answer of `lookup`, `mknod`, `mkdir`, `symlink`, `link`, `create` and of an entry of readdirplus: the kernel knows

@@ -217,7 +217,7 @@ impl<K: Eq + Hash> KeyedLocks<K> {
             Ok(key) => return Some(self.guard(key, site)),
             Err(key) => key,
         };
-        // The thread waits as a task does, which its sleeper wakes.
+        // The thread waits as a task does: its sleeper is the waker.
         let sleeper = Sleeper::current();
         let waker = Waker::from(Arc::clone(&sleeper));
         let mut cx = Context::from_waker(&waker);
