@@ -187,10 +187,8 @@ impl<S: 'static> Running<S> {
         match life.recv() {
             Ok(Ok(())) => Ok(Self { jobs, thread, life }),
             Ok(Err(error)) => Err(error),
-            Err(_) => match thread.join() {
-                Err(payload) => resume_unwind(payload),
-                Ok(()) => Err(io::Error::other("the thread for futures ended")),
-            },
+            // It ends without a word only by a panic.
+            Err(_) => resume_unwind(thread.join().expect_err("the thread for futures panicked")),
         }
     }
 
