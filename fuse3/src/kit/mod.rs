@@ -16,6 +16,5 @@ pub use keyed::guard::{KeyGuard, OwnedKeyGuard};
 pub use keyed::locks::KeyedLocks;
 pub use keyed::wait::KeyWait;
 pub use work::receiver::{NoMoreWork, WorkReceiver};
-pub use work::sender::WorkSender;
-pub use work::unsent::{Unsent, UnsentReason};
+pub use work::sender::{Unsent, UnsentReason, WorkSender};
 pub use work::work_queue;

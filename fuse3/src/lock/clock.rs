@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use parking_lot::{Condvar, MutexGuard};
+
 /// The monotonic clock in nanoseconds, for an atomic to hold. Never zero, which stands for no time.
 pub(super) fn now() -> u64 {
     static START: OnceLock<Instant> = OnceLock::new();
@@ -16,6 +18,8 @@ pub(super) fn now() -> u64 {
 /// Until when a thread waits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Deadline {
+    /// It does not wait.
+    Now,
     At(Instant),
     Never,
 }
@@ -23,9 +27,22 @@ pub(crate) enum Deadline {
 impl Deadline {
     /// A time-out that ends after the clock's last instant never ends.
     pub(crate) fn after(timeout: Option<Duration>) -> Deadline {
-        match timeout.and_then(|timeout| Instant::now().checked_add(timeout)) {
-            Some(instant) => Deadline::At(instant),
-            None => Deadline::Never,
+        if timeout == Some(Duration::ZERO) {
+            return Deadline::Now;
+        }
+        let instant = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        instant.map_or(Deadline::Never, Deadline::At)
+    }
+
+    /// Waits until `condvar` is notified; it may also return without a reason. Tells whether the time is up.
+    pub(crate) fn wait<T>(self, condvar: &Condvar, guard: &mut MutexGuard<'_, T>) -> bool {
+        match self {
+            Deadline::Now => true,
+            Deadline::At(instant) => condvar.wait_until(guard, instant).timed_out(),
+            Deadline::Never => {
+                condvar.wait(guard);
+                false
+            }
         }
     }
 }

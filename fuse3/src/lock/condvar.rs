@@ -37,7 +37,7 @@ use crate::lock::sleeper::{Sleeper, Waking};
 /// })?;
 /// # Ok::<(), fuse3::lock::LockError>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Condvar {
     waiting: Mutex<VecDeque<Arc<Sleeper>>>,
 }
@@ -88,12 +88,6 @@ impl Condvar {
             deadline,
             waited: false,
         }
-    }
-}
-
-impl Default for Condvar {
-    fn default() -> Condvar {
-        Condvar::new()
     }
 }
 

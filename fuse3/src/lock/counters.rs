@@ -12,24 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[repr(align(64))]
 pub(super) struct Counters {
     count: AtomicU64,
-    waited: AtomicU64,
-    waited_max: AtomicU64,
+    pub(super) waited: AtomicU64,
+    pub(super) waited_max: AtomicU64,
     /// How many of the sections are in `held`.
-    timed: AtomicU64,
+    pub(super) timed: AtomicU64,
     held: AtomicU64,
-    held_max: AtomicU64,
-}
-
-/// A copy of [`Counters`].
-#[derive(Debug)]
-pub(super) struct Figures {
-    /// How many sections have begun.
-    pub(super) count: u64,
-    pub(super) waited: u64,
-    pub(super) waited_max: u64,
-    pub(super) timed: u64,
-    pub(super) held: u64,
-    pub(super) held_max: u64,
+    pub(super) held_max: AtomicU64,
 }
 
 impl Counters {
@@ -75,26 +63,11 @@ impl Counters {
         raise(&self.held_max, time);
     }
 
-    pub(super) fn read(&self) -> Figures {
-        Figures {
-            count: self.count.load(Ordering::Relaxed),
-            waited: self.waited.load(Ordering::Relaxed),
-            waited_max: self.waited_max.load(Ordering::Relaxed),
-            timed: self.timed.load(Ordering::Relaxed),
-            held: self.held.load(Ordering::Relaxed),
-            held_max: self.held_max.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl Figures {
-    /// The sections' times together, if those that were not timed were as long on average as those that were.
-    pub(super) fn held_by_all(&self) -> u64 {
-        if self.timed == 0 {
-            return 0;
-        }
-        let estimate = u128::from(self.held) * u128::from(self.count) / u128::from(self.timed);
-        u64::try_from(estimate).unwrap_or(u64::MAX)
+    /// The times of `count` sections together, if those that were not timed were as long on average as those that were.
+    pub(super) fn held_by(&self, count: u64) -> u64 {
+        let [held, timed] = [&self.held, &self.timed].map(|it| it.load(Ordering::Relaxed));
+        let estimate = (u128::from(held) * u128::from(count)).checked_div(timed.into());
+        u64::try_from(estimate.unwrap_or(0)).unwrap_or(u64::MAX)
     }
 }
 
@@ -117,15 +90,15 @@ mod tests {
     #[test]
     fn what_was_not_timed_is_estimated_by_what_was() {
         let counters = Counters::new();
-        assert_eq!(counters.read().held_by_all(), 0);
+        assert_eq!(counters.held_by(0), 0);
         for _ in 0..10 {
             counters.begin_section();
         }
         counters.add_held(3);
         counters.add_held(5);
         counters.raise_held(100);
-        let figures = counters.read();
-        assert_eq!((figures.timed, figures.held_max), (2, 100));
-        assert_eq!(figures.held_by_all(), 40);
+        assert_eq!(counters.timed.load(Ordering::Relaxed), 2);
+        assert_eq!(counters.held_max.load(Ordering::Relaxed), 100);
+        assert_eq!(counters.held_by(counters.count()), 40);
     }
 }

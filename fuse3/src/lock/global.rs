@@ -5,9 +5,8 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::lock::order::{Kind, Node};
-use crate::lock::raw::RawLock;
-use crate::lock::site::Site;
-use crate::lock::{error::LockError, guard::Locked, held, stats::LockStats, unlocked::Unlocked};
+use crate::lock::{error::LockError, guard::Locked, held, raw::RawLock, site::Site};
+use crate::lock::{stats::LockStats, unlocked::Unlocked};
 use crate::types::operation::Operation;
 
 /// `llfuse.lock`: the lock under which handlers run, with the state `S` that it guards.
@@ -41,13 +40,12 @@ use crate::types::operation::Operation;
 /// A thread that panics releases the lock, and the state stays as it is: there
 /// is no poisoning, as in llfuse.
 pub struct GlobalLock<S> {
-    raw: RawLock,
-    order: Node,
+    pub(super) raw: RawLock,
+    pub(super) order: Node,
     /// Called before each release, in debug builds.
-    #[cfg(debug_assertions)]
     invariant: Option<fn(&S)>,
     /// Only the thread that holds `raw` may touch it, through one guard.
-    state: UnsafeCell<S>,
+    pub(super) state: UnsafeCell<S>,
 }
 
 // SAFETY: the lock hands the state from thread to thread, one at a time, which
@@ -61,7 +59,6 @@ impl<S> GlobalLock<S> {
         GlobalLock {
             raw: RawLock::new(),
             order: Node::new(Kind::Global),
-            #[cfg(debug_assertions)]
             invariant: None,
             state: UnsafeCell::new(state),
         }
@@ -90,18 +87,9 @@ impl<S> GlobalLock<S> {
     /// space.yield_(1); // would panic between the two lines above
     /// # Ok::<(), fuse3::lock::LockError>(())
     /// ```
-    pub const fn debug_invariant(self, check: fn(&S)) -> Self {
-        #[cfg(debug_assertions)]
-        {
-            let mut lock = self;
-            lock.invariant = Some(check);
-            lock
-        }
-        #[cfg(not(debug_assertions))]
-        {
-            let _ = check;
-            self
-        }
+    pub const fn debug_invariant(mut self, check: fn(&S)) -> Self {
+        self.invariant = Some(check);
+        self
     }
 
     /// `with llfuse.lock:`: takes the lock, and waits for it as long as it takes.
@@ -235,24 +223,10 @@ impl<S> GlobalLock<S> {
         self.state.into_inner()
     }
 
-    #[inline]
-    pub(super) fn raw(&self) -> &RawLock {
-        &self.raw
-    }
-
-    #[inline]
-    pub(super) fn order(&self) -> &Node {
-        &self.order
-    }
-
     /// What [`debug_invariant`](Self::debug_invariant) was given.
     #[inline]
     pub(super) fn invariant(&self) -> Option<fn(&S)> {
-        #[cfg(debug_assertions)]
-        let invariant = self.invariant;
-        #[cfg(not(debug_assertions))]
-        let invariant = None;
-        invariant
+        self.invariant.filter(|_| cfg!(debug_assertions))
     }
 
     /// Takes the lock, for a guard that the caller has.
@@ -275,12 +249,6 @@ impl<S> GlobalLock<S> {
         self.order.leave(0);
         held::leave();
         self.raw.release();
-    }
-
-    /// The state. To be dereferenced only by the guard that holds the lock.
-    #[inline]
-    pub(super) fn state(&self) -> *mut S {
-        self.state.get()
     }
 }
 

@@ -5,16 +5,10 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use crate::lock::{
-    clock::Deadline,
-    condvar::{Condvar, Woken},
-    error::LockError,
-    global::GlobalLock,
-    site::Site,
-    sleeper::Waking,
-    sync,
-    unlocked::Unlocked,
-};
+use crate::lock::condvar::{Condvar, Woken};
+use crate::lock::{clock::Deadline, global::GlobalLock, site::Site};
+use crate::lock::{sleeper::Waking, sync, unlocked::Unlocked};
+use crate::types::operation::Operation;
 
 /// The proof that the thread holds the [`GlobalLock`], and the only way to its state.
 ///
@@ -94,8 +88,8 @@ impl<'a, S> Locked<'a, S> {
     }
 
     /// The request for which the lock was taken; `None` outside of handlers. The section is counted under it.
-    pub fn operation(&self) -> Option<crate::types::operation::Operation> {
-        self.global().raw().operation()
+    pub fn operation(&self) -> Option<Operation> {
+        self.global().raw.operation()
     }
 
     /// `with llfuse.lock_released:`: runs `f` without the lock, then takes the lock again.
@@ -136,8 +130,8 @@ impl<'a, S> Locked<'a, S> {
         self.check_invariant();
         let lock = self.global();
         let site = Site::caller();
-        lock.order().wait(0, site);
-        lock.raw().yield_(count, site.place())
+        lock.order.wait(0, site);
+        lock.raw.yield_(count, site.place())
     }
 
     /// Waits, with the lock released, until `condvar` is notified or the time is up.
@@ -176,7 +170,7 @@ impl<'a, S> Locked<'a, S> {
         let lock = self.global();
         let site = Site::caller();
         let retake = Retake {
-            operation: lock.raw().operation(),
+            operation: lock.raw.operation(),
             lock,
             site,
             guard: self,
@@ -184,7 +178,7 @@ impl<'a, S> Locked<'a, S> {
         retake.guard.lock = None;
         lock.release();
         let result = f(lock);
-        lock.order().wait(0, site);
+        lock.order.wait(0, site);
         drop(retake);
         self.global();
         result
@@ -223,17 +217,15 @@ struct Retake<'g, 'a, S> {
     guard: &'g mut Locked<'a, S>,
     lock: &'a GlobalLock<S>,
     site: Site,
-    operation: Option<crate::types::operation::Operation>,
+    operation: Option<Operation>,
 }
 
 impl<S> Drop for Retake<'_, '_, S> {
     fn drop(&mut self) {
-        match self.lock.take(self.operation, None, self.site) {
-            Ok(()) => self.guard.lock = Some(self.lock),
-            // Another guard of this thread is somewhere: two would be two
-            // mutable references to the state.
-            Err(LockError::AlreadyHeld | LockError::TimedOut | LockError::Busy) => {}
-        }
+        // If it fails, another guard of this thread is somewhere: two would be two
+        // mutable references to the state.
+        let taken = self.lock.take(self.operation, None, self.site);
+        self.guard.lock = taken.is_ok().then_some(self.lock);
     }
 }
 
@@ -242,7 +234,7 @@ impl<S> Deref for Locked<'_, S> {
 
     #[inline]
     fn deref(&self) -> &S {
-        let state = self.global().state();
+        let state = self.global().state.get();
         // SAFETY: this guard holds the lock by its invariant, so no other thread
         // and no other guard reaches the state; `&self` keeps `deref_mut` out.
         unsafe { &*state }
@@ -252,7 +244,7 @@ impl<S> Deref for Locked<'_, S> {
 impl<S> DerefMut for Locked<'_, S> {
     #[inline]
     fn deref_mut(&mut self) -> &mut S {
-        let state = self.global().state();
+        let state = self.global().state.get();
         // SAFETY: this guard holds the lock by its invariant, so no other thread
         // and no other guard reaches the state; `&mut self` makes it the only one.
         unsafe { &mut *state }

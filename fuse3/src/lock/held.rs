@@ -20,8 +20,8 @@ pub(super) fn leave() {
     HELD.set(HELD.get().saturating_sub(1));
 }
 
-/// The thread holds a global lock, whichever.
+/// The thread holds a global lock, whichever, and whatever its proof says.
 #[inline]
-pub(super) fn any() -> bool {
+pub(crate) fn holds_a_lock() -> bool {
     HELD.get() > 0
 }

@@ -9,7 +9,7 @@ use crate::types::operation::Operation;
 ///
 /// There are these, and no others: [`GlobalLock`], in an [`Arc`] or a `static`; [`Concurrent`]; with the feature `tokio`
 /// `Local`, pyfuse3's style.
-pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
+pub trait Locking: Clone + Send + Sync + 'static {
     /// What a handler has of it: [`Locked`], [`NoLock`], or the `Local` itself.
     type Guard<'a>
     where
@@ -19,13 +19,17 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn enter(&self, operation: Operation, by: Library) -> Result<Self::Guard<'_>, LockError>;
 
-    /// Runs `sleep`, which waits, with the lock released.
+    /// Runs `sleep`, which waits, with the lock released, where there is one.
     #[doc(hidden)]
-    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, by: Library) -> R;
+    fn asleep<R>(_guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, _by: Library) -> R {
+        sleep()
+    }
 
     /// The calling thread holds it.
     #[doc(hidden)]
-    fn is_held(&self) -> bool;
+    fn is_held(&self) -> bool {
+        false
+    }
 
     /// The session is about to serve requests.
     #[doc(hidden)]
@@ -38,60 +42,42 @@ pub trait Locking: sealed::Sealed + Clone + Send + Sync + 'static {
     fn stop(&self, _patience: Option<Duration>, _by: Library) {}
 
     /// [`GlobalLock::stats`]; `None` where there is no lock.
-    fn stats(&self) -> Option<LockStats>;
+    fn stats(&self) -> Option<LockStats> {
+        None
+    }
 }
 
-/// What only this library can make: it calls the hidden methods of [`Locking`], and nobody else does.
+/// What only this library can make and name: it calls the hidden methods of [`Locking`] and implements them, and nobody else
+/// does.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct Library(pub(crate) ());
 
-pub(crate) mod sealed {
-    pub trait Sealed {}
-    impl<S> Sealed for std::sync::Arc<crate::lock::global::GlobalLock<S>> {}
-    impl<S> Sealed for &'static crate::lock::global::GlobalLock<S> {}
-    impl Sealed for super::Concurrent {}
+macro_rules! shared {
+    ($($pointer:ty),*) => {$(
+        impl<S: Send + 'static> Locking for $pointer {
+            type Guard<'a> = Locked<'a, S>;
+
+            fn enter(&self, operation: Operation, _by: Library) -> Result<Locked<'_, S>, LockError> {
+                self.lock_for(operation)
+            }
+
+            fn asleep<R>(guard: &mut Locked<'_, S>, sleep: impl FnOnce() -> R, _by: Library) -> R {
+                guard.asleep(sleep)
+            }
+
+            fn is_held(&self) -> bool {
+                GlobalLock::is_held(self)
+            }
+
+            fn stats(&self) -> Option<LockStats> {
+                Some(GlobalLock::stats(self))
+            }
+        }
+    )*};
 }
 
-impl<S: Send + 'static> Locking for Arc<GlobalLock<S>> {
-    type Guard<'a> = Locked<'a, S>;
-
-    fn enter(&self, operation: Operation, _by: Library) -> Result<Self::Guard<'_>, LockError> {
-        self.lock_for(operation)
-    }
-
-    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, _by: Library) -> R {
-        guard.asleep(sleep)
-    }
-
-    fn is_held(&self) -> bool {
-        GlobalLock::is_held(self)
-    }
-
-    fn stats(&self) -> Option<LockStats> {
-        Some(GlobalLock::stats(self))
-    }
-}
-
-impl<S: Send + 'static> Locking for &'static GlobalLock<S> {
-    type Guard<'a> = Locked<'a, S>;
-
-    fn enter(&self, operation: Operation, _by: Library) -> Result<Self::Guard<'_>, LockError> {
-        self.lock_for(operation)
-    }
-
-    fn asleep<R>(guard: &mut Self::Guard<'_>, sleep: impl FnOnce() -> R, _by: Library) -> R {
-        guard.asleep(sleep)
-    }
-
-    fn is_held(&self) -> bool {
-        GlobalLock::is_held(self)
-    }
-
-    fn stats(&self) -> Option<LockStats> {
-        Some(GlobalLock::stats(self))
-    }
-}
+shared!(Arc<GlobalLock<S>>, &'static GlobalLock<S>);
 
 /// No lock: handlers run in parallel and synchronise as they like.
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,17 +107,5 @@ impl Locking for Concurrent {
 
     fn enter(&self, _operation: Operation, _by: Library) -> Result<NoLock, LockError> {
         Ok(NoLock(()))
-    }
-
-    fn asleep<R>(_guard: &mut NoLock, sleep: impl FnOnce() -> R, _by: Library) -> R {
-        sleep()
-    }
-
-    fn is_held(&self) -> bool {
-        false
-    }
-
-    fn stats(&self) -> Option<LockStats> {
-        None
     }
 }

@@ -33,10 +33,11 @@ pub(crate) use untracked::{Node, Taken, held};
 #[cfg(debug_assertions)]
 mod tracked {
     use std::cell::RefCell;
-    use std::collections::{HashMap, HashSet};
+    use std::collections::{BTreeMap, BTreeSet, HashSet};
     use std::fmt::Write;
     use std::marker::PhantomData;
-    use std::sync::LazyLock;
+    use std::ops::RangeInclusive;
+    use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use parking_lot::Mutex;
@@ -48,8 +49,8 @@ mod tracked {
     #[derive(Debug)]
     pub(crate) struct Node {
         kind: Kind,
-        /// No other lock ever gets it, as one may get the address. 0 before the lock is taken first.
-        id: AtomicU64,
+        /// No other lock ever gets it, as one may get the address. Not set before the lock is taken first.
+        id: OnceLock<u64>,
     }
 
     /// A lock that the thread holds. Dropped, it is noted that it does so no more.
@@ -76,21 +77,20 @@ mod tracked {
         static HELD: Locks = const { Locks(RefCell::new(Vec::new())) };
     }
 
-    /// Somebody waited for one lock with another one held.
-    struct Edge {
-        held: Held,
-        waited: Held,
-    }
+    /// Somebody waited for the second lock with the first one held.
+    type Edge = (Held, Held);
 
-    /// The edges, by the lock that was held and the one that was waited for.
-    #[derive(Default)]
     struct Graph {
-        edges: HashMap<u64, HashMap<u64, Edge>>,
-        /// The locks that were held when this one was waited for, so that it can be taken out.
-        before: HashMap<u64, HashSet<u64>>,
+        /// By the lock that was held and the one that was waited for.
+        edges: BTreeMap<(u64, u64), Edge>,
+        /// By the lock that was waited for and the one that was held, so that a lock can be taken out.
+        back: BTreeSet<(u64, u64)>,
     }
 
-    static GRAPH: LazyLock<Mutex<Graph>> = LazyLock::new(Mutex::default);
+    static GRAPH: Mutex<Graph> = Mutex::new(Graph {
+        edges: BTreeMap::new(),
+        back: BTreeSet::new(),
+    });
 
     /// Nothing is known any more while the thread ends: `None`.
     fn with<R>(f: impl FnOnce(&mut Vec<Held>) -> R) -> Option<R> {
@@ -107,21 +107,24 @@ mod tracked {
         pub(crate) const fn new(kind: Kind) -> Node {
             Node {
                 kind,
-                id: AtomicU64::new(0),
+                id: OnceLock::new(),
             }
         }
 
         fn id(&self) -> u64 {
-            static LAST: AtomicU64 = AtomicU64::new(0);
-            let id = self.id.load(Ordering::Relaxed);
-            if id != 0 {
-                return id;
-            }
-            let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-            let set = self
+            static COUNT: AtomicU64 = AtomicU64::new(0);
+            *self
                 .id
-                .compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed);
-            set.map_or_else(|other| other, |_| new)
+                .get_or_init(|| COUNT.fetch_add(1, Ordering::Relaxed))
+        }
+
+        fn held(&self, key: u64, site: Site) -> Held {
+            Held {
+                id: self.id(),
+                key,
+                kind: self.kind,
+                site,
+            }
         }
 
         /// The thread is about to wait for it. Panics if that might be for ever, and says with whom.
@@ -131,12 +134,7 @@ mod tracked {
             if std::thread::panicking() {
                 return;
             }
-            let waited = Held {
-                id: self.id(),
-                key,
-                kind: self.kind,
-                site,
-            };
+            let waited = self.held(key, site);
             let held = with(|held| held.clone()).unwrap_or_default();
             let mistake = held.iter().find_map(|held| {
                 if held.id == waited.id {
@@ -154,12 +152,7 @@ mod tracked {
 
         /// The thread has taken it.
         pub(crate) fn enter(&self, key: u64, site: Site) {
-            let taken = Held {
-                id: self.id(),
-                key,
-                kind: self.kind,
-                site,
-            };
+            let taken = self.held(key, site);
             with(|held| held.push(taken));
         }
 
@@ -189,9 +182,8 @@ mod tracked {
 
     impl Drop for Node {
         fn drop(&mut self) {
-            let id = *self.id.get_mut();
-            if id != 0 {
-                GRAPH.lock().remove(id);
+            if let Some(id) = self.id.get() {
+                GRAPH.lock().remove(*id);
             }
         }
     }
@@ -238,21 +230,15 @@ mod tracked {
     impl Graph {
         /// Adds an edge. If there is a way back, says so instead.
         fn add(&mut self, held: &Held, waited: &Held) -> Option<String> {
-            let known = self.edges.get(&held.id);
-            if known.is_some_and(|edges| edges.contains_key(&waited.id)) {
+            if self.edges.contains_key(&(held.id, waited.id)) {
                 return None;
             }
             let mut back = Vec::new();
             if self.find(waited.id, held.id, &mut HashSet::new(), &mut back) {
                 return Some(inversion(held, waited, &back));
             }
-            let edge = Edge {
-                held: *held,
-                waited: *waited,
-            };
-            let edges = self.edges.entry(held.id).or_default();
-            edges.insert(waited.id, edge);
-            self.before.entry(waited.id).or_default().insert(held.id);
+            self.edges.insert((held.id, waited.id), (*held, *waited));
+            self.back.insert((waited.id, held.id));
             None
         }
 
@@ -264,13 +250,12 @@ mod tracked {
             seen: &mut HashSet<u64>,
             way: &mut Vec<&'g Edge>,
         ) -> bool {
-            let edges = self.edges.get(&from).into_iter().flatten();
-            for (next, edge) in edges {
-                if !seen.insert(*next) {
+            for (&(_, next), edge) in self.edges.range(all_of(from)) {
+                if !seen.insert(next) {
                     continue;
                 }
                 way.push(edge);
-                if *next == to || self.find(*next, to, seen, way) {
+                if next == to || self.find(next, to, seen, way) {
                     return true;
                 }
                 way.pop();
@@ -279,17 +264,18 @@ mod tracked {
         }
 
         fn remove(&mut self, id: u64) {
-            for after in self.edges.remove(&id).unwrap_or_default().into_keys() {
-                if let Some(before) = self.before.get_mut(&after) {
-                    before.remove(&id);
-                }
-            }
-            for before in self.before.remove(&id).unwrap_or_default() {
-                if let Some(edges) = self.edges.get_mut(&before) {
-                    edges.remove(&id);
-                }
+            let after = self.edges.range(all_of(id)).map(|(&edge, _)| edge);
+            let before = self.back.range(all_of(id)).map(|&(to, from)| (from, to));
+            for (from, to) in after.chain(before).collect::<Vec<_>>() {
+                self.edges.remove(&(from, to));
+                self.back.remove(&(to, from));
             }
         }
+    }
+
+    /// The keys that begin with this lock.
+    fn all_of(id: u64) -> RangeInclusive<(u64, u64)> {
+        (id, 0)..=(id, u64::MAX)
     }
 
     fn inversion(held: &Held, waited: &Held, back: &[&Edge]) -> String {
@@ -297,7 +283,7 @@ mod tracked {
             "lock-order inversion: at {} this thread waits for the {} while it holds the {} that it took at {}",
             waited.site, waited.kind, held.kind, held.site
         );
-        for Edge { held, waited } in back {
+        for (held, waited) in back {
             // Writing to a string does not fail.
             let _ = write!(
                 text,
@@ -326,11 +312,9 @@ mod tracked {
             let ids = [a.id(), b.id(), c.id()];
             let edges = || {
                 let graph = GRAPH.lock();
-                let after = graph.edges.get(&ids[0]).map_or(0, HashMap::len);
-                let before = graph.before.get(&ids[2]).map_or(0, HashSet::len);
-                let middle =
-                    graph.edges.contains_key(&ids[1]) || graph.before.contains_key(&ids[1]);
-                (after, before, middle)
+                let after = ids.map(|id| graph.edges.range(all_of(id)).count());
+                let before = ids.map(|id| graph.back.range(all_of(id)).count());
+                (after[0], before[2], after[1] + before[1] > 0)
             };
             assert_eq!(edges(), (2, 2, true));
             drop(b);
@@ -344,6 +328,8 @@ mod tracked {
 /// In release builds nothing is noted.
 #[cfg(not(debug_assertions))]
 mod untracked {
+    use std::marker::PhantomData;
+
     use super::Kind;
     use crate::lock::site::Site;
 
@@ -351,7 +337,7 @@ mod untracked {
     pub(crate) struct Node;
 
     #[derive(Debug)]
-    pub(crate) struct Taken;
+    pub(crate) struct Taken(PhantomData<*mut ()>);
 
     #[inline]
     pub(crate) fn held(_: Kind) -> Option<Site> {
@@ -374,7 +360,7 @@ mod untracked {
 
         #[inline]
         pub(crate) fn take(&self, _: u64, _: Site) -> Taken {
-            Taken
+            Taken(PhantomData)
         }
     }
 }

@@ -1,5 +1,7 @@
 use crate::lock::order::{self, Kind};
-use crate::lock::{held, locking::NoLock, unlocked::Unlocked};
+use crate::lock::{locking::NoLock, unlocked::Unlocked};
+
+pub(crate) use crate::lock::held::holds_a_lock;
 
 /// The proof that a thread does not hold the global lock.
 ///
@@ -12,18 +14,12 @@ pub trait NotHolding: sealed::Sealed {}
 
 pub(crate) mod sealed {
     pub trait Sealed {}
-    impl<S> Sealed for crate::lock::unlocked::Unlocked<'_, S> {}
-    impl Sealed for crate::lock::locking::NoLock {}
 }
 
+impl<S> sealed::Sealed for Unlocked<'_, S> {}
 impl<S> NotHolding for Unlocked<'_, S> {}
+impl sealed::Sealed for NoLock {}
 impl NotHolding for NoLock {}
-
-/// The thread holds a global lock, whatever its proof says.
-#[inline]
-pub(crate) fn holds_a_lock() -> bool {
-    held::any()
-}
 
 /// Panics if the thread holds a global lock in spite of its proof. `waiter` is the method that is about to wait.
 #[inline]

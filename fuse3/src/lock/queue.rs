@@ -83,13 +83,7 @@ impl Waiter {
 
     /// Sleeps until woken, for whatever reason. Tells whether the time is up.
     pub(super) fn sleep<T>(&self, queue: &mut MutexGuard<'_, T>, deadline: Deadline) -> bool {
-        match deadline {
-            Deadline::Never => {
-                self.wake_up.wait(queue);
-                false
-            }
-            Deadline::At(instant) => self.wake_up.wait_until(queue, instant).timed_out(),
-        }
+        deadline.wait(&self.wake_up, queue)
     }
 }
 

@@ -22,18 +22,17 @@
 //! fairness is in the release, which need not leave it free.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::lock::clock::{self, Deadline};
-use crate::lock::counters::Counters;
-use crate::lock::error::LockError;
 use crate::lock::queue::{Claim, Entry, PASSED_AT_MOST, Queue, Waiter};
 use crate::lock::site::{Place, PlaceCell};
-use crate::lock::stopwatch::Stopwatch;
 use crate::lock::thread::{Owner, ThreadId};
+use crate::lock::{counters::Counters, error::LockError, stopwatch::Stopwatch};
 use crate::types::operation::Operation;
 
 const LOCKED: u32 = 1;
@@ -67,26 +66,6 @@ pub(super) struct RawLock {
     queue: Mutex<Queue>,
 }
 
-/// How a wait in the queue ended.
-enum Wait {
-    /// The lock was handed over, and whoever did so has noted the new holder.
-    Granted,
-    /// The thread found the lock free.
-    Taken,
-    /// The time was up.
-    Late,
-}
-
-/// The thread that has the lock, as others see it.
-#[derive(Debug)]
-pub(super) struct Holder {
-    pub(super) thread: ThreadId,
-    pub(super) operation: Option<Operation>,
-    pub(super) place: Place,
-    /// When it got the lock, where that is known.
-    pub(super) since: Option<u64>,
-}
-
 /// Which of the counters are an operation's.
 #[inline]
 fn slot(operation: Option<Operation>) -> usize {
@@ -116,11 +95,8 @@ impl RawLock {
         place: Place,
     ) -> Result<(), LockError> {
         let me = ThreadId::current();
-        if self
-            .word
-            .compare_exchange(0, LOCKED, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
-        {
+        let taken = self.word.compare_exchange(0, LOCKED, Acquire, Relaxed);
+        if taken.is_ok() {
             self.begin(me, operation, place);
             Ok(())
         } else {
@@ -132,11 +108,8 @@ impl RawLock {
     #[inline]
     pub(super) fn release(&self) {
         self.end();
-        if self
-            .word
-            .compare_exchange(LOCKED, 0, Ordering::Release, Ordering::Relaxed)
-            .is_err()
-        {
+        let freed = self.word.compare_exchange(LOCKED, 0, Release, Relaxed);
+        if freed.is_err() {
             self.release_contended();
         }
     }
@@ -159,31 +132,30 @@ impl RawLock {
 
     /// What the holder serves.
     pub(super) fn operation(&self) -> Option<Operation> {
-        let slot = self.slot.load(Ordering::Relaxed);
-        Operation::ALL.get(slot).copied()
+        Operation::ALL.get(self.slot.load(Relaxed)).copied()
     }
 
-    /// What is known of the holder.
+    /// The thread that has the lock, and when it got it, where that is known.
     ///
     /// It belongs together as a rule, and always once the lock has been held for a
     /// moment. The holder does not pay for more.
-    pub(super) fn holder(&self) -> Option<Holder> {
+    pub(super) fn holder(&self) -> Option<(Claim, Option<u64>)> {
         let mut tries = 0..100;
         loop {
-            let slot = self.slot.load(Ordering::Relaxed);
+            let slot = self.slot.load(Relaxed);
             let count = self.sections[slot].count();
             let thread = self.owner.get()?;
-            let holder = Holder {
+            let claim = Claim {
                 thread,
                 operation: Operation::ALL.get(slot).copied(),
                 place: self.place.get(),
-                since: self.stopwatch.since(),
             };
+            let since = self.stopwatch.since();
             let is_at_rest = self.owner.is(thread)
-                && self.slot.load(Ordering::Relaxed) == slot
+                && self.slot.load(Relaxed) == slot
                 && self.sections[slot].count() == count;
             if is_at_rest || tries.next().is_none() {
-                return Some(holder);
+                return Some((claim, since));
             }
         }
     }
@@ -199,7 +171,7 @@ impl RawLock {
     }
 
     fn is_wanted(&self) -> bool {
-        self.word.load(Ordering::Relaxed) & QUEUED != 0
+        self.word.load(Relaxed) & QUEUED != 0
     }
 
     /// Notes that this thread has the lock from now on.
@@ -208,7 +180,7 @@ impl RawLock {
     /// stack, for a read that waits behind the atomic operation.
     #[inline]
     fn begin(&self, thread: ThreadId, operation: Option<Operation>, place: Place) {
-        self.slot.store(slot(operation), Ordering::Relaxed);
+        self.slot.store(slot(operation), Relaxed);
         self.place.set(place);
         self.owner.set(thread);
         let count = self.sections[slot(operation)].begin_section();
@@ -218,10 +190,10 @@ impl RawLock {
     }
 
     /// The same, for a lock that somebody else wants as well.
-    fn begin_contended(&self, thread: ThreadId, operation: Option<Operation>, place: Place) {
+    fn begin_contended(&self, claim: Claim) {
         // A thread that queued just when the last section had ended has noted its time for that one.
         self.stopwatch.clear();
-        self.begin(thread, operation, place);
+        self.begin(claim.thread, claim.operation, claim.place);
     }
 
     #[cold]
@@ -240,7 +212,7 @@ impl RawLock {
 
     #[cold]
     fn stop_stopwatch(&self) {
-        let section = &self.sections[self.slot.load(Ordering::Relaxed)];
+        let section = &self.sections[self.slot.load(Relaxed)];
         match self.stopwatch.stop(clock::now()) {
             Some(timed) if timed.counted => section.add_held(timed.time),
             Some(timed) => section.raise_held(timed.time),
@@ -248,41 +220,27 @@ impl RawLock {
         }
     }
 
+    /// Takes the lock if it is free.
+    fn try_take(&self) -> bool {
+        let taken = |word| (word & LOCKED == 0).then_some(word | LOCKED);
+        self.word.fetch_update(Acquire, Relaxed, taken).is_ok()
+    }
+
+    /// Takes the lock if it is free. If it is not, its word becomes what `held` makes of it: by
+    /// invariants 1 and 2 only for a caller that has the queue's mutex.
+    fn take_or(&self, held: fn(u32) -> u32) -> bool {
+        let next = |word| match word & LOCKED {
+            0 => Some(word | LOCKED),
+            _ => Some(held(word)),
+        };
+        let before = self.word.fetch_update(Acquire, Relaxed, next);
+        before.is_ok_and(|word| word & LOCKED == 0)
+    }
+
     /// Takes the lock if it is free, for the first in the queue, whose mutex the caller
     /// has. If it is not free, whoever releases it must look at the queue.
     fn try_take_as_first(&self) -> bool {
-        while !self.try_take() {
-            let woken = LOCKED | QUEUED | WOKEN;
-            match self.word.compare_exchange_weak(
-                woken,
-                woken & !WOKEN,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return false,
-                // By invariant 3 it stays so until the mutex is let go.
-                Err(word) if word == LOCKED | QUEUED => return false,
-                Err(_) => {}
-            }
-        }
-        true
-    }
-
-    /// Takes the lock if it is free.
-    fn try_take(&self) -> bool {
-        let mut word = self.word.load(Ordering::Relaxed);
-        while word & LOCKED == 0 {
-            match self.word.compare_exchange_weak(
-                word,
-                word | LOCKED,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(changed) => word = changed,
-            }
-        }
-        false
+        self.take_or(|word| word & !WOKEN)
     }
 
     #[cold]
@@ -296,40 +254,37 @@ impl RawLock {
         if self.owner.is(me) {
             return Err(LockError::AlreadyHeld);
         }
-        if self.try_take() {
-            self.begin_contended(me, operation, place);
-            return Ok(());
-        }
-        if timeout == Some(Duration::ZERO) {
-            return Err(LockError::Busy);
-        }
-        let deadline = Deadline::after(timeout);
-        if self.spin() {
-            self.begin_contended(me, operation, place);
-            return Ok(());
-        }
         let claim = Claim {
             thread: me,
             operation,
             place,
         };
+        if self.try_take() {
+            self.begin_contended(claim);
+            return Ok(());
+        }
+        let deadline = Deadline::after(timeout);
+        if let Deadline::Now = deadline {
+            return Err(LockError::Busy);
+        }
+        if self.spin() {
+            self.begin_contended(claim);
+            return Ok(());
+        }
         self.wait_in_queue(claim, deadline)
     }
 
     /// Waits a moment for the holder, unless others wait already.
     fn spin(&self) -> bool {
         for round in 1..=ROUNDS {
-            match self.word.load(Ordering::Relaxed) {
+            match self.word.load(Relaxed) {
                 LOCKED if round <= SPIN_ROUNDS => {
                     (0..1 << round).for_each(|_| std::hint::spin_loop());
                 }
                 LOCKED => std::thread::yield_now(),
-                word if word & LOCKED == 0 => {
-                    if self.try_take() {
-                        return true;
-                    }
-                }
-                _ => return false,
+                word if word & LOCKED != 0 => return false,
+                _ if self.try_take() => return true,
+                _ => {}
             }
         }
         false
@@ -339,17 +294,13 @@ impl RawLock {
         let mut queue = self.queue.lock();
         if !self.announce_waiter() {
             drop(queue);
-            self.begin_contended(claim.thread, claim.operation, claim.place);
+            self.begin_contended(claim);
             return Ok(());
         }
         let since = clock::now();
         self.stopwatch.start_uncounted(since);
         let waiter = self.enter(&mut queue, claim, since);
-        match self.wait(queue, &waiter, deadline) {
-            Wait::Late => return Err(LockError::TimedOut),
-            Wait::Granted => {}
-            Wait::Taken => self.begin_contended(claim.thread, claim.operation, claim.place),
-        }
+        self.wait(queue, &waiter, claim, deadline)?;
         self.note_wait(claim, since);
         Ok(())
     }
@@ -377,59 +328,46 @@ impl RawLock {
     /// holder's, or that of the first in the queue. If the lock is free, the caller
     /// has it: false.
     fn announce_waiter(&self) -> bool {
-        loop {
-            if self.try_take() {
-                return false;
-            }
-            match self.word.compare_exchange_weak(
-                LOCKED,
-                LOCKED | QUEUED,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                // By invariant 1 it stays so until the mutex is let go.
-                Err(word) if word & QUEUED != 0 => return true,
-                Err(_) => {}
-            }
-        }
+        !self.take_or(|word| word | QUEUED)
     }
 
-    /// Waits for the lock in the queue.
+    /// Waits in the queue until the thread has the lock.
     fn wait(
         &self,
         mut queue: MutexGuard<'_, Queue>,
         waiter: &Arc<Waiter>,
+        claim: Claim,
         deadline: Deadline,
-    ) -> Wait {
-        loop {
-            if waiter.is_granted() {
-                return Wait::Granted;
-            }
-            if queue.is_first(waiter) {
-                if self.try_take_as_first() {
-                    self.leave(&mut queue, waiter);
-                    return Wait::Taken;
-                }
-                if !self.stopwatch.is_running() {
-                    self.stopwatch.start_uncounted(clock::now());
-                }
-            }
-            let is_late = waiter.sleep(&mut queue, deadline);
+    ) -> Result<(), LockError> {
+        let mut is_late = false;
+        // Whoever hands the lock over has noted the new holder.
+        while !waiter.is_granted() {
+            let is_first = queue.is_first(waiter);
             // The lock may have been handed over, or have become free, after
             // the time was up and before this thread ran. Whoever did that
             // counts on it: it must not leave without the lock then.
-            if is_late && !waiter.is_granted() {
-                let taken = if queue.is_first(waiter) {
-                    self.try_take_as_first()
-                } else {
-                    self.try_take()
-                };
+            let taken = if is_first {
+                self.try_take_as_first()
+            } else {
+                is_late && self.try_take()
+            };
+            if taken {
                 self.leave(&mut queue, waiter);
-                queue.time_outs += u64::from(!taken);
-                return if taken { Wait::Taken } else { Wait::Late };
+                drop(queue);
+                self.begin_contended(claim);
+                break;
             }
+            if is_late {
+                self.leave(&mut queue, waiter);
+                queue.time_outs += 1;
+                return Err(LockError::TimedOut);
+            }
+            if is_first && !self.stopwatch.is_running() {
+                self.stopwatch.start_uncounted(clock::now());
+            }
+            is_late = waiter.sleep(&mut queue, deadline);
         }
+        Ok(())
     }
 
     /// Takes a waiter out of the queue while the lock is held. If it is the first, it
@@ -447,26 +385,23 @@ impl RawLock {
             (false, true) => WOKEN,
             (false, false) => return,
         };
-        self.word.fetch_and(!gone, Ordering::Relaxed);
+        self.word.fetch_and(!gone, Relaxed);
     }
 
     /// Frees a lock that others want.
     #[cold]
     fn release_contended(&self) {
         // While the first is on its way, it can be passed without the queue's mutex.
-        let passed = self.passed.load(Ordering::Relaxed);
+        let passed = self.passed.load(Relaxed);
         if passed < PASSED_AT_MOST - 1 {
-            self.passed.store(passed + 1, Ordering::Relaxed);
-            let freed = self.word.compare_exchange(
-                LOCKED | QUEUED | WOKEN,
-                QUEUED | WOKEN,
-                Ordering::Release,
-                Ordering::Relaxed,
-            );
+            self.passed.store(passed + 1, Relaxed);
+            let woken = QUEUED | WOKEN;
+            let held = LOCKED | woken;
+            let freed = self.word.compare_exchange(held, woken, Release, Relaxed);
             if freed.is_ok() {
                 return;
             }
-            self.passed.store(passed, Ordering::Relaxed);
+            self.passed.store(passed, Relaxed);
         }
         self.release_to_queue();
     }
@@ -476,11 +411,11 @@ impl RawLock {
         let mut queue = self.queue.lock();
         // A thread that queued since the section ended may have noted the time for it.
         self.stopwatch.clear();
-        let passed = self.passed.swap(0, Ordering::Relaxed);
+        let passed = self.passed.swap(0, Relaxed);
         let next = match queue.entries.front_mut() {
             // The last one's time was up in between.
             None => {
-                self.word.store(0, Ordering::Release);
+                self.word.store(0, Release);
                 None
             }
             Some(head) => {
@@ -489,7 +424,7 @@ impl RawLock {
                     self.grant_to_head(&mut queue)
                 } else {
                     head.passed += 1;
-                    let word = self.word.swap(QUEUED | WOKEN, Ordering::Release);
+                    let word = self.word.swap(QUEUED | WOKEN, Release);
                     let asleep = word & WOKEN == 0;
                     asleep.then(|| Arc::clone(&head.waiter))
                 }
@@ -531,11 +466,9 @@ impl RawLock {
         if let Some(next) = self.grant_to_head(&mut queue) {
             MutexGuard::unlocked(&mut queue, || next.wake());
         }
-        if let Wait::Taken = self.wait(queue, &waiter, Deadline::Never) {
-            self.begin_contended(claim.thread, claim.operation, claim.place);
-        }
+        let waited = self.wait(queue, &waiter, claim, Deadline::Never);
         self.note_wait(claim, since);
-        true
+        waited.is_ok()
     }
 }
 

@@ -63,7 +63,8 @@ impl Sleeper {
     }
 
     /// Something has ended the wait.
-    pub(crate) fn is_awake(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_awake(&self) -> bool {
         self.waking.lock().is_some()
     }
 
@@ -74,15 +75,8 @@ impl Sleeper {
             if let Some(by) = *waking {
                 return by;
             }
-            let is_late = match deadline {
-                Deadline::Never => {
-                    self.wake_up.wait(&mut waking);
-                    false
-                }
-                Deadline::At(instant) => self.wake_up.wait_until(&mut waking, instant).timed_out(),
-            };
             // A notification that came after the time was up is not wasted.
-            if is_late {
+            if deadline.wait(&self.wake_up, &mut waking) {
                 return *waking.get_or_insert(Waking::TimedOut);
             }
         }
@@ -91,6 +85,13 @@ impl Sleeper {
     /// It waits no more. Returns what ended the wait: the time, if nothing did before.
     pub(super) fn leave(&self) -> Waking {
         *self.waking.lock().get_or_insert(Waking::TimedOut)
+    }
+}
+
+/// For a thread that waits for what wakes tasks.
+impl std::task::Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        Sleeper::wake(&self, Waking::Notified);
     }
 }
 

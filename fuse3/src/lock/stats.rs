@@ -2,12 +2,10 @@
 
 use std::fmt;
 use std::panic::Location;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::lock::clock;
-use crate::lock::counters::Figures;
-use crate::lock::raw::RawLock;
-use crate::lock::thread::Tid;
+use crate::lock::{clock, counters::Counters, raw::RawLock, thread::Tid};
 use crate::types::operation::Operation;
 
 /// Who holds a [`GlobalLock`](crate::GlobalLock), who waits for it, and for what it was used.
@@ -134,25 +132,23 @@ impl LockStats {
             drop(queue);
             waiters.reserve(missing);
         };
-        let holder = raw.holder().map(|holder| LockHolder {
-            thread: holder.thread.tid(),
-            operation: holder.operation,
-            held: holder.since.map_or(Duration::ZERO, |since| {
-                Duration::from_nanos(clock::now().saturating_sub(since))
-            }),
-            site: holder.place,
+        let holder = raw.holder().map(|(claim, since)| LockHolder {
+            thread: claim.thread.tid(),
+            operation: claim.operation,
+            held: Duration::from_nanos(since.map_or(0, |it| clock::now().saturating_sub(it))),
+            site: claim.place,
         });
         let mut acquisitions = 0;
         let mut operations = Vec::with_capacity(Operation::ALL.len() + 1);
         for (operation, counters) in raw.sections() {
-            let mut figures = counters.read();
-            acquisitions += figures.count;
+            let mut count = counters.count();
+            acquisitions += count;
             // The holder's section has begun and not ended.
             if holder.is_some_and(|holder| holder.operation == operation) {
-                figures.count = figures.count.saturating_sub(1);
+                count = count.saturating_sub(1);
             }
-            if figures.count > 0 {
-                operations.push(LockUse::new(operation, &figures));
+            if count > 0 {
+                operations.push(LockUse::new(operation, count, counters));
             }
         }
         LockStats {
@@ -167,15 +163,17 @@ impl LockStats {
 }
 
 impl LockUse {
-    fn new(operation: Option<Operation>, figures: &Figures) -> LockUse {
+    /// `count` sections have ended.
+    fn new(operation: Option<Operation>, count: u64, counters: &Counters) -> LockUse {
+        let time = |counter: &AtomicU64| Duration::from_nanos(counter.load(Ordering::Relaxed));
         LockUse {
             operation,
-            count: figures.count,
-            waited: Duration::from_nanos(figures.waited),
-            waited_max: Duration::from_nanos(figures.waited_max),
-            timed: figures.timed,
-            held: Duration::from_nanos(figures.held_by_all()),
-            held_max: Duration::from_nanos(figures.held_max),
+            count,
+            waited: time(&counters.waited),
+            waited_max: time(&counters.waited_max),
+            timed: counters.timed.load(Ordering::Relaxed),
+            held: Duration::from_nanos(counters.held_by(count)),
+            held_max: time(&counters.held_max),
         }
     }
 }
@@ -183,26 +181,30 @@ impl LockUse {
 impl fmt::Display for LockStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.holder {
-            Some(holder) => write!(
-                f,
-                "global lock: held by thread {} ({}){}{}",
-                holder.thread,
-                request(holder.operation),
-                For(holder.held),
-                At(", taken", holder.site)
-            )?,
+            Some(holder) => {
+                let (thread, request) = (holder.thread, request(holder.operation));
+                write!(f, "global lock: held by thread {thread} ({request})")?;
+                if !holder.held.is_zero() {
+                    write!(f, " for {:.2?}", holder.held)?;
+                }
+                if let Some(site) = holder.site {
+                    write!(f, ", taken at {site}")?;
+                }
+            }
             None => write!(f, "global lock: free")?,
         }
         writeln!(f, "; {} waiting", self.waiters.len())?;
         for waiter in &self.waiters {
-            writeln!(
+            let (thread, request) = (waiter.thread, request(waiter.operation));
+            write!(
                 f,
-                "  thread {} ({}) waits {:.2?}{}",
-                waiter.thread,
-                request(waiter.operation),
-                waiter.waited,
-                At("", waiter.site)
+                "  thread {thread} ({request}) waits {:.2?}",
+                waiter.waited
             )?;
+            if let Some(site) = waiter.site {
+                write!(f, " at {site}")?;
+            }
+            writeln!(f)?;
         }
         write!(
             f,
@@ -230,30 +232,6 @@ impl fmt::Display for LockStats {
             )?;
         }
         Ok(())
-    }
-}
-
-/// How long, if that is known.
-struct For(Duration);
-
-impl fmt::Display for For {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Duration::ZERO => Ok(()),
-            time => write!(f, " for {time:.2?}"),
-        }
-    }
-}
-
-/// Where something was done, as far as is known.
-struct At(&'static str, Option<&'static Location<'static>>);
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            Some(site) => write!(f, "{} at {site}", self.0),
-            None => Ok(()),
-        }
     }
 }
 

@@ -30,6 +30,7 @@ use crate::lock::thread::{Owner, ThreadId};
 ///
 /// It works with any global lock. Threads under the same one never wait for it;
 /// threads under different ones may.
+#[derive(Debug, Default)]
 pub struct SubLock<T> {
     owner: Owner,
     data: Mutex<T>,
@@ -76,18 +77,6 @@ impl<T> SubLock<T> {
     /// The data, out of the lock.
     pub fn into_inner(self) -> T {
         self.data.into_inner()
-    }
-}
-
-impl<T: Default> Default for SubLock<T> {
-    fn default() -> Self {
-        SubLock::new(T::default())
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for SubLock<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SubLock").field("data", &self.data).finish()
     }
 }
 

@@ -14,7 +14,6 @@
 //! plain mutex.
 
 use std::fmt;
-use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
@@ -23,7 +22,7 @@ use crate::lock::site::Site;
 
 /// A mutex that must not be held while the global lock is released.
 ///
-/// There is no poisoning. It is `parking_lot`'s, which takes a byte, and two words
+/// There is no poisoning. It is `parking_lot`'s, which takes a byte, and three words
 /// more in debug builds.
 pub struct Mutex<T: ?Sized> {
     order: Node,
@@ -62,9 +61,8 @@ impl<T: ?Sized> Mutex<T> {
     /// Takes the mutex if it is free.
     #[track_caller]
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        let site = Site::caller();
         let inner = self.inner.try_lock()?;
-        Some(self.guard(inner, site))
+        Some(self.guard(inner, Site::caller()))
     }
 
     /// The data, without taking the mutex: the borrow proves that nobody has it.
@@ -76,7 +74,6 @@ impl<T: ?Sized> Mutex<T> {
         MutexGuard {
             inner,
             _taken: self.order.take(0, site),
-            not_send: PhantomData,
         }
     }
 }
@@ -97,9 +94,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
 #[must_use = "the mutex is released when the guard is dropped"]
 pub struct MutexGuard<'m, T: ?Sized> {
     inner: parking_lot::MutexGuard<'m, T>,
+    /// What a thread holds is noted for that thread: it is not `Send`.
     _taken: Taken,
-    /// The thread's list of mutexes is that of the thread that took it.
-    not_send: PhantomData<*mut ()>,
 }
 
 impl<T: ?Sized> Deref for MutexGuard<'_, T> {

@@ -54,14 +54,7 @@ impl ThreadId {
     /// The calling thread's.
     #[inline]
     pub(crate) fn current() -> ThreadId {
-        CURRENT.with(|current| match current.get() {
-            Some(id) => id,
-            None => {
-                let id = ThreadId::assign();
-                current.set(Some(id));
-                id
-            }
-        })
+        CURRENT.get().unwrap_or_else(ThreadId::assign)
     }
 
     #[cold]
@@ -74,7 +67,9 @@ impl ThreadId {
         // 2^42 threads take 139 years at a thousand each second, so `count`
         // keeps its bits and what is shifted is not zero.
         let id = NonZeroU64::new((count << TID_BITS) | tid);
-        ThreadId(id.unwrap_or(NonZeroU64::MAX))
+        let id = ThreadId(id.unwrap_or(NonZeroU64::MAX));
+        CURRENT.set(Some(id));
+        id
     }
 
     pub(crate) fn tid(self) -> Tid {
@@ -89,7 +84,7 @@ impl ThreadId {
 /// Only the thread that holds the lock writes it, and only a thread's own
 /// writes can make it equal to that thread's identity. So the question "is it
 /// me?" needs no ordering, and nothing else may be concluded from it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Owner(AtomicU64);
 
 impl Owner {

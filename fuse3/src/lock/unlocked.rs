@@ -19,10 +19,8 @@ use crate::lock::{error::LockError, global::GlobalLock, guard::Locked};
 /// proof looks at that as well, see [`NotHolding`](super::NotHolding).
 pub struct Unlocked<'u, S> {
     lock: &'u GlobalLock<S>,
-    /// The lifetime is invariant, so that the proofs of two locks cannot be exchanged.
-    invariant: PhantomData<fn(&'u ()) -> &'u ()>,
-    /// It speaks of this thread.
-    not_send: PhantomData<*mut S>,
+    /// It speaks of this thread. The lifetime is invariant, so that the proofs of two locks cannot be exchanged.
+    not_send: PhantomData<*mut &'u S>,
 }
 
 impl<'u, S> Unlocked<'u, S> {
@@ -30,7 +28,6 @@ impl<'u, S> Unlocked<'u, S> {
     pub(super) fn new(lock: &'u GlobalLock<S>) -> Self {
         Unlocked {
             lock,
-            invariant: PhantomData,
             not_send: PhantomData,
         }
     }

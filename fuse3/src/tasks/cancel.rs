@@ -1,4 +1,3 @@
-use std::fmt;
 use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
@@ -8,10 +7,10 @@ use crate::types::errno::Errno;
 /// How a future is told that nobody waits for it any more.
 ///
 /// Whoever tells it only wakes it: it is dropped where it is polled, on its own thread.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Cancel(Mutex<State>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     told: Option<Errno>,
     waker: Option<Waker>,
@@ -39,11 +38,5 @@ impl Cancel {
             }
         }
         state.told
-    }
-}
-
-impl fmt::Debug for Cancel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Cancel").field(&self.0.lock().told).finish()
     }
 }

@@ -1,15 +1,15 @@
 //! The futures of a session that are in flight.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
+use crate::lock::{self, clock::Deadline};
 use crate::tasks::cancel::Cancel;
 use crate::types::errno::Errno;
 
@@ -19,7 +19,7 @@ pub(crate) struct Tasks {
     settings: Settings,
     state: Mutex<State>,
     /// For handlers that wait at the limit: a future has ended.
-    pub(crate) room: crate::lock::condvar::Condvar,
+    pub(crate) room: lock::condvar::Condvar,
     /// For the end of the session: the last future has ended.
     idle: Condvar,
 }
@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub(crate) patience: Option<Duration>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// The session's own runtime, once it was needed.
     runtime: Option<Runtime>,
@@ -123,20 +123,20 @@ impl Tasks {
 
     /// Gives a future its place.
     pub(crate) fn enter(self: &Arc<Self>) -> Room {
-        self.enter_if(|in_flight| self.settings.most.is_none_or(|most| in_flight < most))
+        self.enter_up_to(self.settings.most.unwrap_or(usize::MAX))
     }
 
     /// The same, without a limit: at the end.
     pub(crate) fn enter_beyond(self: &Arc<Self>) -> Room {
-        self.enter_if(|_| true)
+        self.enter_up_to(usize::MAX)
     }
 
-    fn enter_if(self: &Arc<Self>, has_room: impl FnOnce(usize) -> bool) -> Room {
+    fn enter_up_to(self: &Arc<Self>, most: usize) -> Room {
         let mut state = self.state.lock();
         if state.closed {
             return Room::Closed;
         }
-        if !has_room(state.in_flight.len()) {
+        if state.in_flight.len() >= most {
             return Room::Full;
         }
         state.last += 1;
@@ -152,8 +152,7 @@ impl Tasks {
 
     /// The end: waits for what is in flight, or ends it when the patience is over; then ends the session's own runtime.
     pub(crate) fn finish(&self) {
-        let deadline = self.settings.patience.map(|time| Instant::now() + time);
-        if !self.wait_until(deadline) {
+        if !self.wait_until(Deadline::after(self.settings.patience)) {
             let cancels: Vec<_> = self.state.lock().in_flight.values().cloned().collect();
             crate::base::log::warn!(
                 "the session ends without waiting any longer for {} futures",
@@ -161,33 +160,27 @@ impl Tasks {
             );
             // With the lock released, which a future that is dropped takes to leave its place.
             cancels.iter().for_each(|cancel| cancel.cancel(ENDED));
-            if !self.wait_until(Some(Instant::now() + LAST_WORDS)) {
+            if !self.wait_until(Deadline::after(Some(LAST_WORDS))) {
                 crate::base::log::error!("futures that do not return from `poll` are left behind");
             }
         }
-        let runtime = {
-            let mut state = self.state.lock();
-            state.closed = true;
-            state.runtime.take()
-        };
+        let mut state = self.state.lock();
+        state.closed = true;
+        let runtime = state.runtime.take();
+        drop(state);
         if let Some(runtime) = runtime {
             shut_down(runtime, self.settings.patience.map(|_| LAST_WORDS));
         }
     }
 
     /// Tells whether nothing is in flight any more.
-    fn wait_until(&self, deadline: Option<Instant>) -> bool {
+    fn wait_until(&self, deadline: Deadline) -> bool {
         let mut state = self.state.lock();
-        while !state.in_flight.is_empty() {
-            match deadline {
-                Some(deadline) if self.idle.wait_until(&mut state, deadline).timed_out() => {
-                    return state.in_flight.is_empty();
-                }
-                Some(_) => {}
-                None => self.idle.wait(&mut state),
-            }
+        let mut is_late = false;
+        while !state.in_flight.is_empty() && !is_late {
+            is_late = deadline.wait(&self.idle, &mut state);
         }
-        true
+        state.in_flight.is_empty()
     }
 }
 
@@ -226,15 +219,5 @@ impl Drop for Place {
         if self.tasks.settings.most.is_some() {
             self.tasks.room.notify_one();
         }
-    }
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
-            .field("runtime", &self.runtime.is_some())
-            .field("in_flight", &self.in_flight.len())
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
     }
 }

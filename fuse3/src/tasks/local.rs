@@ -6,8 +6,8 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
-use std::thread::{self, JoinHandle, ThreadId};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,8 +16,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
 use crate::base::panic::discard;
-use crate::lock::locking::{Library, Locking, sealed};
-use crate::lock::{error::LockError, locking::NoLock, stats::LockStats};
+use crate::lock::error::LockError;
+use crate::lock::locking::{Concurrent, Library, Locking, NoLock};
 use crate::types::operation::Operation;
 
 /// pyfuse3's style: one thread runs all futures, so that what stands between two awaits is never interrupted by another of
@@ -86,10 +86,9 @@ enum Phase<S: 'static> {
 
 struct Running<S: 'static> {
     jobs: UnboundedSender<Job<S>>,
-    id: ThreadId,
     thread: JoinHandle<()>,
-    /// Disconnected when the thread is about to end.
-    ending: Receiver<()>,
+    /// Says whether the thread has started. Disconnected when it is about to end.
+    life: Receiver<io::Result<()>>,
 }
 
 /// The state of a [`Local`] file system, on its thread: what its futures are given.
@@ -146,7 +145,7 @@ impl<S: 'static> Local<S> {
     ///
     /// On the thread itself they refuse with [`NotifyError::Deadlock`](crate::notify::NotifyError::Deadlock), since the kernel may wait for a future of it.
     pub fn unlocked<R>(&self, f: impl FnOnce(&mut NoLock) -> R) -> R {
-        crate::lock::locking::Concurrent.unlocked(f)
+        Concurrent.unlocked(f)
     }
 
     /// Has the thread do it. Where there is none, `job` is dropped.
@@ -162,22 +161,19 @@ impl<S: 'static> Local<S> {
 
 impl<S: 'static> Running<S> {
     fn start(make: Box<dyn FnOnce() -> S + Send>) -> io::Result<Self> {
-        let (started, starting) = mpsc::channel();
-        let (ended, ending) = mpsc::channel();
+        let (alive, life) = mpsc::channel();
         let (jobs, mut posted) = unbounded_channel::<Job<S>>();
         let thread = thread::Builder::new()
             .name("fuse3-local".to_owned())
             .spawn(move || {
-                let _ended: mpsc::Sender<()> = ended;
                 let runtime = match Builder::new_current_thread().enable_all().build() {
                     Ok(runtime) => runtime,
                     // Whoever started it waits.
-                    Err(error) => return drop(started.send(Err(error))),
+                    Err(error) => return drop(alive.send(Err(error))),
                 };
                 let state = LocalState(Rc::new(RefCell::new(make())));
                 // The same.
-                let _ = started.send(Ok(()));
-                drop(started);
+                let _ = alive.send(Ok(()));
                 let futures = LocalSet::new();
                 futures.block_on(&runtime, async {
                     while let Some(job) = posted.recv().await {
@@ -188,34 +184,29 @@ impl<S: 'static> Running<S> {
                 drop(futures);
                 drop(state);
             })?;
-        match starting.recv() {
-            Ok(Ok(())) => Ok(Self {
-                jobs,
-                id: thread.thread().id(),
-                thread,
-                ending,
-            }),
+        match life.recv() {
+            Ok(Ok(())) => Ok(Self { jobs, thread, life }),
             Ok(Err(error)) => Err(error),
-            Err(_) => match thread.join() {
-                Err(payload) => resume_unwind(payload),
-                Ok(()) => Err(io::Error::other("the thread for futures ended")),
-            },
+            // It ends without a word only by a panic.
+            Err(_) => resume_unwind(thread.join().expect_err("the thread for futures panicked")),
         }
+    }
+
+    fn is_this_thread(&self) -> bool {
+        self.thread.thread().id() == thread::current().id()
     }
 
     /// Ends the thread, and waits for it; with `patience`, not longer.
     fn stop(self, patience: Option<Duration>) {
-        drop(self.jobs);
-        if thread::current().id() == self.id {
+        if self.is_this_thread() {
             return;
         }
-        let ended = match patience {
-            None => true,
-            Some(patience) => {
-                self.ending.recv_timeout(patience) == Err(mpsc::RecvTimeoutError::Disconnected)
-            }
+        drop(self.jobs);
+        let is_ending = |patience| {
+            let ending = self.life.recv_timeout(patience);
+            matches!(ending, Err(RecvTimeoutError::Disconnected))
         };
-        if !ended {
+        if !patience.is_none_or(is_ending) {
             crate::base::log::error!("the thread for futures does not end, and is left behind");
         } else if let Err(payload) = self.thread.join() {
             crate::base::log::error!("a destructor panicked on the thread for futures");
@@ -268,8 +259,6 @@ impl<S: 'static> fmt::Debug for Local<S> {
     }
 }
 
-impl<S: 'static> sealed::Sealed for Local<S> {}
-
 impl<S: 'static> Locking for Local<S> {
     type Guard<'a> = &'a Self;
 
@@ -277,16 +266,9 @@ impl<S: 'static> Locking for Local<S> {
         Ok(self)
     }
 
-    fn asleep<R>(_guard: &mut &Self, sleep: impl FnOnce() -> R, _by: Library) -> R {
-        sleep()
-    }
-
     /// It is the thread that every request waits for.
     fn is_held(&self) -> bool {
-        match &*self.0.lock() {
-            Phase::Running(running) => running.id == thread::current().id(),
-            Phase::Before(_) | Phase::After => false,
-        }
+        matches!(&*self.0.lock(), Phase::Running(running) if running.is_this_thread())
     }
 
     fn start(&self, _by: Library) -> io::Result<()> {
@@ -313,10 +295,6 @@ impl<S: 'static> Locking for Local<S> {
         if let Phase::Running(running) = before {
             running.stop(patience);
         }
-    }
-
-    fn stats(&self) -> Option<LockStats> {
-        None
     }
 }
 

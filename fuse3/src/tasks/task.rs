@@ -1,6 +1,6 @@
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::conn::conn::Conn;
 use crate::reply::payload::Payload;
@@ -49,9 +49,7 @@ impl<T: Payload + 'static, Fut: Future<Output = Answer<T>>> Future for Task<T, F
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Poll::Ready(answer) = self.poll_future(cx) else {
-            return Poll::Pending;
-        };
+        let answer = ready!(self.poll_future(cx));
         // What the future has is dropped before its request is answered.
         let future = self.future.take();
         self.conn.guarded(&NAME, || drop(future));

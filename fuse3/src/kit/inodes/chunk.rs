@@ -18,8 +18,6 @@ pub(super) struct Chunk<T> {
     used: u32,
     /// The generation of slots that have not been used, at least since the memory was given back.
     generation: u32,
-    /// It is in the table's list of those that have room.
-    pub(super) is_listed: bool,
 }
 
 #[derive(Debug)]
@@ -61,7 +59,6 @@ impl<T> Chunk<T> {
             free: NONE,
             used: 0,
             generation: 0,
-            is_listed: false,
         }
     }
 
@@ -87,51 +84,42 @@ impl<T> Chunk<T> {
         self.used == 0
     }
 
-    /// Puts an inode into a free slot. Tells which, or gives it back when there is none.
-    pub(super) fn insert(&mut self, value: T) -> Result<usize, T> {
-        let (slot, generation) = match self.slots.get(self.free as usize) {
-            Some(Slot::Vacant(generation, next)) => {
-                let slot = std::mem::replace(&mut self.free, *next);
-                (slot as usize, *generation)
-            }
-            _ if self.slots.len() < CHUNK => (self.slots.len(), self.generation),
-            _ => return Err(value),
-        };
-        let inode = Slot::Used(Inode {
+    /// Puts an inode into a free slot, and tells which. Only for a chunk that [has room](Self::has_room).
+    pub(super) fn insert(&mut self, value: T) -> usize {
+        let mut inode = Inode {
             lookups: 0,
             value,
-            generation,
+            generation: self.generation,
             names: 0,
             opens: 0,
             _used: Used::Used,
-        });
+        };
         self.used += 1;
-        match self.slots.get_mut(slot) {
-            Some(vacant) => *vacant = inode,
-            None => {
-                // All at once, and once: it is not moved as it grows.
-                self.slots.reserve_exact(CHUNK - self.slots.len());
-                self.slots.push(inode);
+        let free = self.free as usize;
+        if let Some(slot) = self.slots.get_mut(free) {
+            if let Slot::Vacant(generation, next) = *slot {
+                inode.generation = generation;
+                self.free = next;
             }
+            *slot = Slot::Used(inode);
+            return free;
         }
-        Ok(slot)
+        // All at once, and once: it is not moved as it grows.
+        self.slots.reserve_exact(CHUNK - self.slots.len());
+        self.slots.push(Slot::Used(inode));
+        self.slots.len() - 1
     }
 
     pub(super) fn remove(&mut self, slot: usize) -> Option<T> {
-        let place = self.slots.get_mut(slot)?;
-        let generation = match place {
-            Slot::Used(inode) => inode.generation,
-            Slot::Vacant(..) => return None,
-        };
+        let generation = self.get(slot)?.generation;
         // One that no generation is left for stays vacant for ever.
         let next = generation.checked_add(1);
         let vacant = Slot::Vacant(next.unwrap_or(generation), self.free);
-        let before = std::mem::replace(place, vacant);
         if next.is_some() {
             self.free = u32::try_from(slot).unwrap_or(NONE);
             self.used -= 1;
         }
-        match before {
+        match std::mem::replace(&mut self.slots[slot], vacant) {
             Slot::Used(inode) => Some(inode.value),
             Slot::Vacant(..) => None,
         }
@@ -172,12 +160,12 @@ mod tests {
     fn a_slot_without_a_generation_left_is_not_used_again() {
         let mut chunk = Chunk::new();
         chunk.generation = u32::MAX - 1;
-        assert_eq!(chunk.insert('a'), Ok(0));
+        assert_eq!(chunk.insert('a'), 0);
         assert_eq!(chunk.remove(0), Some('a'));
-        assert_eq!(chunk.insert('b'), Ok(0));
+        assert_eq!(chunk.insert('b'), 0);
         assert_eq!(chunk.get(0).map(|inode| inode.generation), Some(u32::MAX));
         assert_eq!(chunk.remove(0), Some('b'));
-        assert_eq!(chunk.insert('c'), Ok(1));
+        assert_eq!(chunk.insert('c'), 1);
         assert!(!chunk.is_empty());
         assert_eq!(chunk.remove(1), Some('c'));
         assert!(

@@ -3,11 +3,8 @@ use std::time::Duration;
 
 use crate::base::log;
 use crate::kit::inodes::chunk::{CHUNK, Chunk, Inode};
-use crate::types::{
-    attr::{Attr, Entry},
-    errno::Errno,
-    ino::Ino,
-};
+use crate::types::attr::{Attr, Entry};
+use crate::types::{errno::Errno, ino::Ino};
 
 /// The inodes of a file system, by number, with what the kernel knows of them: for the state under the lock.
 ///
@@ -88,7 +85,7 @@ use crate::types::{
 /// with ten million of them), in pieces of 256, whose memory is given back when the last one of a piece has gone.
 pub struct InodeTable<T> {
     chunks: Vec<Chunk<T>>,
-    /// The chunks that may have room. The last is filled first.
+    /// The chunks that have room. The last is filled first.
     roomy: Vec<usize>,
     /// An empty chunk that has kept its memory, so that it does not come and go with a single inode.
     spare: Option<usize>,
@@ -133,38 +130,19 @@ impl<T> InodeTable<T> {
 
     /// A new inode, which has no name, is not open, and which the kernel does not know yet.
     pub fn insert(&mut self, value: T) -> Ino {
+        if self.roomy.is_empty() {
+            self.roomy.push(self.chunks.len());
+            self.chunks.push(Chunk::new());
+        }
+        let number = self.roomy[self.roomy.len() - 1];
+        let chunk = &mut self.chunks[number];
+        let slot = chunk.insert(value);
+        if !chunk.has_room() {
+            self.roomy.pop();
+        }
+        self.spare = self.spare.filter(|spare| *spare != number);
         self.len += 1;
-        let mut value = value;
-        loop {
-            let number = self.chunk_with_room();
-            let chunk = &mut self.chunks[number];
-            match chunk.insert(value) {
-                Ok(slot) => {
-                    if self.spare == Some(number) {
-                        self.spare = None;
-                    }
-                    return number_of(number, slot);
-                }
-                Err(back) => {
-                    value = back;
-                    chunk.is_listed = false;
-                    self.roomy.pop();
-                }
-            }
-        }
-    }
-
-    /// The last chunk in the list; a new one, if there is none.
-    fn chunk_with_room(&mut self) -> usize {
-        if let Some(last) = self.roomy.last() {
-            return *last;
-        }
-        let number = self.chunks.len();
-        let mut chunk = Chunk::new();
-        chunk.is_listed = true;
-        self.chunks.push(chunk);
-        self.roomy.push(number);
-        number
+        number_of(number, slot)
     }
 
     /// The inode.
@@ -173,8 +151,7 @@ impl<T> InodeTable<T> {
     ///
     /// ESTALE when there is none. To a handler that has not released the lock since the kernel named it, it does not happen.
     pub fn get(&self, ino: Ino) -> Result<&T, Errno> {
-        let inode = self.inode(ino).ok_or(Errno::ESTALE)?;
-        Ok(&inode.value)
+        Ok(&self.inode(ino).ok_or(Errno::ESTALE)?.value)
     }
 
     /// The inode, to be changed.
@@ -183,8 +160,7 @@ impl<T> InodeTable<T> {
     ///
     /// As [`get`](Self::get).
     pub fn get_mut(&mut self, ino: Ino) -> Result<&mut T, Errno> {
-        let inode = self.known_mut(ino)?;
-        Ok(&mut inode.value)
+        Ok(&mut self.known_mut(ino)?.value)
     }
 
     /// The answer of `lookup`, `mknod`, `mkdir`, `symlink`, `link`, `create` and of an entry of readdirplus: the kernel knows
@@ -241,9 +217,8 @@ impl<T> InodeTable<T> {
     #[must_use = "the values of the inodes that have gone"]
     pub fn forget_multi(&mut self, forgets: impl IntoIterator<Item = (Ino, u64)>) -> Vec<T> {
         let forgets = forgets.into_iter();
-        forgets
-            .filter_map(|(ino, nlookup)| self.forget(ino, nlookup))
-            .collect()
+        let gone = forgets.filter_map(|(ino, nlookup)| self.forget(ino, nlookup));
+        gone.collect()
     }
 
     /// The inode has one name more.
@@ -348,10 +323,10 @@ impl<T> InodeTable<T> {
         }
         let (number, slot) = place_of(ino)?;
         let chunk = self.chunks.get_mut(number)?;
+        let had_room = chunk.has_room();
         let value = chunk.remove(slot)?;
         self.len -= 1;
-        if !chunk.is_listed && chunk.has_room() {
-            chunk.is_listed = true;
+        if !had_room && chunk.has_room() {
             self.roomy.push(number);
         }
         if chunk.is_empty() {

@@ -1,6 +1,5 @@
 use std::fmt;
 use std::hash::Hash;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::kit::keyed::table::Table;
@@ -12,10 +11,9 @@ use crate::lock::{order::Taken, site::Site};
 /// that debug builds know in which order locks are taken; [`into_owned`](Self::into_owned) gives it to another one.
 #[must_use = "the key is released when the guard is dropped"]
 pub struct KeyGuard<K: Eq + Hash> {
+    /// What a thread holds is noted for that thread: it is not `Send`.
     _taken: Taken,
     owned: OwnedKeyGuard<K>,
-    /// What a thread holds is noted for that thread.
-    not_send: PhantomData<*mut ()>,
 }
 
 /// A key of [`KeyedLocks`](crate::kit::KeyedLocks), whoever has the guard. Dropping it releases the key, on any thread.
@@ -31,7 +29,6 @@ impl<K: Eq + Hash> KeyGuard<K> {
         KeyGuard {
             _taken: table.order.take(table.noted(&owned.key), site),
             owned,
-            not_send: PhantomData,
         }
     }
 

@@ -1,20 +1,13 @@
 use std::fmt;
 use std::hash::Hash;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::kit::keyed::table::{Asked, Table};
-use crate::kit::keyed::waiter::Waiter;
-use crate::kit::keyed::{
-    guard::{KeyGuard, OwnedKeyGuard},
-    wait::KeyWait,
-};
-use crate::lock::{
-    clock::Deadline,
-    site::Site,
-    sleeper::{Sleeper, Waking},
-};
-use crate::lock::{proof, proof::NotHolding};
+use crate::kit::keyed::guard::{KeyGuard, OwnedKeyGuard};
+use crate::kit::keyed::{table::Table, wait::KeyWait};
+use crate::lock::{clock::Deadline, proof, proof::NotHolding, site::Site, sleeper::Sleeper};
 
 /// S3QL's `MultiLock`: a lock for each key, as an inode's number or a block of it.
 ///
@@ -115,11 +108,8 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     #[track_caller]
     pub fn lock(&self, key: K, proof: &mut impl NotHolding) -> KeyGuard<K> {
         proof::check(proof, "KeyedLocks::lock");
-        let site = Site::caller();
-        match self.wait(key, Deadline::Never, site) {
-            Some(key) => self.guard(key, site),
-            None => unreachable!("a wait without a deadline ended without the key"),
-        }
+        self.wait(key, Deadline::Never)
+            .expect("a wait without a deadline ends with the key")
     }
 
     /// `acquire(key, timeout)`: takes the key, and waits for it at most so long. `None` if the time was up.
@@ -140,9 +130,7 @@ impl<K: Eq + Hash> KeyedLocks<K> {
             return self.try_lock(key);
         }
         proof::check(proof, "KeyedLocks::try_lock_for");
-        let site = Site::caller();
-        let key = self.wait(key, Deadline::after(Some(timeout)), site)?;
-        Some(self.guard(key, site))
+        self.wait(key, Deadline::after(Some(timeout)))
     }
 
     /// `acquire_nowait(key)`: takes the key if nobody has it. Does not wait, and so needs no proof.
@@ -221,25 +209,27 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     }
 
     #[track_caller]
-    fn wait(&self, key: K, deadline: Deadline, site: Site) -> Option<Arc<K>> {
-        let noted = self.table.noted(&key);
-        self.table.order.wait(noted, site);
+    fn wait(&self, key: K, deadline: Deadline) -> Option<KeyGuard<K>> {
+        let site = Site::caller();
+        self.table.order.wait(self.table.noted(&key), site);
         // Most keys are free: no place to sleep is needed.
         let key = match self.table.take(key) {
-            Ok(key) => return Some(key),
+            Ok(key) => return Some(self.guard(key, site)),
             Err(key) => key,
         };
+        // The thread waits as a task does: its sleeper is the waker.
         let sleeper = Sleeper::current();
-        let key = match self.table.ask(key, Waiter::Thread(Arc::clone(&sleeper))) {
-            Asked::Taken(key) => return Some(key),
-            Asked::Queued(key) => key,
-        };
-        match sleeper.sleep(deadline) {
-            Waking::Notified => Some(key),
-            Waking::TimedOut | Waking::Interrupted => {
-                self.table.leave(&key);
-                None
-            }
+        let waker = Waker::from(Arc::clone(&sleeper));
+        let mut cx = Context::from_waker(&waker);
+        let mut wait = pin!(self.lock_async(key));
+        let mut polled = wait.as_mut().poll(&mut cx);
+        if polled.is_pending() {
+            sleeper.sleep(deadline);
+            polled = wait.poll(&mut cx);
+        }
+        match polled {
+            Poll::Ready(owned) => Some(KeyGuard::new(owned, site)),
+            Poll::Pending => None,
         }
     }
 

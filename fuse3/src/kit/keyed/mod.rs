@@ -1,7 +1,7 @@
 //! Locks by key: per-inode locks, S3QL's `MultiLock`.
 //!
-//! `table` says who has which key and who is next; `waiter` is one of those, a thread or a task. `locks`, `guard` and
-//! `wait` put the types around it.
+//! `table` says who has which key and who is next; `waiter` is one of those, a task, or a thread that waits as a task does.
+//! `locks`, `guard` and `wait` put the types around it.
 
 pub(crate) mod guard;
 pub(crate) mod locks;

@@ -2,6 +2,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
+use std::task::Waker;
 
 use parking_lot::Mutex;
 
@@ -27,17 +28,9 @@ type Keys<K> = HashMap<Arc<K>, Option<Box<Queue>>>;
 /// Those that wait, first come first served.
 #[derive(Debug, Default)]
 struct Queue {
-    waiters: VecDeque<Waiter>,
+    waiters: VecDeque<Arc<Waiter>>,
     /// How many of them have left since the last were removed. More, if they had been taken out.
     left: usize,
-}
-
-/// What a request for a key came to.
-pub(super) enum Asked<K> {
-    /// The key was free, and is the caller's.
-    Taken(Arc<K>),
-    /// The caller is in the queue.
-    Queued(Arc<K>),
 }
 
 /// A table with room for no more than this stays as it is.
@@ -54,15 +47,12 @@ impl<K: Eq + Hash> Table<K> {
     /// Which key it is, for debug builds, which note what a thread holds; 0 if nobody has it. Two keys may have one hash, so it is
     /// the place that the key has while it is taken.
     pub(super) fn noted(&self, key: &K) -> u64 {
-        if cfg!(debug_assertions) {
-            {
-                let keys = self.keys.lock();
-                keys.get_key_value(key)
-                    .map_or(0, |(key, _)| Arc::as_ptr(key).addr() as u64)
-            }
-        } else {
-            0
+        if !cfg!(debug_assertions) {
+            return 0;
         }
+        let keys = self.keys.lock();
+        let taken = keys.get_key_value(key);
+        taken.map_or(0, |(key, _)| Arc::as_ptr(key).addr() as u64)
     }
 
     /// Takes the key if it is free.
@@ -77,19 +67,20 @@ impl<K: Eq + Hash> Table<K> {
         Ok(key)
     }
 
-    /// Takes the key if it is free; else `waiter` queues.
-    pub(super) fn ask(&self, key: K, waiter: Waiter) -> Asked<K> {
+    /// Takes the key if it is free; else one that `waker` wakes queues for it.
+    pub(super) fn ask(&self, key: K, waker: Waker) -> Result<Arc<K>, (Arc<K>, Arc<Waiter>)> {
         let key = Arc::new(key);
         let mut keys = self.keys.lock();
-        if let Some(queue) = keys.get_mut(&*key) {
-            let queue = queue.get_or_insert_default();
-            queue.waiters.push_back(waiter);
+        let Some(queue) = keys.get_mut(&*key) else {
+            keys.insert(Arc::clone(&key), None);
             drop(keys);
-            return Asked::Queued(key);
-        }
-        keys.insert(Arc::clone(&key), None);
+            return Ok(key);
+        };
+        let waiter = Waiter::new(waker);
+        let queue = queue.get_or_insert_default();
+        queue.waiters.push_back(Arc::clone(&waiter));
         drop(keys);
-        Asked::Taken(key)
+        Err((key, waiter))
     }
 
     /// Gives the key to the one that waits longest. If nobody waits, nobody has it.
@@ -104,7 +95,7 @@ impl<K: Eq + Hash> Table<K> {
     }
 
     /// The one that waits longest, out of the queue. If there is none, the key is gone.
-    fn next(&self, key: &Arc<K>) -> Option<Waiter> {
+    fn next(&self, key: &Arc<K>) -> Option<Arc<Waiter>> {
         let mut keys = self.keys.lock();
         let Entry::Occupied(mut entry) = keys.entry(Arc::clone(key)) else {
             return None;
@@ -140,7 +131,7 @@ impl<K: Eq + Hash> Table<K> {
         queue.left = 0;
         let (gone, waiting) = std::mem::take(&mut queue.waiters)
             .into_iter()
-            .partition::<VecDeque<_>, _>(Waiter::has_left);
+            .partition::<VecDeque<_>, _>(|waiter| waiter.has_left());
         queue.waiters = waiting;
         drop(keys);
         // A task's waker may do anything, and is dropped with nothing held.
@@ -181,15 +172,10 @@ impl<K: Eq + Hash> Table<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lock::clock::Deadline;
-    use crate::lock::sleeper::{Sleeper, Waking};
 
-    fn queue(table: &Table<u32>) -> (Arc<u32>, Arc<Sleeper>) {
-        let sleeper = Sleeper::current();
-        match table.ask(1, Waiter::Thread(Arc::clone(&sleeper))) {
-            Asked::Queued(key) => (key, sleeper),
-            Asked::Taken(_) => panic!("the key is taken"),
-        }
+    fn queue(table: &Table<u32>) -> (Arc<u32>, Arc<Waiter>) {
+        let asked = table.ask(1, Waker::noop().clone());
+        asked.expect_err("the key is taken")
     }
 
     #[test]
@@ -198,15 +184,14 @@ mod tests {
         let held = table.take(1).unwrap();
         let patient = queue(&table);
         for _ in 0..100 {
-            let (key, sleeper) = queue(&table);
-            let late = Deadline::after(Some(std::time::Duration::ZERO));
-            assert_eq!(sleeper.sleep(late), Waking::TimedOut);
+            let (key, waiter) = queue(&table);
+            assert!(!waiter.leave());
             table.leave(&key);
             assert!(table.queued(&1) <= 2, "{}", table.queued(&1));
             assert_eq!(table.waiting(&1), 1);
         }
         table.release(&held);
-        assert!(patient.1.is_awake());
+        assert!(patient.1.is_granted(Waker::noop()));
         table.release(&patient.0);
         assert_eq!(table.len(), 0);
     }
@@ -217,7 +202,7 @@ mod tests {
         assert_eq!(table.noted(&1), 0);
         let held = table.take(1).unwrap();
         let number = table.noted(&1);
-        let (next, _sleeper) = queue(&table);
+        let (next, _waiter) = queue(&table);
         table.release(&held);
         assert_eq!(table.noted(&next), number);
         let _other = table.take(2).unwrap();

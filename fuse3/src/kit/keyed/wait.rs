@@ -1,13 +1,10 @@
 use std::fmt;
-use std::future::Future;
 use std::hash::Hash;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::kit::keyed::guard::OwnedKeyGuard;
-use crate::kit::keyed::table::{Asked, Table};
-use crate::kit::keyed::waiter::{Task, Waiter};
+use crate::kit::keyed::{guard::OwnedKeyGuard, table::Table, waiter::Waiter};
 
 /// The wait of a task for a key: [`KeyedLocks::lock_async`](crate::kit::KeyedLocks::lock_async).
 ///
@@ -25,7 +22,7 @@ pub struct KeyWait<K: Eq + Hash> {
 
 enum State<K> {
     New(K),
-    Queued(Arc<K>, Arc<Task>),
+    Queued(Arc<K>, Arc<Waiter>),
     Done,
 }
 
@@ -50,21 +47,15 @@ impl<K: Eq + Hash> Future for KeyWait<K> {
         // the drop of this finds what it has to give back.
         let waker = match &this.state {
             State::New(_) => Some(cx.waker().clone()),
-            State::Queued(_, task) if !task.is_granted(cx.waker()) => return Poll::Pending,
+            State::Queued(_, waiter) if !waiter.is_granted(cx.waker()) => return Poll::Pending,
             State::Queued(..) | State::Done => None,
         };
         let taken = match (std::mem::replace(&mut this.state, State::Done), waker) {
-            (State::New(key), Some(waker)) => match this.table.take(key) {
+            (State::New(key), Some(waker)) => match this.table.ask(key, waker) {
                 Ok(key) => key,
-                Err(key) => {
-                    let task = Task::new(waker);
-                    match this.table.ask(key, Waiter::Task(Arc::clone(&task))) {
-                        Asked::Taken(key) => key,
-                        Asked::Queued(key) => {
-                            this.state = State::Queued(key, task);
-                            return Poll::Pending;
-                        }
-                    }
+                Err((key, waiter)) => {
+                    this.state = State::Queued(key, waiter);
+                    return Poll::Pending;
                 }
             },
             (State::Queued(key, _), _) => key,
@@ -76,10 +67,10 @@ impl<K: Eq + Hash> Future for KeyWait<K> {
 
 impl<K: Eq + Hash> Drop for KeyWait<K> {
     fn drop(&mut self) {
-        let State::Queued(key, task) = &self.state else {
+        let State::Queued(key, waiter) = &self.state else {
             return;
         };
-        if task.leave() {
+        if waiter.leave() {
             self.table.release(key);
         } else {
             self.table.leave(key);

@@ -5,11 +5,8 @@ mod misuse;
 pub(crate) mod queue;
 pub(crate) mod receiver;
 pub(crate) mod sender;
-pub(crate) mod unsent;
 
-use crate::kit::work::queue::Queue;
-use crate::kit::work::receiver::WorkReceiver;
-use crate::kit::work::sender::WorkSender;
+use crate::kit::work::{queue::Queue, receiver::WorkReceiver, sender::WorkSender};
 
 /// S3QL's queue of dirty blocks: a bounded queue to threads that work for the file system.
 ///

@@ -1,10 +1,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Condvar, Mutex};
 
-use crate::kit::work::unsent::{Unsent, UnsentReason};
+use crate::kit::work::receiver::NoMoreWork;
+use crate::kit::work::sender::{Unsent, UnsentReason};
 use crate::lock::clock::Deadline;
 
 /// What senders and receivers share.
@@ -26,12 +26,6 @@ struct State<T> {
     receivers: usize,
 }
 
-/// Why there is no item.
-pub(super) enum Empty {
-    TimedOut,
-    Ended,
-}
-
 impl<T> Queue<T> {
     /// A queue that has no ends yet.
     pub(super) fn new(capacity: usize) -> Arc<Queue<T>> {
@@ -48,10 +42,9 @@ impl<T> Queue<T> {
         })
     }
 
-    /// Without a deadline it does not wait.
-    pub(super) fn send(&self, item: T, deadline: Option<Deadline>) -> Result<(), Unsent<T>> {
+    pub(super) fn send(&self, item: T, deadline: Deadline) -> Result<(), Unsent<T>> {
         let mut state = self.state.lock();
-        let mut is_late = deadline.is_none();
+        let mut is_late = false;
         let reason = loop {
             if state.closed {
                 break UnsentReason::Closed;
@@ -69,29 +62,29 @@ impl<T> Queue<T> {
             if is_late {
                 break UnsentReason::Full;
             }
-            is_late = wait(&self.drained, &mut state, deadline);
+            is_late = deadline.wait(&self.drained, &mut state);
         };
         drop(state);
         Err(Unsent { item, reason })
     }
 
-    /// Without a deadline it does not wait.
-    pub(super) fn receive(&self, deadline: Option<Deadline>) -> Result<T, Empty> {
+    /// `None` when the time is up.
+    pub(super) fn receive(&self, deadline: Deadline) -> Result<Option<T>, NoMoreWork> {
         let mut state = self.state.lock();
-        let mut is_late = deadline.is_none();
+        let mut is_late = false;
         loop {
             if let Some(item) = state.items.pop_front() {
                 drop(state);
                 self.drained.notify_one();
-                return Ok(item);
+                return Ok(Some(item));
             }
             if state.closed || state.senders == 0 {
-                return Err(Empty::Ended);
+                return Err(NoMoreWork);
             }
             if is_late {
-                return Err(Empty::TimedOut);
+                return Ok(None);
             }
-            is_late = wait(&self.filled, &mut state, deadline);
+            is_late = deadline.wait(&self.filled, &mut state);
         }
     }
 
@@ -116,9 +109,8 @@ impl<T> Queue<T> {
     pub(super) fn remove_sender(&self) {
         let mut state = self.state.lock();
         state.senders -= 1;
-        let is_last = state.senders == 0;
-        drop(state);
-        if is_last {
+        if state.senders == 0 {
+            drop(state);
             self.wake_all();
         }
     }
@@ -127,17 +119,12 @@ impl<T> Queue<T> {
     pub(super) fn remove_receiver(&self) {
         let mut state = self.state.lock();
         state.receivers -= 1;
-        let is_last = state.receivers == 0;
-        let left = if is_last {
-            std::mem::take(&mut state.items)
-        } else {
-            VecDeque::new()
-        };
-        drop(state);
-        if is_last {
+        if state.receivers == 0 {
+            let left = std::mem::take(&mut state.items);
+            drop(state);
             self.wake_all();
+            drop(left);
         }
-        drop(left);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -149,31 +136,11 @@ impl<T> Queue<T> {
     }
 }
 
-/// Until when one waits with this time-out. Zero does not wait.
-pub(super) fn until(timeout: Duration) -> Option<Deadline> {
-    (!timeout.is_zero()).then(|| Deadline::after(Some(timeout)))
-}
-
-/// Waits, and tells whether the time is up.
-fn wait<T>(
-    condvar: &Condvar,
-    state: &mut MutexGuard<'_, State<T>>,
-    deadline: Option<Deadline>,
-) -> bool {
-    match deadline {
-        None => true,
-        Some(Deadline::Never) => {
-            condvar.wait(state);
-            false
-        }
-        Some(Deadline::At(instant)) => condvar.wait_until(state, instant).timed_out(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
+    use parking_lot::MutexGuard;
+    use std::{thread, time::Duration};
 
     /// Runs `call`, which waits until its time is up, and `meanwhile` under the mutex when it is up.
     fn late<R: Send>(
@@ -210,10 +177,10 @@ mod tests {
     #[test]
     fn room_that_comes_with_the_end_of_the_time_is_used() {
         let queue = full();
-        queue.send(1, None).unwrap();
+        queue.send(1, Deadline::Now).unwrap();
         let sent = late(
             &queue,
-            |deadline| queue.send(2, Some(deadline)),
+            |deadline| queue.send(2, deadline),
             |state| state.items.clear(),
         );
         assert_eq!(sent, Ok(()));
@@ -225,10 +192,10 @@ mod tests {
         let queue = full();
         let received = late(
             &queue,
-            |deadline| queue.receive(Some(deadline)).ok(),
+            |deadline| queue.receive(deadline),
             |state| state.items.push_back(3),
         );
-        assert_eq!(received, Some(3));
+        assert_eq!(received, Ok(Some(3)));
     }
 
     #[test]
@@ -236,11 +203,11 @@ mod tests {
         let queue = full();
         queue.close();
         queue.remove_receiver();
-        let reason = queue.send(1, None).map_err(|unsent| unsent.reason);
+        let reason = queue.send(1, Deadline::Now).map_err(|unsent| unsent.reason);
         assert_eq!(reason, Err(UnsentReason::Closed));
         let open = full();
         open.remove_receiver();
-        let reason = open.send(1, None).map_err(|unsent| unsent.reason);
+        let reason = open.send(1, Deadline::Now).map_err(|unsent| unsent.reason);
         assert_eq!(reason, Err(UnsentReason::NoWorkers));
     }
 }

@@ -2,9 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kit::work::queue::{Empty, Queue, until};
-use crate::lock::clock::Deadline;
-use crate::lock::{proof, proof::NotHolding};
+use crate::kit::work::queue::Queue;
+use crate::lock::{clock::Deadline, proof, proof::NotHolding};
 
 /// Where workers get their work: the other end of a [`work_queue`](crate::kit::work_queue).
 ///
@@ -31,7 +30,7 @@ impl<T> WorkReceiver<T> {
     #[track_caller]
     pub fn recv(&self, proof: &mut impl NotHolding) -> Option<T> {
         proof::check(proof, "WorkReceiver::recv");
-        self.queue.receive(Some(Deadline::Never)).ok()
+        self.queue.receive(Deadline::Never).ok().flatten()
     }
 
     /// Takes an item, and waits for one at most so long. `Ok(None)` when the time is up.
@@ -50,11 +49,7 @@ impl<T> WorkReceiver<T> {
         proof: &mut impl NotHolding,
     ) -> Result<Option<T>, NoMoreWork> {
         proof::check(proof, "WorkReceiver::recv_for");
-        match self.queue.receive(until(timeout)) {
-            Ok(item) => Ok(Some(item)),
-            Err(Empty::TimedOut) => Ok(None),
-            Err(Empty::Ended) => Err(NoMoreWork),
-        }
+        self.queue.receive(Deadline::after(Some(timeout)))
     }
 
     /// Nothing more can be sent. Workers get what is in the queue, and then `None`.

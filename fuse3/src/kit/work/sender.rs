@@ -2,10 +2,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kit::work::queue::{Queue, until};
-use crate::kit::work::unsent::Unsent;
-use crate::lock::clock::Deadline;
-use crate::lock::{proof, proof::NotHolding};
+use crate::kit::work::queue::Queue;
+use crate::lock::{clock::Deadline, proof, proof::NotHolding};
 
 /// Where handlers put work: the one end of a [`work_queue`](crate::kit::work_queue). Clones are the same end.
 pub struct WorkSender<T> {
@@ -32,7 +30,7 @@ impl<T> WorkSender<T> {
     #[track_caller]
     pub fn send(&self, item: T, proof: &mut impl NotHolding) -> Result<(), Unsent<T>> {
         proof::check(proof, "WorkSender::send");
-        self.queue.send(item, Some(Deadline::Never))
+        self.queue.send(item, Deadline::Never)
     }
 
     /// Puts an item into the queue, and waits for room at most so long. Zero does not wait.
@@ -52,7 +50,7 @@ impl<T> WorkSender<T> {
         proof: &mut impl NotHolding,
     ) -> Result<(), Unsent<T>> {
         proof::check(proof, "WorkSender::send_for");
-        self.queue.send(item, until(timeout))
+        self.queue.send(item, Deadline::after(Some(timeout)))
     }
 
     /// Puts an item into the queue if there is room. Does not wait, and so needs no proof.
@@ -61,7 +59,7 @@ impl<T> WorkSender<T> {
     ///
     /// As [`send_for`](Self::send_for).
     pub fn try_send(&self, item: T) -> Result<(), Unsent<T>> {
-        self.queue.send(item, None)
+        self.queue.send(item, Deadline::Now)
     }
 
     /// Nothing more can be sent, through any sender. Workers get what is in the queue, and then `None`.
@@ -105,3 +103,50 @@ impl<T> fmt::Debug for WorkSender<T> {
             .finish_non_exhaustive()
     }
 }
+
+/// What was not sent, given back, and why: the error of [`WorkSender::send`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Unsent<T> {
+    /// What was to be sent.
+    pub item: T,
+    /// Why it was not.
+    pub reason: UnsentReason,
+}
+
+/// Why an item was not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum UnsentReason {
+    /// The queue was full until the time was up.
+    Full,
+    /// The queue was closed.
+    Closed,
+    /// All receivers are gone: the workers have ended, or have panicked.
+    NoWorkers,
+}
+
+impl fmt::Display for UnsentReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            UnsentReason::Full => "the queue of the workers is full",
+            UnsentReason::Closed => "the queue of the workers is closed",
+            UnsentReason::NoWorkers => "all workers have ended",
+        })
+    }
+}
+
+impl<T> fmt::Display for Unsent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)
+    }
+}
+
+impl<T> fmt::Debug for Unsent<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unsent")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> std::error::Error for Unsent<T> {}
