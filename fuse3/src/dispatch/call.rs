@@ -76,8 +76,6 @@ impl<'c, F: Filesystem> Call<'c, F> {
         conn.counters().request(operation);
         let _turn = serving.turn(operation, asked.ino);
         let mut duty = Duty::Here(request);
-        // An answer with a destructor is kept here while it is sent: when sending it panics, it is not dropped by that panic.
-        let mut kept = None;
         let run = || {
             let answer = match core.lock.enter(operation, Library(())) {
                 Ok(guard) => {
@@ -93,20 +91,10 @@ impl<'c, F: Filesystem> Call<'c, F> {
                 Err(error) => Err(not_called(operation, error).into()),
             };
             // The context is gone, and with it the lock; so is what the handler was given.
-            if mem::needs_drop::<T>() {
-                settle(conn, operation, &asked, &mut duty, kept.insert(answer));
-                kept = None;
-            } else {
-                settle(conn, operation, &asked, &mut duty, &answer);
-            }
+            settle(conn, operation, &asked, &mut duty, &answer);
         };
-        match catch_unwind(AssertUnwindSafe(run)) {
-            // It has been dropped.
-            Ok(()) => mem::forget(kept),
-            Err(payload) => {
-                conn.panicked(&operation, payload);
-                conn.guarded(&operation, || drop(kept));
-            }
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+            conn.panicked(&operation, payload);
         }
         match duty {
             Duty::Done | Duty::None(_) => {}

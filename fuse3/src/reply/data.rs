@@ -3,8 +3,11 @@ use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::thread::panicking;
 
+use crate::base::panic::{discard, text};
 use crate::reply::piece::{FileRange, Part, Piece, SharedBytes};
 use crate::reply::readbuf::give_spare;
 
@@ -147,20 +150,30 @@ impl Drop for Data<'_> {
     fn drop(&mut self) {
         match &mut *self.0 {
             Source::Lent(_) => {}
-            // SAFETY: `Data` drops its source once, in its destructor.
-            Source::Shared(bytes, _) => unsafe { ptr::drop_in_place(bytes) },
+            // SAFETY: a source is dropped once, in this destructor.
+            Source::Shared(bytes, _) if !panicking() => unsafe { ptr::drop_in_place(bytes) },
             _ => drop_other(&mut self.0),
         }
     }
 }
 
-/// What [`Data::drop`] does not do inline.
+/// Drops what [`Data::drop`] has no short way for. A panic of the file system's destructors does not leave it while another
+/// one unwinds, which would end the process.
 #[inline(never)]
 fn drop_other(source: &mut ManuallyDrop<Source<'_>>) {
-    match &mut **source {
+    let mut drop_it = || match &mut **source {
         Source::Copied(memory, _) => give_spare(mem::take(memory)),
-        // SAFETY: `Data` drops its source once, in its destructor.
+        // SAFETY: a source is dropped once, in the destructor of `Data`.
         _ => unsafe { ManuallyDrop::drop(source) },
+    };
+    if !panicking() {
+        drop_it();
+    } else if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_it)) {
+        crate::base::log::error!(
+            "the destructor of an answer panicked, too: {}",
+            text(&*payload)
+        );
+        discard(payload);
     }
 }
 

@@ -1,7 +1,5 @@
 //! The one way out for an answer.
 
-use std::mem;
-
 use crate::conn::{conn::Conn, request::Request, undo::Undo};
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::payload::Payload;
@@ -9,7 +7,7 @@ use crate::reply::payload::Payload;
 /// Sends an answer, and takes back what it gave out when the kernel does not take it.
 ///
 /// Whoever calls this runs no handler of the request any more, and has nothing that the request lent to one. What an answer is
-/// made of is the application's: a panic of it is the caller's to catch, who also drops the answer.
+/// made of is the application's: a panic of it is the caller's to catch. The answer is dropped in the same place.
 #[inline(always)]
 pub(crate) fn send<T: Payload>(conn: &Conn, request: Request, asked: &Asked, answer: &Answer<T>) {
     match answer {
@@ -29,17 +27,7 @@ pub(crate) fn send<T: Payload>(conn: &Conn, request: Request, asked: &Asked, ans
 
 /// The same, of an answer that was taken away from its handler. It is dropped here, and what panics is caught here.
 pub(crate) fn deliver<T: Payload>(conn: &Conn, request: Request, asked: &Asked, answer: Answer<T>) {
-    let mut answer = Some(answer);
-    conn.guarded(&"an answer", || {
-        if let Some(answer) = &answer {
-            send(conn, request, asked, answer);
-        }
-        drop(answer.take());
-    });
-    // What is left is that of a panic.
-    if mem::needs_drop::<T>() {
-        conn.guarded(&"an answer", || drop(answer));
-    }
+    conn.guarded(&"an answer", move || send(conn, request, asked, &answer));
 }
 
 /// Nobody waits for an answer: takes back what it gave out, as if the kernel had not taken it.

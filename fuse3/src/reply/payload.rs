@@ -290,7 +290,7 @@ fn send_retry(retry: &Retry, request: Request, asked: &Asked) -> Sent {
     let parts = input.len() + output.len();
     if parts > MOST_PARTS {
         let what =
-            format_args!("ioctl asked for {parts} parts of memory where {MOST_PARTS} are allowed");
+            format!("ioctl asked for {parts} parts of memory where {MOST_PARTS} are allowed");
         return mistake(request, what);
     }
     request.ioctl_retry(input, output)
