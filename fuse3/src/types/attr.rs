@@ -132,14 +132,17 @@ impl Attr {
     /// Has one of the seven types. The kernel takes an inode without one for broken, for good and without a word.
     #[inline]
     pub(crate) fn check(&self) -> Result<(), String> {
-        use libc::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK};
-        match self.mode & S_IFMT {
-            S_IFREG | S_IFDIR | S_IFLNK | S_IFCHR | S_IFBLK | S_IFIFO | S_IFSOCK => Ok(()),
-            _ => Err(format!(
-                "inode {} was given the mode {:#o}, which has no type of file",
-                self.ino, self.mode
-            )),
+        if TYPES >> ((self.mode & libc::S_IFMT) >> 12) & 1 == 1 {
+            Ok(())
+        } else {
+            Err(self.no_type())
         }
+    }
+
+    #[cold]
+    fn no_type(&self) -> String {
+        let (ino, mode) = (self.ino, self.mode);
+        format!("inode {ino} was given the mode {mode:#o}, which has no type of file")
     }
 
     #[inline]
@@ -240,6 +243,16 @@ impl Entry {
         param
     }
 }
+
+/// A bit for each of the seven types of file, as far up as the type's number.
+const TYPES: u32 = {
+    use libc::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, S_IFSOCK};
+    const fn bit(kind: u32) -> u32 {
+        1 << (kind >> 12)
+    }
+    let special = bit(S_IFCHR) | bit(S_IFBLK) | bit(S_IFIFO) | bit(S_IFSOCK);
+    bit(S_IFREG) | bit(S_IFDIR) | bit(S_IFLNK) | special
+};
 
 /// A time-out as libfuse takes it: a double, that it casts to an integer of 64 bits, which [`Duration::MAX`] would not fit.
 ///
