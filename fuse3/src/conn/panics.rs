@@ -9,7 +9,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
-use crate::base::panic::{discard, text};
+use crate::base::panic::{discard, nested, text};
 use crate::conn::conn::{Conn, TROUBLE};
 use crate::conn::interrupt::Callback;
 
@@ -79,7 +79,7 @@ impl Conn {
     /// Code of the file system, called `what` in the log, has panicked with `payload`.
     #[cold]
     pub(crate) fn panicked(&self, what: &dyn fmt::Display, payload: Box<dyn Any + Send>) {
-        self.counters().panic();
+        self.counters().panics(1 + nested());
         crate::base::log::error!("{what} panicked: {}", text(&*payload));
         match self.troubles.on_panic {
             OnPanic::End | OnPanic::EndMounted => self.trouble(Trouble::Panic(payload)),

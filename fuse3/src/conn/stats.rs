@@ -144,8 +144,8 @@ impl Counters {
         self.not_taken.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn panic(&self) {
-        self.panics.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn panics(&self, count: u64) {
+        self.panics.fetch_add(count, Ordering::Relaxed);
     }
 
     /// A request has come that is not INIT, so that INIT was answered. What libfuse wrote before is visible then.

@@ -3,11 +3,10 @@ use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::thread::panicking;
 
-use crate::base::panic::{discard, text};
+use crate::base::panic::contain;
 use crate::reply::piece::{FileRange, Part, Piece, SharedBytes};
 use crate::reply::readbuf::give_spare;
 
@@ -159,24 +158,13 @@ impl Drop for Data<'_> {
     }
 }
 
-/// Drops what [`Data::drop`] has no short way for. A panic of the file system's destructors does not leave it while another
-/// one unwinds, which would end the process.
 #[inline(never)]
 fn drop_other(source: &mut ManuallyDrop<Source<'_>>) {
-    let mut drop_it = || match &mut **source {
+    contain(|| match &mut **source {
         Source::Copied(memory, _) => give_spare(mem::take(memory)),
         // SAFETY: a source is dropped once, in the destructor of `Data`.
         _ => unsafe { ManuallyDrop::drop(source) },
-    };
-    if !panicking() {
-        drop_it();
-    } else if let Err(payload) = catch_unwind(AssertUnwindSafe(drop_it)) {
-        crate::base::log::error!(
-            "the destructor of an answer panicked, too: {}",
-            text(&*payload)
-        );
-        discard(payload);
-    }
+    });
 }
 
 impl fmt::Debug for Data<'_> {
