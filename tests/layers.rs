@@ -10,71 +10,51 @@ const LAYERS: [&str; 12] = [
     "testing", "guide",
 ];
 const LARGEST_CYCLE: usize = 5;
-/// Beside lib.rs.
-const LOOSE_FILES: usize = 6;
+const BESIDE_LIB: usize = 6;
 
-type Files = BTreeMap<String, String>;
-
-/// The code of each file, without comments and unit tests, by its path below `src` without `.rs`.
-fn read(dir: &Path, prefix: &str, files: &mut Files) {
+/// The code of each file, without comments and unit tests, by the path of its module: `types::ino::`.
+fn read(dir: &Path, parent: &str, files: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        let name = path.file_stem().unwrap().to_str().unwrap();
+        let module = format!("{parent}{}::", path.file_stem().unwrap().to_str().unwrap());
         if path.is_dir() {
-            read(&path, &format!("{prefix}{name}/"), files);
-        } else if path.extension().is_some_and(|it| it == "rs") {
+            read(&path, &module, files);
+        } else {
             let text = fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
-            let code = code
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"));
-            files.insert(
-                format!("{prefix}{name}"),
-                code.collect::<Vec<_>>().join("\n"),
-            );
+            let code = code.lines().map(str::trim);
+            files.insert(module, code.filter(|it| !it.starts_with("//")).collect());
         }
     }
 }
 
-/// The paths after each `crate::`, with braces written out.
+/// What follows each `crate::`, with braces written out.
 fn paths(code: &str) -> Vec<String> {
+    let path = |text: &str| text.find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
     let mut all = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        let mut stack = vec![String::new()];
-        let mut path = String::new();
-        for c in code[at + "crate::".len()..].chars() {
-            match c {
-                '{' => stack.push(path.clone()),
-                ',' | '}' if stack.len() > 1 => {
-                    all.push(std::mem::replace(&mut path, stack.last().unwrap().clone()));
-                    if c == '}' {
-                        stack.pop();
-                    }
-                }
-                c if c.is_alphanumeric() || c == '_' || c == ':' => path.push(c),
-                c if c.is_whitespace() && stack.len() > 1 => {}
-                _ => break,
+    for text in code.split("crate::").skip(1) {
+        let (start, rest) = text.split_at(path(text).unwrap());
+        match rest.strip_prefix('{').and_then(|it| it.split_once('}')) {
+            Some((names, _)) if start.is_empty() || start.ends_with("::") => {
+                assert!(
+                    !names.contains('{'),
+                    "write braces in braces apart: {start}{{{names}"
+                );
+                all.extend(
+                    names
+                        .split(',')
+                        .map(|name| format!("{start}{}", name.trim())),
+                );
             }
+            _ => all.push(start.to_owned()),
         }
-        all.push(path);
     }
     all
 }
 
-/// The file that a path leads into.
-fn file_of(path: &str, files: &Files) -> Option<String> {
-    let mut place = path.replace("::", "/");
-    while !place.is_empty() {
-        if files.contains_key(&place) {
-            return Some(place);
-        }
-        place.truncate(place.rfind('/').unwrap_or(0));
-    }
-    None
-}
-
-fn sources() -> Files {
-    let mut files = Files::new();
+/// The paths that each file uses.
+fn uses() -> BTreeMap<String, Vec<String>> {
+    let mut files = BTreeMap::new();
     read(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
         "",
@@ -82,66 +62,49 @@ fn sources() -> Files {
     );
     assert!(files.len() > 100, "{}", files.len());
     files
+        .into_iter()
+        .map(|(file, code)| (file, paths(&code)))
+        .collect()
 }
 
 #[test]
 fn no_folder_uses_one_above_it() {
-    let files = sources();
     let layer = |path: &str| {
         LAYERS
             .iter()
-            .position(|it| path.split(['/', ':']).next() == Some(it))
+            .position(|it| path.split("::").next() == Some(it))
     };
-    let loose: Vec<_> = files.keys().filter(|file| layer(file).is_none()).collect();
-    assert!(loose.len() <= 1 + LOOSE_FILES, "{loose:?}");
-    let mut edges = 0;
-    for (file, code) in &files {
-        for path in paths(code) {
-            if let (Some(from), Some(to)) = (layer(file), layer(&path)) {
-                assert!(
-                    to <= from,
-                    "{file}.rs uses crate::{path}, which is above it"
-                );
-                edges += 1;
-            }
+    let uses = uses();
+    assert!(uses.keys().filter(|file| layer(file).is_none()).count() <= 1 + BESIDE_LIB);
+    for (file, paths) in &uses {
+        for path in paths {
+            let is_above = layer(file).is_some_and(|it| layer(path).is_some_and(|to| to > it));
+            assert!(!is_above, "{file} uses crate::{path}, which is above it");
         }
     }
-    assert!(edges > 500, "{edges}");
 }
 
 #[test]
 fn no_cycle_has_more_than_a_few_files() {
-    let files = sources();
-    let mut reach: BTreeMap<&String, BTreeSet<String>> = BTreeMap::new();
-    for (file, code) in &files {
-        let used = paths(code)
-            .into_iter()
-            .filter_map(|path| file_of(&path, &files));
-        reach.insert(file, used.filter(|used| used != file).collect());
-    }
-    let mut changed = true;
-    while changed {
-        changed = false;
-        for file in files.keys() {
-            let further: BTreeSet<_> = reach[file]
-                .iter()
-                .flat_map(|it| reach[it].clone())
-                .collect();
-            let all = reach.get_mut(file).unwrap();
-            let before = all.len();
-            all.extend(further);
-            changed |= all.len() > before;
+    let uses = uses();
+    let file_of = |path: &String| uses.keys().rfind(|file| path.starts_with(*file));
+    let reach = uses
+        .iter()
+        .map(|(file, paths)| (file, paths.iter().filter_map(file_of).collect()));
+    let mut reach: BTreeMap<_, BTreeSet<_>> = reach.collect();
+    assert!(reach.values().map(BTreeSet::len).sum::<usize>() > 500);
+    for via in uses.keys() {
+        let further = reach[via].clone();
+        for reached in reach.values_mut().filter(|it| it.contains(via)) {
+            reached.extend(&further);
         }
     }
-    for file in files.keys().filter(|file| reach[*file].contains(*file)) {
-        let cycle: Vec<_> = reach[file]
-            .iter()
-            .filter(|it| reach[*it].contains(file))
-            .collect();
+    for (file, reached) in &reach {
+        let is_back = |it: &&&String| *it != file && reach[*it].contains(*file);
+        let cycle: Vec<_> = reached.iter().filter(is_back).collect();
         assert!(
-            cycle.len() <= LARGEST_CYCLE,
-            "a cycle of {} files: {cycle:?}",
-            cycle.len()
+            cycle.len() < LARGEST_CYCLE,
+            "{file} is in a cycle with {cycle:?}"
         );
     }
 }
