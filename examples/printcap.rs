@@ -47,22 +47,19 @@ const ORDER: [Capabilities; 28] = [
 ];
 
 /// A file system that is asked for nothing but `init`.
-struct PrintCap(OnceLock<Handle>);
+#[derive(Default)]
+struct PrintCap {
+    session: OnceLock<Handle>,
+    offered: OnceLock<((u32, u32), Capabilities)>,
+}
 
 impl Filesystem for PrintCap {
     type Lock = Concurrent;
 
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        let (major, minor) = connection.protocol();
-        println!("Protocol version: {major}.{minor}");
-        println!("Capabilities:");
-        let capable = connection.kernel_capable();
-        let listed = ORDER.into_iter().filter(|known| capable.contains(*known));
-        let others = (capable - Capabilities::from_iter(ORDER)).iter();
-        for (name, _) in listed.chain(others).flat_map(|one| one.iter_names()) {
-            println!("\tFUSE_CAP_{name}");
-        }
-        if let Some(session) = self.0.get() {
+        let offered = (connection.protocol(), connection.kernel_capable());
+        self.offered.get_or_init(|| offered);
+        if let Some(session) = self.session.get() {
             session.terminate();
         }
         Ok(())
@@ -85,7 +82,7 @@ fn options(mut builder: Builder<PrintCap>) -> Result<Builder<PrintCap>, String> 
 
 fn print_capabilities() -> Result<Reason, Box<dyn Error>> {
     print_version()?;
-    let builder = Session::builder(PrintCap(OnceLock::new()), Concurrent);
+    let builder = Session::builder(PrintCap::default(), Concurrent);
     let builder = options(builder)?.handle_signals(true);
     let directory = env::temp_dir().join(format!("fuse_printcap_{}", process::id()));
     fs::create_dir(&directory)?;
@@ -94,14 +91,28 @@ fn print_capabilities() -> Result<Reason, Box<dyn Error>> {
         .map_err(io::Error::from)
         .and_then(|session| {
             // `init` is called by `run`.
-            session.fs().0.get_or_init(|| session.handle());
+            session.fs().session.get_or_init(|| session.handle());
             session.run()
         });
     fs::remove_dir(&directory)?;
-    Ok(result?.reason)
+    let end = result?;
+    // Not before the mount is gone: whoever reads this may go away, and the program ends by SIGPIPE then.
+    if let Some(((major, minor), capable)) = end.fs.offered.get() {
+        println!("Protocol version: {major}.{minor}");
+        println!("Capabilities:");
+        let listed = ORDER.into_iter().filter(|known| capable.contains(*known));
+        let others = (*capable - Capabilities::from_iter(ORDER)).iter();
+        for (name, _) in listed.chain(others).flat_map(|one| one.iter_names()) {
+            println!("\tFUSE_CAP_{name}");
+        }
+    }
+    Ok(end.reason)
 }
 
 fn main() -> ExitCode {
+    // As every filter: Rust's programs ignore it, and `println!` panics then.
+    // SAFETY: the program has one thread here, and the default action runs no code.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
     print_capabilities().map_or_else(
         |error| {
             eprintln!("printcap: {error}");

@@ -1,6 +1,8 @@
 use std::ffi::OsString;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::net::UnixStream;
 use std::process::Child;
 
 use crate::ignored::heed_signals;
@@ -433,4 +435,21 @@ fn printcap_prints_a_line_for_each_capability() {
         });
         assert!(!left, "its directory is left behind");
     }
+}
+
+/// `printcap | head -1`, with a reader that is gone before anything is written.
+#[test]
+fn printcap_ends_as_a_filter_does() {
+    let Some(place) = Place::new("printcap") else {
+        return;
+    };
+    let mut command = place.example([""; 0]);
+    let (reader, writer) = UnixStream::pair().unwrap();
+    drop(reader);
+    let ended = place.run({
+        command.stdout(OwnedFd::from(writer));
+        command
+    });
+    assert_eq!(ended.status, 128 + libc::SIGPIPE, "{ended:?}");
+    assert_eq!(ended.stderr, "");
 }
