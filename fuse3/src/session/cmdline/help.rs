@@ -1,6 +1,7 @@
 use std::ffi::{CStr, OsStr};
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::session::cmdline::CommandLine;
@@ -99,7 +100,10 @@ fn print_c(prints: impl FnOnce()) -> io::Result<()> {
     }
 }
 
-/// The program's name without the directories before it. libfuse makes the default subtype of it.
+/// What libfuse makes the default subtype of: what follows the last slash, or that slash if nothing does.
 pub(super) fn base_name(program: &OsStr) -> &OsStr {
-    Path::new(program).file_name().unwrap_or(program)
+    let bytes = program.as_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/');
+    let start = slash.map_or(0, |slash| slash + usize::from(slash + 1 < bytes.len()));
+    OsStr::from_bytes(&bytes[start..])
 }
