@@ -1,6 +1,6 @@
 //! What libfuse logs reaches the `log` crate; and where a logger must not be called, stderr.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{OsStr, c_int, c_void};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use fuse3::testing::Wire;
-use fuse3::{Concurrent, Filesystem, Operation, Session, sys};
+use fuse3::testing::{Wire, proto};
+use fuse3::{Answer, Concurrent, Context, Errno, Filesystem, Ino, Operation, Session, sys};
 
 struct Fs;
 
@@ -63,6 +63,42 @@ fn what_is_not_delivered_is_said() {
         .map(|why| format!("DEBUG fuse3: not called in this session: {why}"))
         .collect();
     assert_eq!(logged(), expected);
+}
+
+/// It serves whatever attribute it is asked for.
+struct Acls;
+
+impl Filesystem for Acls {
+    type Lock = Concurrent;
+
+    fn getxattr(&self, _: &mut Context<'_, Self>, _: Ino, name: &OsStr) -> Answer<Vec<u8>> {
+        match name.to_str() {
+            Some("system.posix_acl_default") => Err(Errno::ENODATA.into()),
+            _ => Ok(b"value".to_vec()),
+        }
+    }
+}
+
+/// An ACL that nobody checks is said, once.
+#[test]
+fn an_acl_without_the_capability_is_said() {
+    let _alone = begin();
+    let mut wire = Wire::new(Acls, Concurrent);
+    let mut said = |name: &[u8]| {
+        let unique = wire.send(&proto::getxattr(1, name, 10));
+        assert_eq!(wire.receive()[8..16], unique.to_ne_bytes());
+        let lines = logged().into_iter();
+        let acl = lines.filter(|line| line.contains("is served without POSIX_ACL"));
+        acl.collect::<Vec<_>>()
+    };
+    assert!(said(b"user.posix_acl").is_empty());
+    assert!(said(b"system.posix_acl_default").is_empty());
+    let line = "WARN fuse3: \"system.posix_acl_access\" is served without POSIX_ACL: ";
+    for _ in 0..2 {
+        let lines = said(b"system.posix_acl_access");
+        assert!(lines.len() == 1 && lines[0].starts_with(line), "{lines:?}");
+    }
+    wire.end();
 }
 
 /// One test at a time, since stderr and handlers are the process's, with libfuse's log sent to the logger.

@@ -45,14 +45,13 @@ impl Filesystem for TmpfsSqlite {
     type Lock = Arc<GlobalLock<Store>>;
 
     fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
-        // What there is of these; none is needed.
-        let wanted = Capabilities::READDIRPLUS
-            | Capabilities::READDIRPLUS_AUTO
-            | Capabilities::PARALLEL_DIROPS
-            | Capabilities::CACHE_SYMLINKS;
-        connection
-            .want(wanted & connection.capable())
-            .map_err(io::Error::other)?;
+        // None is needed.
+        connection.want_offered(
+            Capabilities::READDIRPLUS
+                | Capabilities::READDIRPLUS_AUTO
+                | Capabilities::PARALLEL_DIROPS
+                | Capabilities::CACHE_SYMLINKS,
+        );
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
         connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);

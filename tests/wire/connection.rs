@@ -167,6 +167,47 @@ fn what_is_taken_back_is_not_told() {
 }
 
 #[test]
+fn what_is_offered_is_had() {
+    use Capabilities as C;
+    // The kernel of this INIT has no READDIRPLUS_AUTO.
+    let offer = InitIn {
+        flags: init::LINUX & !(1 << 14),
+        ..InitIn::default()
+    };
+    let (reply, _, agreement) = negotiate(offer, |connection| {
+        let got =
+            connection.want_offered(C::READDIRPLUS | C::READDIRPLUS_AUTO | C::WRITEBACK_CACHE);
+        assert_eq!(got, C::READDIRPLUS | C::WRITEBACK_CACHE);
+        // What excludes the cache is left out, also where it is offered.
+        assert_eq!(connection.want_offered(C::PASSTHROUGH), C::empty());
+        Ok(())
+    });
+    assert!(
+        agreement
+            .granted
+            .contains(C::READDIRPLUS | C::WRITEBACK_CACHE)
+    );
+    let told = flags(&reply);
+    assert_eq!(told & (1 << 13 | 1 << 14 | 1 << 16), 1 << 13 | 1 << 16);
+}
+
+#[test]
+fn what_leaves_no_duty() {
+    use Capabilities as C;
+    let (_, _, agreement) = negotiate(InitIn::default(), |connection| {
+        let got = connection.want_without_duties();
+        assert!(got.contains(C::ASYNC_READ | C::ASYNC_DIO | C::AUTO_INVAL_DATA | C::IOCTL_DIR));
+        assert_eq!(connection.wanted() - C::OVER_IO_URING, got);
+        Ok(())
+    });
+    assert!(
+        !agreement
+            .granted
+            .intersects(C::ATOMIC_O_TRUNC | C::POSIX_LOCKS | C::READDIRPLUS)
+    );
+}
+
+#[test]
 fn the_numbers_that_the_kernel_is_told() {
     let (reply, result, agreement) = negotiate(InitIn::default(), |connection| {
         assert_eq!(connection.max_write() % 4096, 0);

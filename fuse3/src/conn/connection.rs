@@ -42,6 +42,14 @@ const BY_SLOT: Capabilities = Capabilities::POSIX_LOCKS
 /// What the kernel silently drops the first of (process_init_reply(), fs/fuse/inode.c).
 const EXCLUSIVE: Capabilities = Capabilities::PASSTHROUGH.union(Capabilities::WRITEBACK_CACHE);
 
+/// Nothing that a handler does is other with these than without.
+const WITHOUT_DUTIES: Capabilities = Capabilities::ASYNC_READ
+    .union(Capabilities::ASYNC_DIO)
+    .union(Capabilities::IOCTL_DIR)
+    .union(Capabilities::AUTO_INVAL_DATA)
+    .union(Capabilities::SPLICE_WRITE)
+    .union(Capabilities::SPLICE_MOVE);
+
 /// Reads a member; `None` where this libfuse does not have it.
 macro_rules! member {
     ($self:ident, $get:ident) => {{
@@ -137,6 +145,30 @@ impl Connection<'_> {
         } else {
             Err(SettingError::NotOffered(missing))
         }
+    }
+
+    /// Asks for those of `capabilities` that are [offered](Self::capable), and returns which are wanted then.
+    ///
+    /// Passthrough is left out where the writeback cache is wanted: the kernel does not do both. What each one has you do is in
+    /// the [guide](crate::guide::capabilities).
+    pub fn want_offered(&mut self, capabilities: Capabilities) -> Capabilities {
+        let mut offered = capabilities & self.capable();
+        if (self.wanted() | offered).contains(EXCLUSIVE) {
+            offered -= Capabilities::PASSTHROUGH;
+        }
+        // Nothing is left that it could fail for.
+        let _ = self.want(offered);
+        self.wanted() & capabilities
+    }
+
+    /// Wants what is offered and leaves nothing for the file system to do, and nothing else; returns what that is.
+    ///
+    /// These are ASYNC_READ, ASYNC_DIO, IOCTL_DIR, AUTO_INVAL_DATA and what splices replies. ATOMIC_O_TRUNC, which libfuse asks
+    /// for, is not among them. The [guide](crate::guide::capabilities) has the duties of all capabilities. Whether requests come
+    /// over io_uring is left to the option.
+    pub fn want_without_duties(&mut self) -> Capabilities {
+        self.unwant(Capabilities::all() - Capabilities::OVER_IO_URING);
+        self.want_offered(WITHOUT_DUTIES)
     }
 
     /// `fuse_unset_feature_flag()`: asks for none of these.

@@ -3,12 +3,14 @@
 //! [`Context`] is the first argument of each handler. It derefs to the [`Guard`] of the lock. [`Caller`] is who asks, and
 //! [`SecurityContext`] what the kernel wants a new inode to have for SELinux and its like.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr::NonNull;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use crate::base::panic::discard;
@@ -19,8 +21,9 @@ use crate::lock::locking::{Concurrent, Library, Locking};
 use crate::lock::proof::{self, NotHolding};
 use crate::lock::{clock::Deadline, sleeper::Waking};
 use crate::notify::current::Current;
+use crate::reply::answer::{Answer, Asked};
 use crate::reply::deferred::{Deferred, Reply};
-use crate::reply::{answer::Asked, passthrough::BackingId, payload::Payload};
+use crate::reply::{passthrough::BackingId, payload::Payload};
 use crate::sys;
 use crate::types::{capabilities::Capabilities, errno::Errno, ino::Ino, setting::SettingError};
 
@@ -93,6 +96,21 @@ impl<'a, F: Filesystem> Context<'a, F> {
     pub(super) fn locks(&self, directories: [Ino; 2]) -> Option<Current> {
         self.core
             .map(|core| Current::enter(core.conn(), directories))
+    }
+
+    /// Logs, once, that the file system serves an attribute of this name and nobody checks permissions by it.
+    pub(super) fn check_acl<T>(&self, name: &OsStr, answer: Answer<T>) -> Answer<T> {
+        static TOLD: Once = Once::new();
+        let is_acl = name.as_bytes().starts_with(b"system.posix_acl_");
+        if is_acl && answer.is_ok() && !self.has(Capabilities::POSIX_ACL) {
+            TOLD.call_once(|| {
+                crate::base::log::warn!(
+                    "{name:?} is served without POSIX_ACL: the kernel does not check permissions by it; ask for \
+                     Capabilities::POSIX_ACL in init, or answer ENOTSUP"
+                );
+            });
+        }
+        answer
     }
 
     /// Who asks; [`Caller::default`] when the library takes something back by itself.
@@ -204,7 +222,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// ```
     /// # use fuse3::{Answer, Concurrent, Context, Data, FileInfo, Filesystem, Ino, ReadBuf};
-    /// # use std::sync::Arc;
+    /// # use std::sync::{Arc, Once};
     /// # struct Download;
     /// # impl Download {
     /// #     fn begin(_: Ino, _: u64, _: usize) -> Arc<Self> { Arc::new(Self) }

@@ -546,7 +546,8 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     let value = unsafe { args.array(value.cast::<u8>(), size) };
     let flags = XattrFlags::from_bits_retain(flags);
     call.answer(Operation::Setxattr, |fs, cx| {
-        fs.setxattr(cx, ino, name, value, flags)
+        let answer = fs.setxattr(cx, ino, name, value, flags);
+        cx.check_acl(name, answer)
     });
 }
 
@@ -557,7 +558,10 @@ unsafe extern "C" fn getxattr<F: Filesystem>(req: Req, ino: Nodeid, name: Name, 
     let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's name, unchanged until the answer.
     let name = unsafe { args.name(name) };
-    call.answer(Operation::Getxattr, |fs, cx| fs.getxattr(cx, ino, name));
+    call.answer(Operation::Getxattr, |fs, cx| {
+        let answer = fs.getxattr(cx, ino, name);
+        cx.check_acl(name, answer)
+    });
 }
 
 unsafe extern "C" fn listxattr<F: Filesystem>(req: Req, ino: Nodeid, size: usize) {

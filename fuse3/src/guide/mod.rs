@@ -10,6 +10,7 @@
 )]
 //! | [`thread_safety`] | handlers without a lock, what the kernel serialises, calls from other threads |
 //! | [`signals`] | how a session ends, and what may be called from handlers and signal handlers |
+//! | [`capabilities`] | who turns each one on, and what your handlers then have to do |
 //! | [`errors`] | what the client sees for each mistake |
 //! | [`performance`] | workers, caches, data without copies, and how to read the lock's figures |
 //! | [`c_interop`] | C code that answers, sessions that C has made, who owns what |
@@ -36,6 +37,9 @@ pub mod thread_safety {}
 #[doc = include_str!("signals.md")]
 pub mod signals {}
 
+#[doc = include_str!("capabilities.md")]
+pub mod capabilities {}
+
 #[doc = include_str!("errors.md")]
 pub mod errors {}
 
@@ -47,3 +51,21 @@ pub mod c_interop {}
 
 #[doc = include_str!("testing.md")]
 pub mod testing {}
+
+#[cfg(test)]
+mod tests {
+    use crate::types::capabilities::Capabilities;
+
+    #[test]
+    fn each_capability_has_a_row() {
+        let page = include_str!("capabilities.md");
+        for (name, _) in Capabilities::all().iter_names() {
+            let rows = page.lines().filter(|line| line.starts_with('|'));
+            let mut first = rows.filter_map(|row| row.split('|').nth(1));
+            assert!(
+                first.any(|cell| cell.contains(&format!("`{name}`"))),
+                "{name}"
+            );
+        }
+    }
+}
