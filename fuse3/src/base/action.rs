@@ -23,13 +23,14 @@ pub(crate) fn current(signal: c_int) -> io::Result<libc::sigaction> {
 ///
 /// # Safety
 ///
-/// `handler` does only what a signal handler may (signal-safety(7)), and leaves errno as it was.
+/// `handler` does only what a signal handler may (signal-safety(7)), and leaves errno as it was. It is called with the signal's
+/// number alone: `flags` is without `SA_SIGINFO`.
 pub(crate) unsafe fn install(signal: c_int, handler: Handler, flags: c_int) -> io::Result<()> {
     // SAFETY: as in `current`.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = handler as usize;
     action.sa_flags = flags;
-    // SAFETY: `action` lives, and the caller promises that its handler is one.
+    // SAFETY: `action` lives, and the caller promises that its handler may run in a signal, with these flags.
     match unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
@@ -37,11 +38,15 @@ pub(crate) unsafe fn install(signal: c_int, handler: Handler, flags: c_int) -> i
 }
 
 /// Has `signal` do what it did `before`, unless it no longer calls `ours`: what the program installed meanwhile stays.
-pub(crate) fn restore(signal: c_int, ours: Handler, before: &libc::sigaction) {
+///
+/// # Safety
+///
+/// `before` is what [`current`] returned for this signal.
+pub(crate) unsafe fn restore(signal: c_int, ours: Handler, before: &libc::sigaction) {
     if !current(signal).is_ok_and(|action| action.sa_sigaction == ours as usize) {
         return;
     }
-    // SAFETY: `before` is what sigaction(2) returned for this signal.
+    // SAFETY: `before` lives, and sigaction(2) returned it for this signal, as the caller promises.
     if unsafe { libc::sigaction(signal, before, ptr::null_mut()) } != 0 {
         crate::base::log::error!(
             "the handler of signal {signal} was not restored: {}",

@@ -225,7 +225,7 @@ impl Conn {
         self.counters.settled().then(|| self.agreement_of_loop())?
     }
 
-    /// The same, when the loop has ended. INIT is not being handled.
+    /// The same, for a caller that knows that INIT is not being handled: such a request has come, or the loop has ended.
     pub(crate) fn agreement_of_loop(&self) -> Option<Agreement> {
         let user = self.user();
         user.session()?;

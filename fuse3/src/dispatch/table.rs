@@ -6,7 +6,7 @@ mod locks;
 mod newer;
 mod ranges;
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::marker::PhantomData;
 use std::mem;
 use std::ptr::NonNull;
@@ -529,7 +529,7 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     req: Req,
     ino: Nodeid,
     name: Name,
-    value: Name,
+    value: *const c_char,
     size: usize,
     flags: c_int,
 ) {

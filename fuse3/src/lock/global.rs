@@ -50,7 +50,7 @@ pub struct GlobalLock<S> {
 
 // SAFETY: the lock hands the state from thread to thread, one at a time, which
 // is what `S: Send` allows. It never lets two threads share it, so `S: Sync` is
-// not needed. The raw lock is atomics and a mutex.
+// not needed. The other fields are `Sync` by themselves, which a test asserts.
 unsafe impl<S: Send> Sync for GlobalLock<S> {}
 
 impl<S> GlobalLock<S> {
@@ -269,5 +269,16 @@ impl<S> fmt::Debug for GlobalLock<S> {
         f.debug_struct("GlobalLock")
             .field("stats", &self.stats())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_beside_the_state_may_be_shared() {
+        fn is_sync<T: Sync>() {}
+        is_sync::<(RawLock, Node, Option<fn(&UnsafeCell<u8>)>)>();
     }
 }

@@ -370,15 +370,16 @@ impl RawLock {
         Ok(())
     }
 
-    /// Takes a waiter out of the queue while the lock is held. If it is the first, it
-    /// has looked at the lock.
+    /// Takes a waiter out of the queue. If it is the first, the lock is held, and it
+    /// has looked at that.
     fn leave(&self, queue: &mut Queue, waiter: &Arc<Waiter>) {
         let was_first = queue.is_first(waiter);
         queue.remove(waiter);
         self.note_left(queue, was_first);
     }
 
-    /// The word says what the queue is after one has left it, while the lock is held.
+    /// The word says what the queue is after one has left it: while the lock is held,
+    /// if that was the first.
     fn note_left(&self, queue: &Queue, was_first: bool) {
         let gone = match (queue.entries.is_empty(), was_first) {
             (true, _) => QUEUED | WOKEN,

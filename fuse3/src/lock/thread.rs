@@ -81,9 +81,10 @@ impl ThreadId {
 /// A place where a thread's identity, or none, is kept for others to compare
 /// with their own.
 ///
-/// Only the thread that holds the lock writes it, and only a thread's own
-/// writes can make it equal to that thread's identity. So the question "is it
-/// me?" needs no ordering, and nothing else may be concluded from it.
+/// Only the thread that holds the lock writes it. It becomes a thread's identity
+/// by that thread, or by the one that hands it the lock while it waits under the
+/// queue's mutex, and it ceases to be that by the thread itself. So the question
+/// "is it me?" needs no ordering, and nothing else may be concluded from it.
 #[derive(Debug, Default)]
 pub(super) struct Owner(AtomicU64);
 

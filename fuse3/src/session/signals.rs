@@ -91,7 +91,8 @@ impl Drop for Handling {
         if installed.sessions == 0 {
             for (signal, before) in SIGNALS.iter().zip(&mut installed.before) {
                 if let Some(before) = before.take() {
-                    action::restore(*signal, handle, &before);
+                    // SAFETY: `install` has noted it at the same place, when it asked what this signal did.
+                    unsafe { action::restore(*signal, handle, &before) };
                 }
             }
         }

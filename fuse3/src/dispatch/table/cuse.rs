@@ -1,11 +1,11 @@
 //! The table of a character device: that of a file system, for a file that has no inode.
 
-use std::ffi::{c_int, c_uint, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 
 use libc::off_t;
 
 use crate::base::cancel::Uncancelled;
-use crate::dispatch::args::{Args, File, Name, Req};
+use crate::dispatch::args::{Args, File, Req};
 use crate::dispatch::filesystem::Filesystem;
 use crate::dispatch::table::{
     Table, begin, destroy, devices, flush, fsync, open, read, release, write_buf,
@@ -66,7 +66,7 @@ unsafe extern "C" fn cuse_read<F: Filesystem>(req: Req, size: usize, offset: off
 /// There is no `write_buf` here, and so no pipe.
 unsafe extern "C" fn cuse_write<F: Filesystem>(
     req: Req,
-    data: Name,
+    data: *const c_char,
     size: usize,
     offset: off_t,
     fi: File,

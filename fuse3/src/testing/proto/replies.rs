@@ -11,13 +11,13 @@ pub fn number_out(number: u64) -> Vec<u8> {
     Bytes::new().u64(number).0
 }
 
-/// `struct fuse_sx_time`.
 /// How long the kernel may keep what follows.
 fn valid_for(timeout: Duration) -> Bytes {
     let head = Bytes::new().u64(timeout.as_secs());
     head.u32s([timeout.subsec_nanos(), 0])
 }
 
+/// `struct fuse_sx_time`.
 fn sx_time(bytes: Bytes, time: Timestamp) -> Bytes {
     bytes.i64(time.secs()).u32s([time.nanos(), 0])
 }
