@@ -422,50 +422,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// [`lock_owner`](FileInfo::lock_owner), and no unlock. Only sent when `init` asked for
     /// [`POSIX_LOCKS`](crate::Capabilities::POSIX_LOCKS). The default is ENOSYS, which the caller gets.
     ///
-    /// A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
-    /// answered later, with [`Context::defer`]. When it is interrupted meanwhile, its answer is EINTR, which
-    /// [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed:
-    ///
-    /// ```
-    /// # use fuse3::{Answer, Context, Errno, FileInfo, Filesystem, GlobalLock, Ino, Reply};
-    /// # use fuse3::filelock::{FileLock, LockKind, SetLock};
-    /// # use std::sync::Arc;
-    /// # struct Fs;
-    /// #[derive(Default)]
-    /// struct Locks {
-    ///     held: Vec<FileLock>, // of the one file that there is
-    ///     waiting: Vec<(FileLock, Reply<()>)>,
-    /// }
-    ///
-    /// impl Filesystem for Fs {
-    ///     type Lock = Arc<GlobalLock<Locks>>;
-    ///
-    ///     fn setlk(&self, cx: &mut Context<Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
-    ///         let lock = set.lock;
-    ///         if lock.kind == LockKind::Unlock {
-    ///             cx.held.retain(|held| held.owner != lock.owner);
-    ///             let waiting = std::mem::take(&mut cx.waiting);
-    ///             for (lock, reply) in waiting {
-    ///                 if cx.held.iter().any(|held| held.conflicts(&lock)) {
-    ///                     cx.waiting.push((lock, reply));
-    ///                 } else {
-    ///                     cx.held.push(lock);
-    ///                     reply.send(Ok(()));
-    ///                 }
-    ///             }
-    ///         } else if !cx.held.iter().any(|held| held.conflicts(&lock)) {
-    ///             cx.held.push(lock);
-    ///         } else if set.wait {
-    ///             let (reply, deferred) = cx.defer();
-    ///             cx.waiting.push((lock, reply));
-    ///             return Err(deferred.into());
-    ///         } else {
-    ///             return Err(Errno::EAGAIN.into());
-    ///         }
-    ///         Ok(())
-    ///     }
-    /// }
-    /// ```
+    /// A worker that waited for a lock would be missing for the request that gives it up: [how to wait](crate::filelock#waiting).
     ///
     /// # Errors
     ///
@@ -534,7 +491,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
 
     /// `flock`: flock(2). These locks are another kind than those of `setlk`, on whole files, and neither minds the other.
     ///
-    /// Who waits is answered later, as in [`setlk`](Self::setlk). An open file that is gone gives up its lock: that is
+    /// Who waits is [answered later](crate::filelock#waiting). An open file that is gone gives up its lock: that is
     /// [`release`](Self::release) with [`flock_release`](FileInfo::flock_release). Only sent when `init` asked for
     /// [`FLOCK_LOCKS`](crate::Capabilities::FLOCK_LOCKS): without it the kernel looks after the locks of this machine by
     /// itself. The default is ENOSYS, which the caller gets.

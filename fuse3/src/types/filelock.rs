@@ -2,6 +2,53 @@
 //!
 //! [`FileLock`] is a range that is locked for reading or writing ([`LockKind`]) by a [`LockOwner`].
 //! [`Filesystem::setlk`](crate::Filesystem::setlk) is given a [`SetLock`], and [`flock`](crate::Filesystem::flock) a [`Flock`].
+//!
+//! # Waiting
+//!
+//! A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
+//! answered later, with [`Context::defer`](crate::Context::defer). When it is interrupted meanwhile, its answer is EINTR, which
+//! [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed:
+//!
+//! ```
+//! # use fuse3::{Answer, Context, Errno, FileInfo, Filesystem, GlobalLock, Ino, Reply};
+//! # use fuse3::filelock::{FileLock, LockKind, SetLock};
+//! # use std::sync::Arc;
+//! # struct Fs;
+//! #[derive(Default)]
+//! struct Locks {
+//!     held: Vec<FileLock>, // of the one file that there is
+//!     waiting: Vec<(FileLock, Reply<()>)>,
+//! }
+//!
+//! impl Filesystem for Fs {
+//!     type Lock = Arc<GlobalLock<Locks>>;
+//!
+//!     fn setlk(&self, cx: &mut Context<Self>, _: Ino, _: &FileInfo, set: SetLock) -> Answer<()> {
+//!         let lock = set.lock;
+//!         if lock.kind == LockKind::Unlock {
+//!             cx.held.retain(|held| held.owner != lock.owner);
+//!             let waiting = std::mem::take(&mut cx.waiting);
+//!             for (lock, reply) in waiting {
+//!                 if cx.held.iter().any(|held| held.conflicts(&lock)) {
+//!                     cx.waiting.push((lock, reply));
+//!                 } else {
+//!                     cx.held.push(lock);
+//!                     reply.send(Ok(()));
+//!                 }
+//!             }
+//!         } else if !cx.held.iter().any(|held| held.conflicts(&lock)) {
+//!             cx.held.push(lock);
+//!         } else if set.wait {
+//!             let (reply, deferred) = cx.defer();
+//!             cx.waiting.push((lock, reply));
+//!             return Err(deferred.into());
+//!         } else {
+//!             return Err(Errno::EAGAIN.into());
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! ```
 
 use std::ffi::{c_int, c_short};
 use std::{fmt, mem};
