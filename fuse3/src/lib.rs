@@ -13,7 +13,9 @@
 //! impl Filesystem for Empty {
 //!     type Lock = Concurrent;
 //!
-//!     fn getattr(&self, _: &mut Cx, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
+//!     fn getattr(
+//!         &self, _: &mut Cx, ino: Ino, _: Option<&FileInfo>,
+//!     ) -> Answer<(Attr, Duration)> {
 //!         if ino != Ino::ROOT {
 //!             return Err(Errno::ENOENT.into());
 //!         }
@@ -51,9 +53,9 @@
 //! # The phases of a session
 //!
 //! ```text
-//! Session::builder(fs, lock) ──> Builder ──mount(path)──> Session ──run()──> End
-//!                                options                  handle()           reason, stats,
-//!                                                         daemonize()        file system, lock
+//! Session::builder(fs, lock) ─> Builder ─mount(path)─> Session ─run()─> End
+//!                               options                handle()         reason, stats,
+//!                                                      daemonize()      fs, lock
 //! ```
 //!
 //! Each step consumes the one before, so that none is done twice or in another order. [`Handle`] ends the session from any
@@ -94,6 +96,7 @@
 )]
 //! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
+//! - [`guide::capabilities`]: who turns each one on, and what your handlers then have to do.
 //! - [`guide::errors`]: what the client sees for each mistake.
 //! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
 //! - [`guide::c_interop`]: C code that answers, sessions that C has made, who owns what.
