@@ -9,9 +9,10 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use fuse3::context::Guard;
 use fuse3::{
-    Answer, Attr, Concurrent, Context, Entry, Errno, FileInfo, Filesystem, Ino, Open, OpenFlags,
-    Opened, Operation, Session, StatVfs,
+    Answer, Attr, Capabilities, Concurrent, Connection, Context, Entry, Errno, FileInfo,
+    Filesystem, Ino, Open, OpenFlags, Opened, Operation, Session, SetAttr, StatVfs,
 };
 
 use crate::fixture::{Mount, require_mount, until};
@@ -308,4 +309,68 @@ fn asked_each_time_and_nobody_told() {
     for (operation, call) in calls {
         assert_eq!(thrice(operation, true, call), (3, None), "{operation}");
     }
+}
+
+fn truncate(path: &Path) -> io::Result<()> {
+    let mut options = File::options();
+    let file = options.write(true).truncate(true);
+    file.open(path.join("file")).map(drop)
+}
+
+/// With ATOMIC_O_TRUNC, which libfuse asks for, O_TRUNC is a part of `open`: where that is not asked any more, it is lost.
+#[test]
+fn a_truncation_is_lost_without_open() {
+    require_mount!();
+    assert_eq!(thrice(Operation::Open, false, truncate), (1, None));
+    assert_eq!(thrice(Operation::Setattr, false, truncate), (0, None));
+}
+
+/// It has the default `open` answer ENOSYS.
+struct Unopened;
+
+impl Filesystem for Unopened {
+    type Lock = Concurrent;
+
+    fn init(&self, _: &mut Guard<'_, Self>, connection: &mut Connection<'_>) -> io::Result<()> {
+        connection
+            .want(Capabilities::NO_OPEN_SUPPORT)
+            .map_err(io::Error::other)
+    }
+
+    fn lookup(&self, _: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<Entry> {
+        Ok(Entry::new(attr(FILE), Duration::ZERO))
+    }
+
+    fn getattr(
+        &self,
+        _: &mut Context<'_, Self>,
+        ino: Ino,
+        _: Option<&FileInfo>,
+    ) -> Answer<(Attr, Duration)> {
+        Ok((attr(ino), Duration::ZERO))
+    }
+
+    fn setattr(
+        &self,
+        _: &mut Context<'_, Self>,
+        ino: Ino,
+        changes: &SetAttr,
+    ) -> Answer<(Attr, Duration)> {
+        assert_eq!(changes.size, Some(0));
+        Ok((attr(ino), Duration::ZERO))
+    }
+}
+
+/// The kernel is not told of ATOMIC_O_TRUNC together with NO_OPEN_SUPPORT.
+#[test]
+fn a_truncation_is_not_lost_with_the_default_open() {
+    require_mount!();
+    let mount = Mount::new(Session::builder(Unopened, Concurrent));
+    for _ in 0..3 {
+        truncate(mount.path()).unwrap();
+    }
+    let requests = mount.end().stats.requests;
+    let count = |which| requests.iter().find(|(operation, _)| *operation == which);
+    assert_eq!(count(Operation::Open), Some(&(Operation::Open, 1)));
+    assert_eq!(count(Operation::Setattr), Some(&(Operation::Setattr, 3)));
 }

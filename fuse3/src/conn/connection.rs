@@ -118,7 +118,8 @@ impl Connection<'_> {
     ///
     /// With [`SPLICE_READ`](Capabilities::SPLICE_READ), a [`max_write`](Self::max_write) whose requests no pipe holds is taken down
     /// to one that fits, since libfuse would splice nothing: without CAP_SYS_RESOURCE to 4 KiB less than
-    /// /proc/sys/fs/pipe-max-size.
+    /// /proc/sys/fs/pipe-max-size. With [`NO_OPEN_SUPPORT`](Capabilities::NO_OPEN_SUPPORT) there is no
+    /// [`ATOMIC_O_TRUNC`](Capabilities::ATOMIC_O_TRUNC): the kernel would tell nobody of a truncation.
     ///
     /// # Errors
     ///
@@ -135,6 +136,9 @@ impl Connection<'_> {
         for capability in possible.iter() {
             // SAFETY: the connection is the one `init` was given (`new`).
             unsafe { sys::fuse_set_feature_flag(self.conn.as_ptr(), capability.bits()) };
+        }
+        if self.wanted().contains(Capabilities::NO_OPEN_SUPPORT) {
+            self.unwant(Capabilities::ATOMIC_O_TRUNC);
         }
         if possible.contains(Capabilities::SPLICE_READ) {
             let max_write = most_spliced(self.max_write());

@@ -43,7 +43,8 @@ bitflags::bitflags! {
         /// alone are read, too; O_APPEND is the kernel's business.
         const WRITEBACK_CACHE = 1 << 16;
         /// `open` that answers ENOSYS is not asked again. The kernel is not told whether it is wanted: it has the default `open`
-        /// answer so.
+        /// answer so. `ATOMIC_O_TRUNC` is not wanted then. Who answers ENOSYS without this has to unwant it: the kernel drops
+        /// O_TRUNC otherwise, in silence.
         const NO_OPEN_SUPPORT = 1 << 17;
         /// `lookup` and `readdir` of one directory at once. Needs libfuse 3.17: older ones never tell the kernel.
         const PARALLEL_DIROPS = 1 << 18;
