@@ -168,6 +168,7 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
         writeback: !options.nocache && !options.direct_io,
         flock: true,
         xattr: true,
+        checked: true,
         hide_mounts: true,
         splice: !options.nosplice,
         // The kernel takes files from root only.

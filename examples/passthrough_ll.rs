@@ -3,7 +3,7 @@
 //! `passthrough`, shared with passthrough_hp.
 //!
 //! Without a source it shows the whole system. What the program may do, every user may do who reaches the mount, unless
-//! `-o default_permissions` has the kernel check.
+//! `-o default_permissions` has the kernel check, ACLs too.
 //!
 //! With `-o writeback`, files can only be written that can be read, since the kernel fills up pages that are written in
 //! part.
@@ -37,7 +37,7 @@ enum Cache {
 }
 
 impl Options {
-    fn settings(&self, debug: bool) -> Result<Settings, String> {
+    fn settings(&self, debug: bool, checked: bool) -> Result<Settings, String> {
         let timeout = match (self.timeout, self.cache) {
             (Some(seconds), _) => Duration::try_from_secs_f64(seconds)
                 .map_err(|error| format!("timeout={seconds}: {error}"))?,
@@ -54,6 +54,7 @@ impl Options {
             writeback: self.writeback,
             flock: self.flock,
             xattr: self.xattr,
+            checked,
             hide_mounts: false,
             splice: true,
             passthrough: false,
@@ -110,7 +111,9 @@ fn main() -> ExitCode {
             o.cache = Cache::Always
         })
         .main(|command| {
-            let settings = command.options.settings(command.debug)?;
+            let mut options = command.mount_options.iter();
+            let checked = options.any(|option| option == "default_permissions");
+            let settings = command.options.settings(command.debug, checked)?;
             passthrough::prepare()?;
             let source = &command.options.source;
             let fs = Passthrough::new(source, settings)

@@ -1,7 +1,7 @@
 //! The handlers.
 
 use std::ffi::OsStr;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::IntoRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -22,9 +22,10 @@ use fuse3::{
     RenameFlags, SetAttr, StatVfs, WriteData, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
-use rustix::fs::{self, FallocateFlags, FlockOperation, OFlags, SeekFrom};
+use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
 
-use super::caller::ActingAs;
+use super::attributes::{self, ACCESS_ACL};
+use super::caller::{self, ActingAs};
 use super::file::OpenFile;
 use super::handles::Handles;
 use super::inode::{self, Inode, Name};
@@ -91,7 +92,7 @@ impl Passthrough {
             return Err(Errno::EOPNOTSUPP.into());
         }
         let attr = self.inodes.count(file, &of);
-        Ok(Entry::new(attr, self.settings.timeout))
+        Ok(caller::entry(attr, self.settings.timeout))
     }
 
     fn find(&self, parent: Ino, name: &OsStr) -> io::Result<Entry> {
@@ -129,13 +130,17 @@ impl Passthrough {
     }
 
     fn opened(&self, cx: &Cx<'_>, inode: &Inode, file: File, flags: OpenFlags) -> Opened {
+        // Writes to a file with set-id bits go through the page cache: the kernel then takes the bits away itself, and first.
+        // A file whose mode cannot be read is taken for one.
+        let has_set_id = |of: Metadata| caller::has_set_id(of.mode());
+        let cached = flags.writes() && file.metadata().map_or(true, has_set_id);
         let backing = self.backing(cx, inode, &file);
         let file = self.files.insert(OpenFile::new(file, backing.clone()));
         // What the kernel does by itself does not go through the page cache of this file system.
         let direct =
             self.settings.direct_io || (backing.is_none() && flags.contains(OpenFlags::DIRECT));
         let opened = Opened::new(file)
-            .direct_io(direct)
+            .direct_io(direct && !cached)
             .keep_cache(self.settings.keep_cache && backing.is_none());
         let opened = match &backing {
             Some(backing) => opened.backing(backing),
@@ -191,7 +196,12 @@ impl Filesystem for Passthrough {
             | Capabilities::PARALLEL_DIROPS
             // A file handle would lead nowhere once its inode is forgotten.
             | Capabilities::NO_EXPORT_SUPPORT;
+        caller::leave_to_the_kernel(connection);
         let settings = &self.settings;
+        // The umask does not count where there is a default ACL, which the source knows.
+        wanted |= Capabilities::DONT_MASK;
+        // It has the kernel check permissions: not where nobody asked for that.
+        wanted.set(Capabilities::POSIX_ACL, settings.checked);
         wanted.set(Capabilities::SPLICE_READ, settings.splice);
         wanted.set(Capabilities::SPLICE_WRITE, settings.splice);
         wanted.set(Capabilities::SPLICE_MOVE, settings.splice);
@@ -240,13 +250,14 @@ impl Filesystem for Passthrough {
     fn getattr(&self, _: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
         let inode = self.inodes.get(ino)?;
         let attr = inode::attr(inode.number, &inode.metadata()?);
-        Ok((attr, self.settings.timeout))
+        let timeout = caller::attr_timeout(&attr, self.settings.timeout);
+        Ok((attr, timeout))
     }
 
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
         let file = changes.fh.map(|fh| self.files.get(fh)).transpose()?;
         let file = file.as_ref().map(|open| &open.file);
-        self.inodes.get(ino)?.change(changes, file)?;
+        self.inodes.get(ino)?.change(changes, file, cx.caller())?;
         self.getattr(cx, ino, None)
     }
 
@@ -262,15 +273,20 @@ impl Filesystem for Passthrough {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        let acting = ActingAs::new(cx.caller())?;
-        self.inodes.get(parent)?.mknod(name, mode, rdev)?;
+        let dir = self.inodes.get(parent)?;
+        let kind = FileType::from_raw_mode(mode);
+        let mode = dir.mode_of_new(mode, cx.caller());
+        let acting = ActingAs::maker(cx.caller(), mode)?;
+        dir.mknod(name, kind, mode, rdev)?;
         drop(acting);
         Ok(self.find(parent, name)?)
     }
 
     fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
-        let acting = ActingAs::new(cx.caller())?;
-        self.inodes.get(parent)?.mkdir(name, mode)?;
+        let dir = self.inodes.get(parent)?;
+        let mode = dir.mode_of_new(mode, cx.caller());
+        let acting = ActingAs::maker(cx.caller(), mode)?;
+        dir.mkdir(name, mode)?;
         drop(acting);
         Ok(self.find(parent, name)?)
     }
@@ -284,7 +300,7 @@ impl Filesystem for Passthrough {
     }
 
     fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        let acting = ActingAs::new(cx.caller())?;
+        let acting = ActingAs::maker(cx.caller(), Mode::empty())?;
         self.inodes.get(parent)?.symlink(target, name)?;
         drop(acting);
         Ok(self.find(parent, name)?)
@@ -312,15 +328,23 @@ impl Filesystem for Passthrough {
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         self.debug(|| format!("open {ino} with {flags:?}"));
         let inode = self.inodes.get(ino)?;
+        // O_TRUNC comes as a `setattr`, unless a kernel insists.
+        let acting = match flags.contains(OpenFlags::TRUNC) {
+            true => Some(ActingAs::writer(cx.caller())?),
+            false => None,
+        };
         let file = inode.open(self.flags(flags))?;
+        drop(acting);
         Ok(self.opened(cx, &inode, file, flags))
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
         let parent = self.inodes.get(parent)?;
-        let acting = ActingAs::new(cx.caller())?;
-        let file = parent.create(name, self.flags(how.flags), how.mode)?;
+        let mode = parent.mode_of_new(how.mode, cx.caller());
+        let acting = ActingAs::maker(cx.caller(), mode)?;
+        let file = parent.create(name, self.flags(how.flags), mode);
         drop(acting);
+        let file = file.map_err(|error| caller::exists_already(error, how.flags))?;
         self.created(cx, file, how.flags)
     }
 
@@ -338,14 +362,21 @@ impl Filesystem for Passthrough {
 
     fn write_buf(
         &self,
-        _: &mut Cx<'_>,
+        cx: &mut Cx<'_>,
         _: Ino,
         file: &FileInfo,
         offset: u64,
         data: WriteData<'_>,
     ) -> Answer<usize> {
+        // What comes from the page cache was written earlier, and the bits went then.
+        let acting = match file.writepage() {
+            true => None,
+            false => Some(ActingAs::writer(cx.caller())?),
+        };
         let file = self.files.get(file.handle())?;
-        Ok(data.splice_into(&*file, offset)?)
+        let written = data.splice_into(&*file, offset)?;
+        drop(acting);
+        Ok(written)
     }
 
     fn flush(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
@@ -435,27 +466,40 @@ impl Filesystem for Passthrough {
 
     fn setxattr(
         &self,
-        _: &mut Cx<'_>,
+        cx: &mut Cx<'_>,
         ino: Ino,
         name: &OsStr,
         value: &[u8],
         flags: XattrFlags,
     ) -> Answer<()> {
         self.with_xattrs()?;
-        Ok(self.inodes.get(ino)?.setxattr(name, value, flags)?)
+        let acting = match name == ACCESS_ACL {
+            true => Some(ActingAs::owner(cx.caller())?),
+            false => None,
+        };
+        self.inodes.get(ino)?.setxattr(name, value, flags)?;
+        drop(acting);
+        Ok(())
     }
 
     fn getxattr(&self, _: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
-        self.with_xattrs()?;
-        Ok(self.inodes.get(ino)?.getxattr(name)?)
+        if !self.settings.checked {
+            self.with_xattrs()?;
+        } else if !self.settings.xattr && !attributes::is_acl(name) {
+            // ENOSYS would have the kernel do without ACLs, too.
+            return Err(Errno::EOPNOTSUPP.into());
+        }
+        let value = self.inodes.get(ino)?.getxattr(name);
+        Ok(match self.settings.checked {
+            true => attributes::none_without_acls(name, value)?,
+            false => value?,
+        })
     }
 
-    fn listxattr(&self, _: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
+    fn listxattr(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
         self.with_xattrs()?;
         let names = self.inodes.get(ino)?.listxattr()?;
-        let names = names.split(|byte| *byte == 0);
-        let names = names.filter(|name| !name.is_empty());
-        Ok(names.map(OsStr::from_bytes).collect())
+        Ok(attributes::shown(&names, cx.caller()))
     }
 
     fn removexattr(&self, _: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
@@ -463,23 +507,23 @@ impl Filesystem for Passthrough {
         Ok(self.inodes.get(ino)?.removexattr(name)?)
     }
 
-    fn fallocate(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo, range: Fallocate) -> Answer<()> {
+    fn fallocate(&self, cx: &mut Cx<'_>, _: Ino, file: &FileInfo, range: Fallocate) -> Answer<()> {
         let mode = FallocateFlags::from_bits_retain(range.mode.bits().unsigned_abs());
         let file = self.files.get(file.handle())?;
-        Ok(done(fs::fallocate(
-            &*file,
-            mode,
-            range.offset,
-            range.length,
-        ))?)
+        let acting = ActingAs::writer(cx.caller())?;
+        done(fs::fallocate(&*file, mode, range.offset, range.length))?;
+        drop(acting);
+        Ok(())
     }
 
-    fn copy_file_range(&self, _: &mut Cx<'_>, copy: &CopyFileRange<'_>) -> Answer<Copied> {
+    fn copy_file_range(&self, cx: &mut Cx<'_>, copy: &CopyFileRange<'_>) -> Answer<Copied> {
         let from = self.files.get(copy.from.file.handle())?;
         let to = self.files.get(copy.to.file.handle())?;
         let (mut at, mut to_at) = (copy.from.offset, copy.to.offset);
+        let acting = ActingAs::writer(cx.caller())?;
         let copied =
             fs::copy_file_range(&*from, Some(&mut at), &*to, Some(&mut to_at), copy.length);
+        drop(acting);
         Ok(Copied(done(copied)?))
     }
 
@@ -503,8 +547,9 @@ impl Filesystem for Passthrough {
 
     fn tmpfile(&self, cx: &mut Cx<'_>, parent: Ino, how: Create) -> Answer<Created> {
         let parent = self.inodes.get(parent)?;
-        let acting = ActingAs::new(cx.caller())?;
-        let file = parent.tmpfile(self.flags(how.flags), how.mode)?;
+        let mode = parent.mode_of_new(how.mode, cx.caller());
+        let acting = ActingAs::maker(cx.caller(), mode)?;
+        let file = parent.tmpfile(self.flags(how.flags), mode)?;
         drop(acting);
         self.created(cx, file, how.flags)
     }

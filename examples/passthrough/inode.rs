@@ -9,8 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use fuse3::passthrough::SharedBacking;
-use fuse3::{Attr, Ino, RenameFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
+use fuse3::{Attr, Caller, Ino, RenameFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
 use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+
+use super::caller::{self, ActingAs};
 
 /// An inode of the source, of any type, held open.
 ///
@@ -77,9 +79,14 @@ impl Inode {
         Ok(OsStr::from_bytes(target.as_bytes()).into())
     }
 
-    /// chmod(2), chown(2), truncate(2), utimensat(2). `open` is a descriptor that the file may be truncated by, even when
-    /// its permissions meanwhile say no.
-    pub(crate) fn change(&self, changes: &SetAttr, open: Option<&File>) -> io::Result<()> {
+    /// chmod(2), chown(2), truncate(2), utimensat(2), for `caller`. `open` is a descriptor that the file may be truncated by,
+    /// even when its permissions meanwhile say no.
+    pub(crate) fn change(
+        &self,
+        changes: &SetAttr,
+        open: Option<&File>,
+        caller: Caller,
+    ) -> io::Result<()> {
         if let Some(mode) = changes.mode {
             fs::chmod(&self.path, Mode::from_raw_mode(mode))?;
         }
@@ -91,6 +98,7 @@ impl Inode {
             fs::chownat(&self.file, c"", uid, gid, AtFlags::EMPTY_PATH)?;
         }
         if let Some(size) = changes.size {
+            let _acting = ActingAs::writer(caller)?;
             match open {
                 Some(file) => file.set_len(size)?,
                 None => self.open(OFlags::WRONLY)?.set_len(size)?,
@@ -145,33 +153,42 @@ impl Inode {
 
 /// Names in a directory.
 impl Inode {
+    /// The mode of what `caller` makes here with `mode`.
+    pub(crate) fn mode_of_new(&self, mode: u32, caller: Caller) -> Mode {
+        caller::mode_of_new(&self.file, mode, caller)
+    }
+
     /// What `name` is here, opened with O_PATH; of a symbolic link, the link.
     pub(crate) fn find(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(fs::openat(&self.file, name, flags, Mode::empty())?.into())
     }
 
-    /// open(2) with O_CREAT.
-    pub(crate) fn create(&self, name: &OsStr, flags: OFlags, mode: u32) -> io::Result<File> {
-        // A link that somebody has put in the place of the file meanwhile could lead anywhere.
-        let flags = flags | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = fs::openat(&self.file, name, flags, Mode::from_raw_mode(mode))?;
-        Ok(file.into())
+    /// open(2) with O_CREAT, of a new file.
+    pub(crate) fn create(&self, name: &OsStr, flags: OFlags, mode: Mode) -> io::Result<File> {
+        // What somebody has put in the place of the file meanwhile the caller might not be allowed to open.
+        let flags = flags | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        Ok(fs::openat(&self.file, name, flags, mode)?.into())
     }
 
     /// open(2) with O_TMPFILE.
-    pub(crate) fn tmpfile(&self, flags: OFlags, mode: u32) -> io::Result<File> {
+    pub(crate) fn tmpfile(&self, flags: OFlags, mode: Mode) -> io::Result<File> {
         let flags = flags | OFlags::TMPFILE | OFlags::CLOEXEC;
-        Ok(fs::openat(&self.file, c".", flags, Mode::from_raw_mode(mode))?.into())
+        Ok(fs::openat(&self.file, c".", flags, mode)?.into())
     }
 
-    pub(crate) fn mknod(&self, name: &OsStr, mode: u32, device: u64) -> io::Result<()> {
-        let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
+    pub(crate) fn mknod(
+        &self,
+        name: &OsStr,
+        kind: FileType,
+        mode: Mode,
+        device: u64,
+    ) -> io::Result<()> {
         Ok(fs::mknodat(&self.file, name, kind, mode, device)?)
     }
 
-    pub(crate) fn mkdir(&self, name: &OsStr, mode: u32) -> io::Result<()> {
-        Ok(fs::mkdirat(&self.file, name, Mode::from_raw_mode(mode))?)
+    pub(crate) fn mkdir(&self, name: &OsStr, mode: Mode) -> io::Result<()> {
+        Ok(fs::mkdirat(&self.file, name, mode)?)
     }
 
     pub(crate) fn symlink(&self, target: &OsStr, name: &OsStr) -> io::Result<()> {

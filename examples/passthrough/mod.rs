@@ -9,8 +9,10 @@
 //! | `inode` | a file of the source, and what can be done to it |
 //! | `handles`, `file` | what is open |
 //! | `waiting` | who waits for a lock |
-//! | `caller` | making files as somebody else's |
+//! | `caller` | acting for who asks |
+//! | `attributes` | the extended attributes that not everybody sees |
 
+mod attributes;
 mod caller;
 mod file;
 mod fs;
@@ -34,7 +36,7 @@ pub(crate) use settings::Settings;
 ///
 /// EPERM, where root may not do what root can.
 pub(crate) fn prepare() -> io::Result<()> {
-    // The kernel has applied the caller's already.
+    // The caller's is applied to each new file (`caller::mode_of_new`).
     umask(Mode::empty());
     // One descriptor for each inode that the kernel knows: more than most programs need.
     let mut limit = getrlimit(Resource::Nofile);

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     pub(crate) flock: bool,
     /// There are extended attributes.
     pub(crate) xattr: bool,
+    /// The kernel checks permissions (`default_permissions`), and with them ACLs, whether attributes are shown or not.
+    pub(crate) checked: bool,
     /// What is mounted in the source is hidden, rather than shown.
     pub(crate) hide_mounts: bool,
     /// Data are moved by splice(2).

@@ -14,7 +14,7 @@ use fuse3::{
     Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
     StatVfs, XattrFlags, XattrNames,
 };
-use rustix::fs::{self, AtFlags, FileType, Mode};
+use rustix::fs::{self, AtFlags, FileType};
 
 use crate::mirror::Mirror;
 use crate::node;
@@ -49,11 +49,12 @@ impl Filesystem for PassthroughFs {
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        Ok((cx.attr(ino)?, self.0.timeout))
+        Ok(self.0.attr(cx.attr(ino)?))
     }
 
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
-        Ok((cx.set(ino, changes)?, self.0.timeout))
+        let caller = cx.caller();
+        Ok(self.0.attr(cx.set(caller, ino, changes)?))
     }
 
     fn readlink(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<PathBuf> {
@@ -68,16 +69,15 @@ impl Filesystem for PassthroughFs {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
-        let caller = cx.caller();
-        let make = |dir: &File| fs::mknodat(dir, name, kind, mode, rdev);
-        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
+        let (kind, caller) = (FileType::from_raw_mode(mode), cx.caller());
+        let make = |dir: &File, mode| fs::mknodat(dir, name, kind, mode, rdev);
+        Ok(self.0.entry(cx.make(caller, parent, (name, mode), make)?))
     }
 
     fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
         let caller = cx.caller();
-        let make = |dir: &File| fs::mkdirat(dir, name, Mode::from_raw_mode(mode));
-        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
+        let make = |dir: &File, mode| fs::mkdirat(dir, name, mode);
+        Ok(self.0.entry(cx.make(caller, parent, (name, mode), make)?))
     }
 
     fn unlink(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
@@ -90,8 +90,8 @@ impl Filesystem for PassthroughFs {
 
     fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
         let caller = cx.caller();
-        let make = |dir: &File| fs::symlinkat(target, dir, name);
-        Ok(self.0.entry(cx.make(caller, parent, name, make)?))
+        let make = |dir: &File, _| fs::symlinkat(target, dir, name);
+        Ok(self.0.entry(cx.make(caller, parent, (name, 0), make)?))
     }
 
     fn rename(
@@ -112,7 +112,8 @@ impl Filesystem for PassthroughFs {
 
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         self.0.debug(|| format!("open {ino} with {flags:?}"));
-        cx.open(ino, flags)?;
+        let caller = cx.caller();
+        cx.open(caller, ino, flags)?;
         Ok(Opened::new(Fh(ino.0)))
     }
 
@@ -148,7 +149,8 @@ impl Filesystem for PassthroughFs {
         data: &[u8],
     ) -> Answer<usize> {
         let open = cx.opened(ino)?;
-        cx.released(|_| node::write(&open, offset, data, file.flags()))?;
+        let caller = (!file.writepage()).then(|| cx.caller());
+        cx.released(|_| node::write(caller, &open, offset, data, file.flags()))?;
         Ok(data.len())
     }
 
@@ -212,7 +214,8 @@ impl Filesystem for PassthroughFs {
         value: &[u8],
         flags: XattrFlags,
     ) -> Answer<()> {
-        Ok(node::setxattr(&*cx.reach(ino)?, name, value, flags)?)
+        let file = cx.reach(ino)?;
+        Ok(node::setxattr(cx.caller(), &file, name, value, flags)?)
     }
 
     fn getxattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
@@ -220,7 +223,8 @@ impl Filesystem for PassthroughFs {
     }
 
     fn listxattr(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
-        Ok(node::listxattr(&*cx.reach(ino)?)?)
+        let file = cx.reach(ino)?;
+        Ok(node::listxattr(cx.caller(), &file)?)
     }
 
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
@@ -228,7 +232,7 @@ impl Filesystem for PassthroughFs {
     }
 
     fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {
-        let open = cx.opened(ino)?;
-        Ok(cx.released(|_| node::allocate(&open, range))?)
+        let (open, caller) = (cx.opened(ino)?, cx.caller());
+        Ok(cx.released(|_| node::allocate(caller, &open, range))?)
     }
 }

@@ -53,12 +53,13 @@ impl PassthroughAsync {
     fn make(
         cx: &mut Cx<'_>,
         parent: Ino,
-        name: &OsStr,
-        make: impl FnOnce(&File, &OsStr) -> rustix::io::Result<()> + Send + 'static,
+        (name, mode): (&OsStr, u32),
+        make: impl FnOnce(&File, &OsStr, Mode) -> rustix::io::Result<()> + Send + 'static,
     ) -> Answer<Entry> {
         let (caller, name) = (cx.caller(), name.to_owned());
         Self::at_once(cx, move |settings, it| {
-            let attr = it.make(caller, parent, &name, |dir| make(dir, &name))?;
+            let make = |dir: &File, mode| make(dir, &name, mode);
+            let attr = it.make(caller, parent, (&name, mode), make)?;
             Ok(settings.entry(attr))
         })
     }
@@ -100,15 +101,13 @@ impl Filesystem for PassthroughAsync {
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        Self::at_once(cx, move |settings, it| {
-            Ok((it.attr(ino)?, settings.timeout))
-        })
+        Self::at_once(cx, move |settings, it| Ok(settings.attr(it.attr(ino)?)))
     }
 
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
-        let changes = changes.clone();
+        let (caller, changes) = (cx.caller(), changes.clone());
         Self::at_once(cx, move |settings, it| {
-            Ok((it.set(ino, &changes)?, settings.timeout))
+            Ok(settings.attr(it.set(caller, ino, &changes)?))
         })
     }
 
@@ -124,15 +123,15 @@ impl Filesystem for PassthroughAsync {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        let (kind, mode) = (FileType::from_raw_mode(mode), Mode::from_raw_mode(mode));
-        Self::make(cx, parent, name, move |dir, name| {
+        let kind = FileType::from_raw_mode(mode);
+        Self::make(cx, parent, (name, mode), move |dir, name, mode| {
             fs::mknodat(dir, name, kind, mode, rdev)
         })
     }
 
     fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
-        Self::make(cx, parent, name, move |dir, name| {
-            fs::mkdirat(dir, name, Mode::from_raw_mode(mode))
+        Self::make(cx, parent, (name, mode), |dir, name, mode| {
+            fs::mkdirat(dir, name, mode)
         })
     }
 
@@ -150,7 +149,7 @@ impl Filesystem for PassthroughAsync {
 
     fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
         let target = target.to_owned();
-        Self::make(cx, parent, name, move |dir, name| {
+        Self::make(cx, parent, (name, 0), move |dir, name, _| {
             fs::symlinkat(&target, dir, name)
         })
     }
@@ -178,9 +177,10 @@ impl Filesystem for PassthroughAsync {
     }
 
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
+        let caller = cx.caller();
         Self::at_once(cx, move |settings, it| {
             settings.debug(|| format!("open {ino} with {flags:?}"));
-            it.open(ino, flags)?;
+            it.open(caller, ino, flags)?;
             Ok(Opened::new(Fh(ino.0)))
         })
     }
@@ -226,8 +226,9 @@ impl Filesystem for PassthroughAsync {
         data: &[u8],
     ) -> Answer<usize> {
         let (data, flags) = (data.to_owned(), file.flags());
+        let caller = (!file.writepage()).then(|| cx.caller());
         Self::blocking(cx, ino, move |open| {
-            node::write(open, offset, &data, flags)?;
+            node::write(caller, open, offset, &data, flags)?;
             Ok(data.len())
         })
     }
@@ -305,8 +306,9 @@ impl Filesystem for PassthroughAsync {
         flags: XattrFlags,
     ) -> Answer<()> {
         let (name, value) = (name.to_owned(), value.to_owned());
+        let caller = cx.caller();
         Self::at_once(cx, move |_, it| {
-            node::setxattr(&*it.reach(ino)?, &name, &value, flags)
+            node::setxattr(caller, &*it.reach(ino)?, &name, &value, flags)
         })
     }
 
@@ -316,7 +318,8 @@ impl Filesystem for PassthroughAsync {
     }
 
     fn listxattr(&self, cx: &mut Cx<'_>, ino: Ino) -> Answer<XattrNames> {
-        Self::at_once(cx, move |_, it| node::listxattr(&*it.reach(ino)?))
+        let caller = cx.caller();
+        Self::at_once(cx, move |_, it| node::listxattr(caller, &*it.reach(ino)?))
     }
 
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
@@ -325,6 +328,7 @@ impl Filesystem for PassthroughAsync {
     }
 
     fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {
-        Self::blocking(cx, ino, move |open| node::allocate(open, range))
+        let caller = cx.caller();
+        Self::blocking(cx, ino, move |open| node::allocate(caller, open, range))
     }
 }

@@ -9,6 +9,7 @@
 //! | `reach` | the way from an inode to its file |
 //! | `node` | what can be done to a file |
 //! | `open` | the one descriptor of an inode that is open |
+//! | `caller`, `attributes` | what depends on who asks, as in `examples/passthrough` |
 //!
 //! passthrough_ll and passthrough_hp hold a descriptor for each inode that the kernel knows; this one keeps names, and goes from
 //! the source to the file each time. What mirrors by path get wrong easily, and how it is right here:
@@ -21,6 +22,8 @@
 //! - *The source is changed behind its back, and another file has the name.* What is found has to be the device, the
 //!   number and the type that were looked up; else the kernel is told ESTALE, and looks the name up anew.
 //! - *A symbolic link takes the place of a directory.* None is followed on the way.
+//! - *A file has taken the name that somebody is to make.* Only the kernel can say whether it may be opened: it looks anew.
+//! - *An ACL, a default ACL, set-id bits.* They count as in the source, for each caller (`caller`, `attributes`).
 //! - *A file that is open for reading is opened for writing.* The inode's descriptor is replaced by one for both.
 //!
 //! The global lock is held while names change, so that the tree here and the source's agree; it is released while data are written
@@ -35,6 +38,8 @@
 //! It stays in the foreground. The mount point cannot be in the source: the way to it would go through the mount, whose handlers
 //! need the lock that is held meanwhile.
 
+#[path = "../passthrough/attributes.rs"]
+mod attributes;
 #[path = "../passthrough/caller.rs"]
 mod caller;
 mod fs;
@@ -170,7 +175,7 @@ fn apart(source: &Path, mount_point: &Path) -> Result<(), Box<dyn Error>> {
 
 /// What concerns the whole process, and is done before there are threads.
 fn prepare() -> std::io::Result<()> {
-    // The kernel has applied the caller's already.
+    // The caller's is applied to each new file (`caller::mode_of_new`).
     umask(Mode::empty());
     // A descriptor for each open file, and each that has lost its names.
     let mut limit = getrlimit(Resource::Nofile);

@@ -13,7 +13,7 @@ use fuse3::reply::Added;
 use fuse3::{Attr, Caller, Create, DirBuf, Entry, Errno, Fh, Ino, OpenFlags, RenameFlags, SetAttr};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
-use crate::caller::ActingAs;
+use crate::caller::{self, ActingAs};
 use crate::node::{self, Listed};
 use crate::open::{Access, Open};
 use crate::reach::stat_at;
@@ -77,11 +77,11 @@ impl Mirror {
         Ok(node::attr(ino, stat))
     }
 
-    pub(crate) fn set(&mut self, ino: Ino, changes: &SetAttr) -> io::Result<Attr> {
+    pub(crate) fn set(&mut self, caller: Caller, ino: Ino, changes: &SetAttr) -> io::Result<Attr> {
         let file = self.reach(ino)?;
         let open = self.tree.get(ino)?.open.as_ref();
         let writable = open.filter(|open| open.access.write);
-        node::change(&file, writable.map(|open| &*open.file), changes)?;
+        node::change(caller, &file, writable.map(|open| &*open.file), changes)?;
         Ok(node::attr(ino, &fs::fstat(&file)?))
     }
 
@@ -128,17 +128,18 @@ impl Mirror {
         Ok(OsStr::from_bytes(target.as_bytes()).into())
     }
 
-    /// Has `make` make `name` in the directory `parent` as the caller's, and counts a lookup.
+    /// Has `make` make `name` in the directory `parent` as the caller's, with what it is given of `mode`, and counts a lookup.
     pub(crate) fn make(
         &mut self,
         caller: Caller,
         parent: Ino,
-        name: &OsStr,
-        make: impl FnOnce(&File) -> rustix::io::Result<()>,
+        (name, mode): (&OsStr, u32),
+        make: impl FnOnce(&File, Mode) -> rustix::io::Result<()>,
     ) -> io::Result<Attr> {
         let dir = self.reach(parent)?;
-        let acting = ActingAs::new(caller)?;
-        let made = make(&dir);
+        let mode = caller::mode_of_new(&*dir, mode, caller);
+        let acting = ActingAs::maker(caller, mode)?;
+        let made = make(&dir, mode);
         drop(acting);
         made?;
         self.look_up_in(&dir, parent, name)
@@ -154,10 +155,11 @@ impl Mirror {
     ) -> io::Result<Attr> {
         let dir = self.reach(parent)?;
         let access = self.access(how.flags);
-        let acting = ActingAs::new(caller)?;
-        let created = node::create(&dir, name, access.flags(), how.mode);
+        let mode = caller::mode_of_new(&*dir, how.mode, caller);
+        let acting = ActingAs::maker(caller, mode)?;
+        let created = node::create(&dir, name, access.flags(), mode);
         drop(acting);
-        let file = created?;
+        let file = created.map_err(|error| caller::exists_already(error, how.flags))?;
         let attr = self.met(parent, name, &fs::fstat(&file)?)?;
         self.tree.get_mut(attr.ino)?.open = Some(Open {
             file: Arc::new(file),
@@ -181,7 +183,7 @@ impl Mirror {
     }
 
     /// Opens `ino`, by the descriptor that it has if that is enough.
-    pub(crate) fn open(&mut self, ino: Ino, flags: OpenFlags) -> io::Result<()> {
+    pub(crate) fn open(&mut self, caller: Caller, ino: Ino, flags: OpenFlags) -> io::Result<()> {
         let wanted = self.access(flags);
         let inode = self.tree.get(ino)?;
         let open = inode.open.as_ref();
@@ -200,6 +202,7 @@ impl Mirror {
         });
         // Not sent, but where a kernel insists.
         if flags.contains(OpenFlags::TRUNC) && wanted.write {
+            let _acting = ActingAs::writer(caller)?;
             file.set_len(0)?;
         }
         Ok(())
@@ -266,7 +269,7 @@ impl Mirror {
             let Ok(attr) = self.look_up_in(&file, ino, name) else {
                 continue;
             };
-            let added = out.add(name, &Entry::new(attr, timeout), next);
+            let added = out.add(name, &caller::entry(attr, timeout), next);
             if added != Added::Counted {
                 self.tree.forget(attr.ino, 1);
             }

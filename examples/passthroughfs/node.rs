@@ -9,10 +9,15 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use fuse3::range::Fallocate;
-use fuse3::{Attr, Ino, OpenFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags, XattrNames};
+use fuse3::{
+    Attr, Caller, Ino, OpenFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags, XattrNames,
+};
 use rustix::fs::{
     self, AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
 };
+
+use crate::attributes::{self, ACCESS_ACL};
+use crate::caller::ActingAs;
 
 /// An entry of a directory.
 #[derive(Debug)]
@@ -40,9 +45,9 @@ pub(crate) fn reopen(file: &File, flags: OFlags) -> io::Result<File> {
 }
 
 /// open(2) with O_CREAT of a new file, to read and write it.
-pub(crate) fn create(dir: &File, name: &OsStr, access: OFlags, mode: u32) -> io::Result<File> {
+pub(crate) fn create(dir: &File, name: &OsStr, access: OFlags, mode: Mode) -> io::Result<File> {
     let flags = access | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(fs::openat(dir, name, flags, Mode::from_raw_mode(mode))?.into())
+    Ok(fs::openat(dir, name, flags, mode)?.into())
 }
 
 /// Gives `file` the name `name` in `dir`.
@@ -56,9 +61,14 @@ pub(crate) fn link(file: &File, dir: &File, name: &OsStr) -> io::Result<()> {
     )?)
 }
 
-/// chmod(2), chown(2), truncate(2), utimensat(2). `open` is a descriptor that the file can be truncated by, even when its
-/// permissions meanwhile say no.
-pub(crate) fn change(file: &File, open: Option<&File>, changes: &SetAttr) -> io::Result<()> {
+/// chmod(2), chown(2), truncate(2), utimensat(2), for `caller`. `open` is a descriptor that the file can be truncated by, even
+/// when its permissions meanwhile say no.
+pub(crate) fn change(
+    caller: Caller,
+    file: &File,
+    open: Option<&File>,
+    changes: &SetAttr,
+) -> io::Result<()> {
     let path = path(file);
     if let Some(mode) = changes.mode {
         fs::chmod(&path, Mode::from_raw_mode(mode))?;
@@ -71,6 +81,7 @@ pub(crate) fn change(file: &File, open: Option<&File>, changes: &SetAttr) -> io:
         fs::chownat(file, c"", uid, gid, AtFlags::EMPTY_PATH)?;
     }
     if let Some(size) = changes.size {
+        let _acting = ActingAs::writer(caller)?;
         match open {
             Some(open) => open.set_len(size)?,
             None => reopen(file, OFlags::WRONLY)?.set_len(size)?,
@@ -164,9 +175,20 @@ pub(crate) fn read(file: &File, offset: u64, room: &mut [u8]) -> io::Result<usiz
     Ok(filled)
 }
 
-/// Writes all of `data`. All that have the inode open share the descriptor: what one has asked for with O_SYNC, it gets here.
-pub(crate) fn write(file: &File, offset: u64, data: &[u8], flags: OpenFlags) -> io::Result<()> {
+/// Writes all of `data` for `caller`. All that have the inode open share the descriptor: what one has asked for with O_SYNC, it
+/// gets here.
+///
+/// There is no caller of what comes from the page cache: that was written earlier, and set-id bits went then.
+pub(crate) fn write(
+    caller: Option<Caller>,
+    file: &File,
+    offset: u64,
+    data: &[u8],
+    flags: OpenFlags,
+) -> io::Result<()> {
+    let acting = caller.map(ActingAs::writer).transpose()?;
     file.write_all_at(data, offset)?;
+    drop(acting);
     if flags.contains(OpenFlags::SYNC) {
         file.sync_all()
     } else if flags.contains(OpenFlags::DSYNC) {
@@ -176,7 +198,8 @@ pub(crate) fn write(file: &File, offset: u64, data: &[u8], flags: OpenFlags) -> 
     }
 }
 
-pub(crate) fn allocate(file: &File, range: Fallocate) -> io::Result<()> {
+pub(crate) fn allocate(caller: Caller, file: &File, range: Fallocate) -> io::Result<()> {
+    let _acting = ActingAs::writer(caller)?;
     let mode = FallocateFlags::from_bits_retain(range.mode.bits().unsigned_abs());
     Ok(fs::fallocate(file, mode, range.offset, range.length)?)
 }
@@ -190,18 +213,26 @@ pub(crate) fn sync(file: &File, data_only: bool) -> io::Result<()> {
 }
 
 pub(crate) fn getxattr(file: &File, name: &OsStr) -> io::Result<Vec<u8>> {
-    whole(|value| fs::getxattr(path(file), name, value))
+    let value = whole(|value| fs::getxattr(path(file), name, value));
+    attributes::none_without_acls(name, value)
 }
 
-pub(crate) fn listxattr(file: &File) -> io::Result<XattrNames> {
+pub(crate) fn listxattr(caller: Caller, file: &File) -> io::Result<XattrNames> {
     let names = whole(|names| fs::listxattr(path(file), names))?;
-    let names = names
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty());
-    Ok(names.map(OsStr::from_bytes).collect())
+    Ok(attributes::shown(&names, caller))
 }
 
-pub(crate) fn setxattr(file: &File, name: &OsStr, value: &[u8], how: XattrFlags) -> io::Result<()> {
+pub(crate) fn setxattr(
+    caller: Caller,
+    file: &File,
+    name: &OsStr,
+    value: &[u8],
+    how: XattrFlags,
+) -> io::Result<()> {
+    let _acting = match name == ACCESS_ACL {
+        true => Some(ActingAs::owner(caller)?),
+        false => None,
+    };
     let flags = fs::XattrFlags::from_bits_retain(how.bits().unsigned_abs());
     Ok(fs::setxattr(path(file), name, value, flags)?)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use fuse3::{Attr, Capabilities, Connection, Entry};
 
+use crate::caller;
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     /// For how long the kernel may answer by itself. What is changed in the source is seen as late.
@@ -23,7 +25,13 @@ impl Settings {
     }
 
     pub(crate) fn entry(&self, attr: Attr) -> Entry {
-        Entry::new(attr, self.timeout)
+        caller::entry(attr, self.timeout)
+    }
+
+    /// The attributes, and for how long the kernel may answer for them by itself.
+    pub(crate) fn attr(&self, attr: Attr) -> (Attr, Duration) {
+        let timeout = caller::attr_timeout(&attr, self.timeout);
+        (attr, timeout)
     }
 
     /// What `init` does.
@@ -40,14 +48,15 @@ impl Settings {
         | Capabilities::PARALLEL_DIROPS
         | Capabilities::SPLICE_WRITE
         | Capabilities::SPLICE_MOVE
+        // The source's ACLs count, and the umask does not where there is a default ACL.
+        | Capabilities::POSIX_ACL
+        | Capabilities::DONT_MASK
         // A file handle would lead nowhere once its inode is forgotten.
         | Capabilities::NO_EXPORT_SUPPORT;
         connection
             .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
-        // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
-        // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
-        connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
+        caller::leave_to_the_kernel(connection);
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ const PLAIN: Settings = Settings {
     writeback: false,
     flock: true,
     xattr: false,
+    checked: false,
     hide_mounts: false,
     splice: false,
     passthrough: false,

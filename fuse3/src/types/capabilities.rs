@@ -15,10 +15,16 @@ bitflags::bitflags! {
         const POSIX_LOCKS = 1 << 1;
         /// O_TRUNC comes with `open`, no `setattr` follows. Libfuse asks for it. It comes even where the kernel then fails the
         /// open with ETXTBSY: a running program loses its text. Without it, that is checked before the `setattr`.
+        ///
+        /// Your file system then has to drop the set-user-id and set-group-id bits and the file capabilities of a file that is cut
+        /// by a caller without CAP_FSETID. Without this capability the kernel does it, with the `setattr`.
         const ATOMIC_O_TRUNC = 1 << 3;
         /// `lookup` knows "." and "..", so that the mount can be exported over NFS.
         const EXPORT_SUPPORT = 1 << 4;
-        /// The umask is not applied to the modes of `mknod`, `mkdir` and `create`.
+        /// The umask is not applied to the modes of `mknod`, `mkdir`, `create` and `tmpfile`.
+        ///
+        /// Your file system then has to apply [`Context::umask`](crate::Context::umask) itself, except where the directory has a
+        /// default ACL: the umask does not count there (acl(5)). So a file system with ACLs has to ask for this.
         const DONT_MASK = 1 << 6;
         /// Replies may be spliced to the kernel: what [`ReadBuf::splice`](crate::ReadBuf::splice) answers with, from two pages on.
         const SPLICE_WRITE = 1 << 7;
@@ -48,15 +54,37 @@ bitflags::bitflags! {
         const NO_OPEN_SUPPORT = 1 << 17;
         /// `lookup` and `readdir` of one directory at once. Needs libfuse 3.17: older ones never tell the kernel.
         const PARALLEL_DIROPS = 1 << 18;
-        /// POSIX ACLs: the kernel checks permissions by them, as xattrs of the file system.
+        /// POSIX ACLs: the kernel checks permissions by them. It reads and writes them as the extended attributes
+        /// `system.posix_acl_access` and `system.posix_acl_default`. This turns `default_permissions` on.
+        ///
+        /// A file system that has these attributes and does not ask for this stores ACLs that nobody checks: whom an ACL denies a
+        /// file may open it, since its mode has the ACL's mask in place of the group's permissions. `default_permissions` alone
+        /// checks the mode.
+        ///
+        /// Your file system then has to
+        ///
+        /// - answer `getxattr` with ENODATA where there is no ACL. EOPNOTSUPP becomes the error of the caller's open(2), and after
+        ///   ENOSYS, to any name, the kernel checks no ACL any more;
+        /// - keep mode and ACL in step: `setattr` of the mode changes the mask, and an ACL that is set changes the mode;
+        /// - give new files and directories the default ACL of their directory, for which it needs `DONT_MASK`;
+        /// - drop the set-group-id bit when an ACL is set by a caller who is neither in the group of the file nor has CAP_FSETID.
+        ///   The kernel says when, but libfuse does not pass it on.
         const POSIX_ACL = 1 << 19;
-        /// The file system drops set-user-id bits itself, whenever a file is written, cut or given away. Needs libfuse 3.17.
+        /// The file system drops set-user-id and set-group-id bits itself. Libfuse asks for it. Needs libfuse 3.17.
+        ///
+        /// Your file system then has to drop them, and file capabilities, whenever a file is written, cut or given away, unless the
+        /// caller of a write or cut has CAP_FSETID. It is not told who has, nor who wrote what comes from the page cache
+        /// ([`FileInfo::writepage`]). [`Connection::unwant`](crate::Connection::unwant) leaves it to the kernel, except for direct
+        /// I/O ([`Opened::direct_io`](crate::Opened::direct_io)), of which the kernel sends nothing but the write.
+        ///
+        /// [`FileInfo::writepage`]: crate::FileInfo::writepage
         const HANDLE_KILLPRIV = 1 << 20;
         /// The file system drops set-user-id and set-group-id bits itself: whenever a file is given away, and where the kernel
         /// says so in what `write` ([`FileInfo::kill_suidgid`]), `setattr` ([`SetAttr::kill_suidgid`]), `open`
         /// ([`Open::kill_suidgid`]) and `create` ([`Create::kill_suidgid`]) are given. One that leaves out any of these lets users keep
-        /// such bits on files that they have changed. Needs libfuse 3.18.3: older ones do not pass all of it on, and the
-        /// capability is not offered.
+        /// such bits on files that they have changed. File capabilities go with every change, whoever makes it; `fallocate` and
+        /// `copy_file_range` carry no such word, and the file system has to go by the caller. Needs libfuse 3.18.3: older ones do
+        /// not pass all of it on, and the capability is not offered.
         ///
         /// [`FileInfo::kill_suidgid`]: crate::FileInfo::kill_suidgid
         /// [`SetAttr::kill_suidgid`]: crate::SetAttr::kill_suidgid
