@@ -1,0 +1,88 @@
+//! Locks that are waited for.
+
+use std::fs::{self, File};
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::mount::skip::skip;
+use crate::mount::{is_root, within};
+use crate::place::Source;
+
+/// flock(2) of a file that somebody else has locked, a hundred times at once.
+#[test]
+fn who_waits_for_a_lock_needs_no_thread() {
+    if !is_root() {
+        return skip("waiting for a lock", "only root sets limits of others");
+    }
+    let source = Source::new();
+    fs::write(source.0.join("file"), "").unwrap();
+    let Some(mounted) = source.mounted_with("passthrough_hp", &["--foreground", "--single"]) else {
+        return;
+    };
+    let path = mounted.path().join("file");
+    let holder = File::open(&path).unwrap();
+    holder.lock().unwrap();
+    let threads = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", mounted.id())).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Threads:"));
+        line.unwrap().trim().parse::<usize>().unwrap()
+    };
+    let before = threads();
+    let files: Vec<_> = (0..100).map(|_| File::open(&path).unwrap()).collect();
+
+    // No thread can be started: whoever would wait is told so, and the file system goes on.
+    limit_address_space(mounted.id(), Some(1 << 20));
+    let refused = files[0].lock().unwrap_err();
+    assert_eq!(refused.raw_os_error(), Some(libc::EAGAIN));
+    assert_eq!(fs::read(&path).unwrap(), b"");
+    limit_address_space(mounted.id(), None);
+
+    let got = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for file in &files {
+            scope.spawn(|| {
+                file.lock().unwrap();
+                got.fetch_add(1, Ordering::SeqCst);
+                file.unlock().unwrap();
+            });
+        }
+        let waiting = within(Duration::from_secs(10), || waiters() >= 100);
+        let most = threads();
+        holder.unlock().unwrap();
+        assert!(waiting, "{} wait", waiters());
+        assert!(most <= before + 2, "{most} threads, {before} before");
+    });
+    assert_eq!(got.load(Ordering::SeqCst), 100);
+    drop((holder, files));
+    let ended = mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// How many threads of this process are in flock(2).
+fn waiters() -> usize {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let calls =
+        tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("syscall")).ok());
+    calls
+        .filter(|call| call.starts_with(&format!("{} ", libc::SYS_flock)))
+        .count()
+}
+
+/// What the process `id` may have mapped: so much more than it has, or anything.
+fn limit_address_space(id: u32, more: Option<u64>) {
+    let statm = fs::read_to_string(format!("/proc/{id}/statm")).unwrap();
+    let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+    let current = more.map_or(libc::RLIM_INFINITY, |more| pages * 4096 + more);
+    let limit = libc::rlimit {
+        rlim_cur: current,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    let id = id.try_into().unwrap();
+    // SAFETY: the new limit lives, and the old one is not asked for.
+    let set = unsafe { libc::prlimit(id, libc::RLIMIT_AS, &raw const limit, std::ptr::null_mut()) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}

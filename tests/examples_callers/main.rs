@@ -1,0 +1,17 @@
+//! What a caller may do through the passthrough examples is what it may do in their source.
+//!
+//! Each script of calls runs twice: in a directory of the source, and in another one as the mount shows it. Both have to say the
+//! same, and to leave the same behind. Only root can act as the users of the scripts: others skip these tests.
+
+#[path = "../common/mount.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
+mod mount;
+
+mod acls;
+mod attributes;
+mod bits;
+mod locks;
+mod names;
+mod place;
+mod umask;
+mod user;
