@@ -46,6 +46,8 @@ mod signals;
 mod skip;
 mod splice;
 mod tasks;
+#[path = "../common/tempdir.rs"]
+mod tempdir;
 mod timeouts;
 mod tools;
 mod uring;

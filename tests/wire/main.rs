@@ -34,6 +34,8 @@ mod raw;
 mod recorder;
 mod session;
 mod tasks;
+#[path = "../common/tempdir.rs"]
+mod tempdir;
 mod transfer;
 mod waiting;
 mod waits;
