@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use fuse3::testing::Wire;
-use fuse3::{Concurrent, Filesystem, Operation, Session, sys};
+use fuse3::testing::{Wire, proto};
+use fuse3::{Concurrent, Errno, Filesystem, Operation, Session, sys};
 
 struct Fs;
 
@@ -63,6 +63,26 @@ fn what_is_not_delivered_is_said() {
         .map(|why| format!("DEBUG fuse3: not called in this session: {why}"))
         .collect();
     assert_eq!(logged(), expected);
+}
+
+/// And for each operation that comes, and has no handler; once.
+#[test]
+fn what_has_no_handler_is_said_once_in_a_session() {
+    let _alone = begin();
+    for _session in 0..2 {
+        LINES.lock().unwrap().clear();
+        let mut wire = Wire::new(Fs, Concurrent);
+        for _ in 0..3 {
+            wire.expect_error(&proto::getattr(1, None), Errno::ENOSYS);
+            wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOSYS);
+        }
+        wire.end();
+        let lines = logged();
+        let said = lines.iter().filter(|line| line.contains("ENOSYS"));
+        let why = "is answered ENOSYS: the file system has no handler for it";
+        let expected = ["getattr", "lookup"].map(|it| format!("DEBUG fuse3: {it} {why}"));
+        assert!(said.eq(&expected), "{lines:?}");
+    }
 }
 
 /// One test at a time, since stderr and handlers are the process's, with libfuse's log sent to the logger.

@@ -36,6 +36,7 @@ mod session;
 mod tasks;
 #[path = "../common/tempdir.rs"]
 mod tempdir;
+mod told;
 mod transfer;
 mod waiting;
 mod waits;
