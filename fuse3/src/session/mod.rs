@@ -16,6 +16,7 @@ pub(crate) mod foreign;
 pub(crate) mod handle;
 pub(crate) mod loopconfig;
 pub(crate) mod mount;
+pub(crate) mod mountinfo;
 pub(crate) mod options;
 pub(crate) mod served;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]

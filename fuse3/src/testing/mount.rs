@@ -13,7 +13,7 @@ use std::{fmt, fs, thread};
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Concurrent;
 use crate::session::session::{End, Reason, Session};
-use crate::session::{builder::Builder, handle::Handle, mount::mounts_on};
+use crate::session::{builder::Builder, handle::Handle, mountinfo::mounts_on};
 
 /// After so long a mount is ended by force, unless said otherwise.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -117,9 +117,9 @@ pub fn is_mounted(path: &Path) -> bool {
 /// It asks nothing of the mount, and works when its server does not. Where this process may not, fusermount3 is asked to
 /// unmount; then it is the control file system (/sys/fs/fuse/connections) that ends the connection, where it is mounted.
 pub fn force_unmount(path: &Path) {
-    for (device, _) in mounts_on(path) {
+    for mount in mounts_on(path) {
         // The device is 0:N, and N the connection's number.
-        if let Some((_, number)) = device.split_once(':') {
+        if let Some((_, number)) = mount.device.split_once(':').filter(|_| mount.is_fuse()) {
             // Without the control file system, there is umount2(2).
             let _ = fs::write(format!("/sys/fs/fuse/connections/{number}/abort"), "1");
         }
