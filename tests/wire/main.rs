@@ -4,6 +4,7 @@
 //! kernel at the other end.
 
 mod attributes;
+mod child;
 mod connection;
 mod context;
 mod cuse;
