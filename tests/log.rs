@@ -101,6 +101,26 @@ fn an_acl_without_the_capability_is_said() {
     wire.end();
 }
 
+/// And for each operation that comes, and has no handler; once.
+#[test]
+fn what_has_no_handler_is_said_once_in_a_session() {
+    let _alone = begin();
+    for _session in 0..2 {
+        LINES.lock().unwrap().clear();
+        let mut wire = Wire::new(Fs, Concurrent);
+        for _ in 0..3 {
+            wire.expect_error(&proto::getattr(1, None), Errno::ENOSYS);
+            wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOSYS);
+        }
+        wire.end();
+        let lines = logged();
+        let said = lines.iter().filter(|line| line.contains("ENOSYS"));
+        let why = "is answered ENOSYS: the file system has no handler for it";
+        let expected = ["getattr", "lookup"].map(|it| format!("DEBUG fuse3: {it} {why}"));
+        assert!(said.eq(&expected), "{lines:?}");
+    }
+}
+
 /// One test at a time, since stderr and handlers are the process's, with libfuse's log sent to the logger.
 fn begin() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

@@ -237,8 +237,9 @@ fn served_for_another(
         .write(true)
         .open("/dev/fuse")
         .unwrap();
+    // passthrough_hp asks for it, and serves no mount without.
     let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0",
+        "fd={},rootmode=40000,user_id=0,group_id=0,default_permissions",
         device.as_raw_fd()
     );
     let options = CString::new(options).unwrap();

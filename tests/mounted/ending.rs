@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use fuse3::{GlobalLock, Handle, Operation, Reason};
 
 use crate::child::{self, this_test};
-use crate::fixture::{Gate, Mount, TempDir, require_mount, timed, until};
+use crate::fixture::{Gate, Mount, MountPoint, TempDir, require_mount, timed, until};
 use crate::probe::{Books, Probe};
 
 /// In which `run` is to return when nothing is going on.
@@ -107,7 +107,7 @@ fn an_open_file_elsewhere_does_not_keep_it_from_ending() {
 #[test]
 fn it_may_be_told_before_it_runs_and_after_it_has_ended() {
     require_mount!();
-    let dir = TempDir::new();
+    let dir = MountPoint::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     session.handle().terminate();
     let mut mount = Mount::run(dir, session);
@@ -145,7 +145,7 @@ fn no_wake_up_of_a_thread_is_lost() {
     require_mount!(not over io_uring: "libfuse takes its time to end the ring");
     let mut random = Random(1);
     let times = (0..400).map(|_| {
-        let dir = TempDir::new();
+        let dir = MountPoint::new();
         let session = Probe::new().builder().mount(dir.path()).unwrap();
         let handle = session.handle();
         thread::scope(|scope| {

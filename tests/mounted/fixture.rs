@@ -12,11 +12,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use fuse3::testing::{
-    Mount, MountPoint as TempDir, Outcome, Watchdog, force_unmount, is_mounted,
-};
+pub(crate) use fuse3::testing::{Mount, MountPoint, Outcome, Watchdog, force_unmount, is_mounted};
 
 pub(crate) use crate::skip::skip;
+pub(crate) use crate::tempdir::TempDir;
 
 /// After so long a mount is ended by force, and its test fails.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -70,7 +69,7 @@ fn try_mount() -> io::Result<()> {
         .write(true)
         .open("/dev/fuse")
         .map_err(|error| told("/dev/fuse cannot be opened", error))?;
-    let dir = TempDir::new();
+    let dir = MountPoint::new();
     let options = format!(
         "fd={},rootmode=40000,user_id=0,group_id=0",
         device.as_raw_fd()

@@ -2,6 +2,7 @@
 //! has an error that names it and says what to do; nothing is mounted then, and a good mount works afterwards.
 
 mod options;
+mod places;
 
 use std::ffi::{CStr, OsStr};
 use std::fs::{self, File};
@@ -25,7 +26,7 @@ use fuse3::{
 
 use crate::child::{self, this_test};
 use crate::fixture::{
-    Mount, TempDir, Watchdog, c_string, force_unmount, is_mounted, is_root, mounts_on,
+    Mount, MountPoint, TempDir, Watchdog, c_string, force_unmount, is_mounted, is_root, mounts_on,
     require_mount, skip,
 };
 use crate::fusermount3;
@@ -346,28 +347,35 @@ fn become_nobody() {
     assert_eq!(unsafe { libc::setuid(NOBODY) }, 0);
 }
 
-#[test]
-fn a_user_mounts_only_on_directories_of_its_own() {
+/// Runs `test`, whose name is `name`, in a process of its own that is an ordinary user's, with a /dev of its own. `before` still
+/// runs as root.
+pub(crate) fn by_a_user(name: &str, before: impl FnOnce(), test: impl FnOnce()) {
     require_mount!();
-    if !may_have_own_mounts(this_test!()) {
+    if !may_have_own_mounts(name) {
         return;
     }
     if !fusermount3::is_setuid() {
-        skip(
-            this_test!(),
-            "fusermount3 is not there, or is not setuid root",
-        );
-        return;
+        return skip(name, "fusermount3 is not there, or is not setuid root");
     }
-    child::run_with(this_test!(), own_mounts, || {
+    child::run_with(name, own_mounts, || {
         let device = fuse_device();
         let _dev = Dev::new(0);
         node(c"/dev/fuse", 0o666, device);
-        let root = std::env::temp_dir().join("root's");
-        fs::create_dir(&root).unwrap();
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+        before();
         become_nobody();
+        test();
+    });
+}
 
+#[test]
+fn a_user_mounts_only_on_directories_of_its_own() {
+    let root = || std::env::temp_dir().join("root's");
+    let before = || {
+        fs::create_dir(root()).unwrap();
+        fs::set_permissions(root(), fs::Permissions::from_mode(0o755)).unwrap();
+    };
+    by_a_user(this_test!(), before, || {
+        let root = root();
         let parts = [root.to_str().unwrap(), "not writable", "of their own"];
         let error = refused(bad(), &root, &parts);
         assert_eq!(

@@ -10,6 +10,7 @@ mod child;
 mod client;
 mod counts;
 mod deferring;
+mod effects;
 mod ending;
 mod enosys;
 mod everything;
@@ -17,6 +18,7 @@ mod filelocks;
 mod fixture;
 #[path = "../common/fusermount3.rs"]
 mod fusermount3;
+mod given;
 #[path = "../common/ignored.rs"]
 mod ignored;
 mod in_flight;
@@ -34,6 +36,7 @@ mod numbers;
 mod operations;
 #[path = "../common/other.rs"]
 mod other;
+mod own;
 mod panics;
 mod parity;
 mod passthrough;
@@ -46,6 +49,8 @@ mod signals;
 mod skip;
 mod splice;
 mod tasks;
+#[path = "../common/tempdir.rs"]
+mod tempdir;
 mod timeouts;
 mod tools;
 mod uring;

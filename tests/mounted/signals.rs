@@ -14,7 +14,7 @@ use fuse3::{MountError, Reason, Session};
 
 use crate::child::{self, this_test};
 use crate::client::{Client, part, say, wait_to_go_on};
-use crate::fixture::{DEADLINE, Mount, TempDir, is_mounted, require_mount, until};
+use crate::fixture::{DEADLINE, Mount, MountPoint, TempDir, is_mounted, require_mount, until};
 use crate::probe::Probe;
 
 const SIGNALS: [c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
@@ -117,7 +117,7 @@ fn one_that_comes_before_run_ends_it_at_once() {
         for before in [libc::SIG_DFL, own_handler()] {
             for signal in SIGNALS {
                 set_all(before);
-                let dir = TempDir::new();
+                let dir = MountPoint::new();
                 let session = waiting(dir.path());
                 assert!(SIGNALS.iter().all(|signal| handler(*signal) != before));
                 // The default action would end the process.

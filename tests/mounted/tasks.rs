@@ -20,7 +20,7 @@ use tokio::task::yield_now;
 
 use crate::child::{self, this_test};
 use crate::fixture::{
-    Mount, TempDir, Watchdog, force_unmount, is_mounted, require_mount, timed, until,
+    Mount, MountPoint, TempDir, Watchdog, force_unmount, is_mounted, require_mount, timed, until,
 };
 
 /// How many futures began, and how many were dropped before their end.
@@ -217,7 +217,7 @@ fn no_thread_before_the_session_and_none_after_it() {
     child::run(this_test!(), || {
         fn ask<F: Filesystem>(builder: Builder<F>) {
             let before = threads();
-            let dir = TempDir::new();
+            let dir = MountPoint::new();
             let session = builder.mount(dir.path()).unwrap();
             assert_eq!(threads(), before, "threads of a session that does not run");
             let mount = Mount::run(dir, session);

@@ -24,7 +24,7 @@ use fuse3::{
 
 use crate::child::this_test;
 use crate::client::{Client, part, say, wait_to_go_on};
-use crate::fixture::{DEADLINE, Gate, Mount, TempDir, require_mount, skip, until};
+use crate::fixture::{DEADLINE, Gate, Mount, MountPoint, TempDir, require_mount, skip, until};
 
 const PARAMETER: &str = "/sys/module/fuse/parameters/enable_uring";
 
@@ -64,7 +64,7 @@ pub(crate) fn mount_over<F: Filesystem>(
             return None;
         }
     };
-    let dir = TempDir::new();
+    let dir = MountPoint::new();
     let session = match builder.option("io_uring").mount(dir.path()) {
         Ok(session) => session,
         Err(error) if fuse3::sys::library_version() < [3, 18, 0] => {

@@ -6,9 +6,10 @@ use std::thread;
 
 use fuse3::connection::{Agreement, SettingError};
 use fuse3::context::Guard;
-use fuse3::{Capabilities, Concurrent, Connection, Errno, Fh, Filesystem, Opened};
+use fuse3::{Capabilities, Concurrent, Connection, Errno, Fh, Filesystem, Opened, Reason};
 
 use crate::harness::Wire;
+use crate::probe::{Probe, enoent};
 use crate::proto::{self, InitIn, InitOut, fopen, init};
 use crate::skip::skip;
 use crate::transfer::Transfer;
@@ -516,4 +517,20 @@ fn max_write_is_lowered_to_what_a_pipe_holds() {
     // FUSE_BUFFER_HEADER_SIZE goes through the pipe, too.
     let fits = (largest - 4096).min(1 << 20);
     assert_eq!(unprivileged.join().unwrap(), [1 << 20, fits]);
+}
+
+/// libfuse ends a session where `max_read` of the mount and of the connection differ.
+#[test]
+fn a_largest_read_is_that_of_the_mount() {
+    for options in [
+        "max_read=65536",
+        "max_read=8192",
+        "max_read=1,max_read=0",
+        "max_read=4294967295",
+    ] {
+        let fs = Probe::<Concurrent>::new(|_, _| enoent());
+        let mut wire = Wire::with(fs, Concurrent, |builder| builder.options(options));
+        wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
+        assert_eq!(wire.end().reason, Reason::Terminated, "{options}");
+    }
 }

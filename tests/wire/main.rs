@@ -4,6 +4,7 @@
 //! kernel at the other end.
 
 mod attributes;
+mod child;
 mod connection;
 mod context;
 mod cuse;
@@ -34,6 +35,9 @@ mod raw;
 mod recorder;
 mod session;
 mod tasks;
+#[path = "../common/tempdir.rs"]
+mod tempdir;
+mod told;
 mod transfer;
 mod waiting;
 mod waits;

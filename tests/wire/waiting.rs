@@ -4,12 +4,12 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::time::Duration;
 
-use fuse3::testing::MountPoint;
 use fuse3::{Capabilities, Concurrent, Operation};
 use rustix::fs::FlockOperation;
 
 use crate::harness::{Wire, until};
 use crate::proto::{self, LkIn};
+use crate::tempdir::TempDir;
 
 #[path = "../../examples/passthrough/mod.rs"]
 #[expect(dead_code, reason = "what is for a whole process is not called")]
@@ -43,7 +43,7 @@ fn open(path: &Path) -> usize {
 
 #[test]
 fn who_waits_for_a_lock_ends_with_the_session() {
-    let source = MountPoint::new();
+    let source = TempDir::new();
     let path = source.path().join("file");
     let held = File::create(&path).unwrap();
     rustix::fs::flock(&held, FlockOperation::LockExclusive).unwrap();

@@ -12,6 +12,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::conn::connection::{Agreement, Connection};
 use crate::conn::drain::{drain, resend};
+use crate::conn::interrupt::Watch;
 use crate::conn::panics::{OnPanic, Troubles};
 use crate::conn::{pending::Pending, stats::Counters, undo::Undo, wake::Wake};
 use crate::sys;
@@ -61,6 +62,7 @@ pub(crate) struct Conn {
     pub(super) pending: Pending,
     counters: Counters,
     pub(super) troubles: Troubles,
+    pub(super) watch: Watch,
     /// Minor version of the kernel's protocol; 0 until `init` has returned.
     minor: AtomicU32,
     /// A member of what `raw` points to, once `init` has returned.
@@ -300,6 +302,20 @@ impl Conn {
         self.reason() != 0 || self.over.load(Ordering::SeqCst)
     }
 
+    /// The session is over, as above, or its connection is gone, which the loop need not know yet: all workers may be in handlers.
+    pub(crate) fn is_lost(&self) -> bool {
+        let is_severed = |pass: Pass<'_>| {
+            let mut polled = libc::pollfd {
+                fd: pass.descriptor(),
+                events: 0,
+                revents: 0,
+            };
+            // SAFETY: `polled` lives, and is one.
+            unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
+        };
+        self.is_over() || self.pass().is_none_or(is_severed)
+    }
+
     /// Lets the loop go on while it lives; `None` when the session was told to end before.
     ///
     /// For what waits for the kernel, which waits for requests to be answered.
@@ -431,6 +447,7 @@ impl Conn {
     /// Waits until C code has answered what it was lent. From then on nobody passes, and what was deferred is not answered
     /// any more.
     pub(crate) fn close(&self) {
+        self.end_watch();
         self.pending.close_to_c();
         *self.gate.write() = Gate::Shut;
         self.pending.free_all();

@@ -201,6 +201,14 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// `max_read`: what the mount has for it, or 0.
+    pub(super) fn set_max_read(&mut self, bytes: u32) {
+        // SAFETY: the connection lives (invariant), and has this member in each libfuse.
+        let member = unsafe { &raw mut (*self.conn.as_ptr()).max_read };
+        // SAFETY: as above; `init`, which this is a part of, may write to it.
+        unsafe { member.write(bytes) };
+    }
+
     /// `max_readahead`: most bytes that are read ahead; at first what the kernel offers, 128 KiB mostly.
     pub fn max_readahead(&self) -> u32 {
         member!(self, fuse3_conn_get_max_readahead).unwrap_or(0)

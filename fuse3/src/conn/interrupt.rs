@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::thread;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::base::cancel::Uncancelled;
 use crate::lock::sleeper::{Sleeper, Waking};
@@ -68,7 +68,7 @@ impl fmt::Debug for Callback {
 
 impl Interrupts {
     /// Tells all who wait, and all who will.
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         let mut state = self.0.lock();
         debug_assert!(!state.is_over, "a callback came after it was unregistered");
         state.interrupted = true;
@@ -130,6 +130,20 @@ impl Drop for Disarm<'_> {
     fn drop(&mut self) {
         self.0.0.lock().sleeper = None;
     }
+}
+
+/// The requests whose handlers wait, and the thread that tells them of the end; it is started for the first of them.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    pub(super) state: Mutex<Watched>,
+    pub(super) changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Watched {
+    pub(super) waiting: Vec<Arc<Interrupts>>,
+    pub(super) thread: Option<thread::JoinHandle<()>>,
+    pub(super) is_over: bool,
 }
 
 /// `fuse_interrupt_func_t`.

@@ -17,3 +17,4 @@ pub(crate) mod ring;
 pub(crate) mod stats;
 pub(crate) mod undo;
 pub(crate) mod wake;
+mod watch;

@@ -1,4 +1,5 @@
 use std::io;
+use std::num::ParseIntError;
 
 use self::Wish::{Unwant, Want};
 use crate::conn::connection::Connection;
@@ -12,6 +13,8 @@ pub(crate) struct ConnOptions {
     wishes: Vec<(String, Wish)>,
     /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
     over_io_uring: bool,
+    /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
+    max_read: u32,
 }
 
 /// What one option asks for.
@@ -84,9 +87,13 @@ impl ConnOptions {
         Some(Ok(()))
     }
 
-    /// Is told of each option that is libfuse's.
-    pub(crate) fn notice(&mut self, option: &str) {
+    /// Is told of each option that is libfuse's; an error when its number is none.
+    pub(crate) fn notice(&mut self, option: &str) -> Result<(), ParseIntError> {
         self.over_io_uring |= option == "io_uring";
+        if let Some(bytes) = option.strip_prefix("max_read=") {
+            self.max_read = bytes.parse()?;
+        }
+        Ok(())
     }
 
     /// `fuse_apply_conn_info_opts()`, after `init`: who runs a file system has the last word.
@@ -101,6 +108,7 @@ impl ConnOptions {
             // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
             connection.unwant(Capabilities::OVER_IO_URING);
         }
+        connection.set_max_read(self.max_read);
         for (option, wish) in &self.wishes {
             let result = match *wish {
                 Wish::Want(capabilities) => connection.want(capabilities),

@@ -140,11 +140,12 @@ impl Conn {
         }
     }
 
-    /// `fuse_req_interrupted()` of a deferred request.
+    /// `fuse_req_interrupted()` of a deferred request, or the session is over.
     pub(crate) fn is_interrupted(&self, ticket: Ticket) -> bool {
-        let Some(_pass) = self.pass() else {
-            return false;
-        };
+        let _pass = self.pass();
+        if self.is_lost() {
+            return true;
+        }
         let table = self.pending.table.lock();
         let held = table.held.get(&ticket);
         held.is_some_and(|held| held.request.is_interrupted())

@@ -14,7 +14,7 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use crate::base::panic::discard;
-use crate::conn::{pending::Ticket, request::Request};
+use crate::conn::{conn::Conn, pending::Ticket, request::Request};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::condvar::{Condvar, Woken};
 use crate::lock::locking::{Concurrent, Library, Locking};
@@ -25,7 +25,8 @@ use crate::reply::answer::{Answer, Asked};
 use crate::reply::deferred::{Deferred, Reply};
 use crate::reply::{passthrough::BackingId, payload::Payload};
 use crate::sys;
-use crate::types::{capabilities::Capabilities, errno::Errno, ino::Ino, setting::SettingError};
+use crate::types::{capabilities::Capabilities, errno::Errno, ino::Ino};
+use crate::types::{operation::Operation, setting::SettingError};
 
 pub use crate::types::caller::{Caller, SecurityContext};
 
@@ -83,6 +84,20 @@ impl<'a, F: Filesystem> Context<'a, F> {
     #[cfg(feature = "tokio")]
     pub(crate) fn core(&self) -> Option<&'a Core<F>> {
         self.core
+    }
+
+    /// The answer of a handler that the file system does not have. The log says so, the first time in a session.
+    #[cold]
+    pub(super) fn unhandled<T>(&self, operation: Operation) -> Answer<T> {
+        if self
+            .core
+            .is_some_and(|core| core.serving.is_first_unhandled(operation))
+        {
+            crate::base::log::debug!(
+                "{operation} is answered ENOSYS: the file system has no handler for it"
+            );
+        }
+        Err(Errno::ENOSYS.into())
     }
 
     /// Whether `init` has asked for it, and it was there. Not in a test of a handler.
@@ -212,8 +227,13 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// io_uring, and in a session whose `init` asked for `no_interrupt`; then all of these wait as if nobody was
     /// interrupted. False as well where there is no answer to give (any more): in `forget`, and after `defer`, which
     /// hands this over to [`Reply::interrupted`].
+    ///
+    /// It is true as well once the session was told to end, or its connection is gone (`umount -f`): the end waits for the
+    /// handlers.
     pub fn interrupted(&self) -> bool {
-        self.request().is_some_and(Request::is_interrupted)
+        let is_over = || self.core.is_some_and(|core| core.conn().is_lost());
+        self.request()
+            .is_some_and(|request| request.is_interrupted() || is_over())
     }
 
     /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been.
@@ -306,14 +326,26 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// # Errors
     ///
-    /// EINTR when the caller is interrupted while `condition` holds. [`interrupted`](Self::interrupted) says when the
-    /// kernel tells; with no request to interrupt, it waits as [`Locked::wait`](crate::Locked::wait).
+    /// EINTR when the caller is interrupted while `condition` holds, and within 50 milliseconds when the session was told to
+    /// end, or its connection is gone. [`interrupted`](Self::interrupted) says when the kernel tells of interrupts; with no
+    /// request to interrupt, it waits as [`Locked::wait`](crate::Locked::wait).
     ///
     /// # Panics
     ///
     /// In debug builds, before the lock is released, if the thread holds a [`sync::Mutex`](crate::lock::sync::Mutex).
     pub fn wait_while(
         &mut self,
+        condvar: &Condvar,
+        timeout: Option<Duration>,
+        condition: impl FnMut(&mut Guard<'a, F>) -> bool,
+    ) -> Result<Woken, Errno> {
+        self.wait_watched(self.core.map(Core::conn), condvar, timeout, condition)
+    }
+
+    /// The same, told of the end of `conn` alone, if of any.
+    pub(super) fn wait_watched(
+        &mut self,
+        conn: Option<&'a Arc<Conn>>,
         condvar: &Condvar,
         timeout: Option<Duration>,
         mut condition: impl FnMut(&mut Guard<'a, F>) -> bool,
@@ -325,10 +357,11 @@ impl<'a, F: Filesystem> Context<'a, F> {
             if !condition(&mut self.guard) {
                 return Ok(Woken::Notified);
             }
-            let interrupts = match &mut *self.duty {
+            let interrupts: Option<&Arc<_>> = match &mut *self.duty {
                 Duty::Here(request) => Some(request.interrupts()),
                 Duty::Away(..) | Duty::None(_) | Duty::Done => None,
             };
+            let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch(it));
             let armed = interrupts.map(|interrupts| interrupts.arm(ticket.sleeper()));
             if let Some(None) = armed {
                 return Err(Errno::EINTR);

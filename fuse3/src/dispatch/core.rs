@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub(crate) struct Serving {
     /// `init` has succeeded.
     initialised: AtomicBool,
     destroyed: AtomicBool,
+    /// A bit for each operation that has no handler and has come.
+    unhandled: AtomicU64,
     /// The process that went on in the foreground, until the session has begun.
     waiting: Mutex<Option<Waiting>>,
     #[cfg(feature = "tokio")]
@@ -114,6 +116,7 @@ impl Serving {
             begun: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
             destroyed: AtomicBool::new(false),
+            unhandled: AtomicU64::new(0),
             waiting: Mutex::new(None),
             #[cfg(feature = "tokio")]
             tasks: Arc::default(),
@@ -181,6 +184,13 @@ impl Serving {
     #[inline(always)]
     pub(crate) fn refuses(&self, operation: Operation) -> bool {
         self.conn.is_poisoned() && !matches!(operation, Operation::Release | Operation::Releasedir)
+    }
+
+    /// It has no handler, and comes for the first time.
+    pub(super) fn is_first_unhandled(&self, operation: Operation) -> bool {
+        const { assert!(Operation::ALL.len() <= 64) };
+        let bit = 1 << operation as u64;
+        self.unhandled.fetch_or(bit, Ordering::Relaxed) & bit == 0
     }
 
     /// `init` is about to be called.

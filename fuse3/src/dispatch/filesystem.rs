@@ -17,7 +17,7 @@ use crate::types::ioctl::{Ioctl, IoctlReply};
 use crate::types::range::{Block, Copied, CopyFileRange, Fallocate, Offset, Whence};
 use crate::types::statx::{Statx, StatxFlags, StatxMask};
 use crate::types::{
-    capabilities::Capabilities, errno::Errno, ino::Ino, opened::Opened, statfs::StatVfs,
+    capabilities::Capabilities, ino::Ino, opened::Opened, operation::Operation, statfs::StatVfs,
     xattr::XattrNames,
 };
 
@@ -25,7 +25,8 @@ use crate::types::{
 ///
 /// The methods are the handlers, in the order of a file's life. libfuse calls them on its worker threads, with
 /// [`Lock`](Self::Lock) held; each *returns* its answer, and the library sends it once the lock is released. Each default
-/// does what libfuse does for an operation that is NULL.
+/// does what libfuse does for an operation that is NULL. Where that is ENOSYS, the log says so at its level `debug`, once for each
+/// operation of a session.
 ///
 /// A handler that panics answers EIO, see [`OnPanic`](crate::session::OnPanic).
 ///
@@ -71,7 +72,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENOENT when there is none; [`Entry::negative`] is the same, and cached.
     fn lookup(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Lookup)
     }
 
     /// `forget`: takes `nlookup` from the lookup count of `ino`. At 0, the kernel does not know the inode any more.
@@ -103,7 +104,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         ino: Ino,
         file: Option<&FileInfo>,
     ) -> Answer<(Attr, Duration)> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Getattr)
     }
 
     /// `setattr`: chmod(2), chown(2), truncate(2), utimensat(2): makes `changes` and answers as `getattr`.
@@ -115,12 +116,12 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         ino: Ino,
         changes: &SetAttr,
     ) -> Answer<(Attr, Duration)> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Setattr)
     }
 
     /// `readlink`: the target of a symbolic link. The default is ENOSYS.
     fn readlink(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<PathBuf> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Readlink)
     }
 
     /// `mknod`: a file, socket, pipe or device; also sent for open(2) with O_CREAT where `create` is ENOSYS.
@@ -134,7 +135,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Mknod)
     }
 
     /// `mkdir`: a directory. `mode` is without the type here; the umask is applied. The default is ENOSYS.
@@ -145,14 +146,14 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         name: &OsStr,
         mode: u32,
     ) -> Answer<Entry> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Mkdir)
     }
 
     /// `unlink`: takes away the name of what is no directory. The inode stays until it is forgotten.
     ///
     /// The default is ENOSYS.
     fn unlink(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Unlink)
     }
 
     /// `rmdir`: takes away an empty directory. The default is ENOSYS.
@@ -161,7 +162,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENOTEMPTY when it is not.
     fn rmdir(&self, cx: &mut Context<'_, Self>, parent: Ino, name: &OsStr) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Rmdir)
     }
 
     /// `symlink`: a symbolic link `name` to `target`. The default is ENOSYS.
@@ -172,7 +173,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         parent: Ino,
         name: &OsStr,
     ) -> Answer<Entry> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Symlink)
     }
 
     /// `rename`: what `name` was is `newname` afterwards; what `newname` was is gone, or with
@@ -190,7 +191,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         newname: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Rename)
     }
 
     /// `link`: one more name for `ino`. Adds one to its lookup count. The default is ENOSYS.
@@ -201,7 +202,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         newparent: Ino,
         newname: &OsStr,
     ) -> Answer<Entry> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Link)
     }
 
     /// `open`: opens the inode, with [flags](Open::flags) as in open(2).
@@ -210,7 +211,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// succeeds, as [`Fh(0)`](crate::Fh); with [`NO_OPEN_SUPPORT`](crate::Capabilities::NO_OPEN_SUPPORT) it is ENOSYS.
     fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, how: Open) -> Answer<Opened> {
         if cx.has(Capabilities::NO_OPEN_SUPPORT) {
-            return Err(Errno::ENOSYS.into());
+            return cx.unhandled(Operation::Open);
         }
         Ok(Opened::default())
     }
@@ -224,7 +225,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         name: &OsStr,
         how: Create,
     ) -> Answer<Created> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Create)
     }
 
     /// `read`: the bytes from `offset` on, as many as `out` has room for, fewer only at the end of the file.
@@ -238,7 +239,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         out: ReadBuf,
     ) -> Answer<Data<'_>> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Read)
     }
 
     /// `write`: writes `data` at `offset`, and returns how much. Called by the default of [`write_buf`](Self::write_buf).
@@ -252,7 +253,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         data: &[u8],
     ) -> Answer<usize> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Write)
     }
 
     /// `write_buf`: as [`write`](Self::write), with data that may be in a pipe and can be spliced into a file.
@@ -276,7 +277,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// The default is ENOSYS: the kernel takes it for success and does not ask again.
     fn flush(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Flush)
     }
 
     /// `release`: the open file is gone; once for each `open` and `create`, sometime after the last close(2).
@@ -297,14 +298,14 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         datasync: bool,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Fsync)
     }
 
     /// `opendir`: opens a directory. The default succeeds; with [`NO_OPENDIR_SUPPORT`](crate::Capabilities::NO_OPENDIR_SUPPORT)
     /// it is ENOSYS.
     fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, flags: OpenFlags) -> Answer<Opened> {
         if cx.has(Capabilities::NO_OPENDIR_SUPPORT) {
-            return Err(Errno::ENOSYS.into());
+            return cx.unhandled(Operation::Opendir);
         }
         Ok(Opened::default())
     }
@@ -320,7 +321,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         out: DirBuf,
     ) -> Answer<Listing> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Readdir)
     }
 
     /// `releasedir`: the open directory is gone; once for each `opendir`. The default succeeds.
@@ -338,7 +339,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         datasync: bool,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Fsyncdir)
     }
 
     /// `statfs`: statfs(2). The default says blocks of 512 bytes, names of 255, and zeros.
@@ -363,7 +364,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         value: &[u8],
         flags: XattrFlags,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Setxattr)
     }
 
     /// `getxattr`: the value of an extended attribute. The library answers for its length, and ERANGE where it is too
@@ -373,12 +374,12 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENODATA when there is none.
     fn getxattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Getxattr)
     }
 
     /// `listxattr`: the names of the extended attributes. The default is ENOSYS: as `getxattr`.
     fn listxattr(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<XattrNames> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Listxattr)
     }
 
     /// `removexattr`: takes an extended attribute away. The default is ENOSYS: as `setxattr`.
@@ -387,7 +388,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// ENODATA when there is none.
     fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Removexattr)
     }
 
     /// `access`: access(2) and chdir(2); not sent with the mount option `default_permissions`.
@@ -398,7 +399,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     ///
     /// EACCES when the caller may not.
     fn access(&self, cx: &mut Context<'_, Self>, ino: Ino, mask: AccessMode) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Access)
     }
 
     /// `getlk`: fcntl(2) with F_GETLK: a lock that keeps `lock` from being taken, or none.
@@ -412,7 +413,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         lock: FileLock,
     ) -> Answer<Option<FileLock>> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Getlk)
     }
 
     /// `setlk`: fcntl(2) with F_SETLK, and with F_SETLKW, where [`wait`](SetLock::wait) is set.
@@ -435,7 +436,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         lock: SetLock,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Setlk)
     }
 
     /// `bmap`: ioctl(2) with FIBMAP, and swap files: the block of the device that the block `block` of the file is in, both
@@ -450,7 +451,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         block_size: usize,
         block: Block,
     ) -> Answer<Block> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Bmap)
     }
 
     /// `ioctl`: ioctl(2) on an open file, or a directory, with those commands that the kernel does not do by itself.
@@ -469,7 +470,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         ioctl: &Ioctl<'_>,
     ) -> Answer<IoctlReply> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Ioctl)
     }
 
     /// `poll`: poll(2), select(2), epoll(7): what the open file is ready for, now. It does not wait.
@@ -486,7 +487,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         events: PollEvents,
         handle: Option<PollHandle>,
     ) -> Answer<PollEvents> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Poll)
     }
 
     /// `flock`: flock(2). These locks are another kind than those of `setlk`, on whole files, and neither minds the other.
@@ -506,7 +507,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         flock: Flock,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Flock)
     }
 
     /// `fallocate`: fallocate(2): space for a range, or a hole in its place.
@@ -523,7 +524,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         file: &FileInfo,
         range: Fallocate,
     ) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Fallocate)
     }
 
     /// `copy_file_range`: copy_file_range(2) between two files of this mount, without the data passing through the kernel.
@@ -534,7 +535,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         cx: &mut Context<'_, Self>,
         copy: &CopyFileRange<'_>,
     ) -> Answer<Copied> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::CopyFileRange)
     }
 
     /// `lseek`: lseek(2) with SEEK_DATA or SEEK_HOLE; the kernel does the others by itself.
@@ -553,7 +554,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         offset: u64,
         whence: Whence,
     ) -> Answer<Offset> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Lseek)
     }
 
     /// `tmpfile`: open(2) with O_TMPFILE: makes a file without a name in `parent` and opens it. [`link`](Self::link) may
@@ -563,7 +564,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// `create`. libfuse 3.17 brought it: [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the
     /// kernel answers EOPNOTSUPP from then on.
     fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Tmpfile)
     }
 
     /// `statx`: statx(2) where it asks for more than stat(2) has, above all for when the inode was made.
@@ -578,7 +579,7 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
         flags: StatxFlags,
         mask: StatxMask,
     ) -> Answer<(Statx, Duration)> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Statx)
     }
 
     /// `syncfs`: syncfs(2) and sync(2): brings the whole file system to stable storage.
@@ -587,6 +588,6 @@ pub trait Filesystem: Send + Sync + Sized + 'static {
     /// [`Operation::delivered`](crate::Operation::delivered). The default is ENOSYS: the kernel takes it for success and does
     /// not ask again.
     fn syncfs(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<()> {
-        Err(Errno::ENOSYS.into())
+        cx.unhandled(Operation::Syncfs)
     }
 }

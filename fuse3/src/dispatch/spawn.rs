@@ -130,7 +130,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
                 room = tasks.enter_beyond();
                 break;
             }
-            self.wait_while(&tasks.room, Some(LOOK), |_| {
+            self.wait_watched(None, &tasks.room, Some(LOOK), |_| {
                 room = tasks.enter();
                 matches!(room, Room::Full)
             })?;

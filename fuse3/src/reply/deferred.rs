@@ -82,7 +82,8 @@ impl<T> Reply<T> {
     }
 
     /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this answer, as
-    /// [`Context::interrupted`](crate::Context::interrupted). EINTR is what it expects.
+    /// [`Context::interrupted`](crate::Context::interrupted). EINTR is what it expects. It is true as well once the session was told
+    /// to end, or its connection is gone.
     ///
     /// The end of the session is no interrupt.
     pub fn interrupted(&self) -> bool {

@@ -39,6 +39,8 @@ pub struct DirBuf {
     size: usize,
     plus: bool,
     last: u64,
+    /// Offsets need not grow.
+    opaque: bool,
     /// An entry did not fit. One after it that does would be listed in its place, and it would be lost.
     full: bool,
     wrong: Option<String>,
@@ -73,6 +75,7 @@ impl DirBuf {
             size,
             plus,
             last: offset,
+            opaque: false,
             full: false,
             wrong: None,
         }
@@ -83,11 +86,21 @@ impl DirBuf {
         self.plus
     }
 
+    /// llfuse's `next_id` as its examples have it: the offsets of this listing are numbers that only the file system understands, such
+    /// as those of inodes, and need not grow.
+    ///
+    /// The kernel gives them back as they are, and its cache of listings does without them. Two entries with the same offset are
+    /// listed both, but a listing that goes on after the first begins after both, or with both again, as the file system has it.
+    pub fn opaque_offsets(&mut self) {
+        self.opaque = true;
+    }
+
     /// `fuse_add_direntry()`, `fuse_add_direntry_plus()`: appends the entry `name`.
     ///
     /// `next` is where a listing goes on that has had this entry. It is larger than that of the entry before (and so
     /// never 0, which is the start), and must mean the same place when names have come and gone meanwhile. The `d_off` of
-    /// another file system is no such number (tmpfs's goes down): `examples/passthrough` counts.
+    /// another file system is no such number (tmpfs's goes down): `examples/passthrough` counts, and
+    /// [`opaque_offsets`](Self::opaque_offsets) takes it as it is.
     ///
     /// "." and ".." are listed but never counted, whatever their attributes.
     ///
@@ -106,7 +119,7 @@ impl DirBuf {
                 Self::NAME_MAX
             ));
         }
-        if next <= self.last {
+        if next == 0 || next <= self.last && !self.opaque {
             return self.wrong(format!(
                 "readdir gave {name:?} the offset {next} after {}; offsets have to grow",
                 self.last
@@ -342,6 +355,25 @@ mod tests {
             let wrong = listing.bytes().unwrap_err();
             assert!(wrong.contains("more than 9223372036854775807"), "{wrong}");
         }
+    }
+
+    /// As llfuse's passthroughfs.py has it: inode numbers, of a directory with two links to one inode.
+    #[test]
+    fn offsets_that_are_opaque_need_not_grow() {
+        let mut out = DirBuf::new(4096, 40, false);
+        out.opaque_offsets();
+        for (name, next) in [("a", 30), ("b", 50), ("c", 50), ("d", 40)] {
+            assert_eq!(out.add(name, &entry(2), next), Added::Listed);
+        }
+        let listing = out.finish();
+        let bytes = listing.bytes().unwrap();
+        let offsets = bytes.chunks(32).map(|entry| number(entry, 8).unwrap());
+        assert_eq!(offsets.collect::<Vec<_>>(), [30, 50, 50, 40]);
+        // That of the start would list everything again.
+        let mut out = DirBuf::new(4096, 0, false);
+        out.opaque_offsets();
+        assert_eq!(out.add("a", &entry(2), 0), Added::Full);
+        assert!(out.finish().bytes().is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::conn::{conn::Conn, libfuse_log, panics::OnPanic};
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
 use crate::session::mount::{self, MountError};
+use crate::session::mountinfo::served_by;
 use crate::session::options::{OptionError, Options};
 use crate::session::{device::CharDevice, session::Session};
 use crate::sys;
@@ -24,6 +25,7 @@ pub struct Builder<F: Filesystem> {
     options: Result<Options, OptionError>,
     debug: bool,
     over_file: bool,
+    over_mount: bool,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
     #[cfg(feature = "tokio")]
@@ -58,6 +60,7 @@ impl<F: Filesystem> Builder<F> {
             options: Ok(Options::default()),
             debug: false,
             over_file: false,
+            over_mount: false,
             stacktrace: false,
             on_notify_error: None,
             #[cfg(feature = "tokio")]
@@ -129,7 +132,8 @@ impl<F: Filesystem> Builder<F> {
         self.option("ro")
     }
 
-    /// `max_read=BYTES`: the largest read.
+    /// `max_read=BYTES`: the largest read; the kernel takes 4,096 for less, and no more than
+    /// [`max_write`](crate::Connection::max_write).
     pub fn max_read(self, bytes: u32) -> Self {
         self.option(format!("max_read={bytes}"))
     }
@@ -147,6 +151,16 @@ impl<F: Filesystem> Builder<F> {
     /// So [`mount`](Self::mount) refuses a file unless this is set.
     pub fn over_file(mut self, over_file: bool) -> Self {
         self.over_file = over_file;
+        self
+    }
+
+    /// `-o nonempty` of libfuse 2: mounts over a FUSE file system that is mounted there already, as C's always does. It is hidden
+    /// until this one is unmounted.
+    ///
+    /// [`mount`](Self::mount) refuses to unless this is set, since a program that is started twice would hide itself. Other file
+    /// systems, and directories that are not empty, are mounted over in any case.
+    pub fn over_mount(mut self, over_mount: bool) -> Self {
+        self.over_mount = over_mount;
         self
     }
 
@@ -261,7 +275,8 @@ impl<F: Filesystem> Builder<F> {
             return self.mount_fd(device);
         }
         let options = self.take_options()?;
-        let mount_point = mount::check(path, self.over_file)?;
+        let over_mount = self.over_mount || options.over_mount;
+        let mount_point = mount::check(path, self.over_file, over_mount)?;
         self.serve_at(path, &mount_point, options)
     }
 
@@ -269,8 +284,14 @@ impl<F: Filesystem> Builder<F> {
     /// a socket whose other end speaks the kernel's protocol.
     ///
     /// The session owns the descriptor, and closes it at its end. A
-    /// duplicate of it ([`OwnedFd::try_clone`]) keeps the connection, but is not to be read from or written to. Options of
-    /// the mount have no effect, since it was made by others; nothing is unmounted at the end.
+    /// duplicate of it ([`OwnedFd::try_clone`]) keeps the connection, but is not to be read from or written to. Nothing is
+    /// unmounted at the end.
+    ///
+    /// The mount was made by others, and its options are theirs. Those of the builder have to be in force there, as
+    /// /proc/self/mountinfo shows it: a file system that counts on `default_permissions` would let everybody do everything
+    /// without it. (C's libfuse drops them in silence.) `fsname`, `subtype` and `auto_unmount` are not looked at. Linux before 6.16
+    /// does not tell which mount is that of a descriptor: there all FUSE file systems that the process sees have to have them. Of a
+    /// socket, options of the mount have no effect.
     ///
     /// ```
     /// # use fuse3::{Concurrent, Filesystem, Session};
@@ -287,13 +308,19 @@ impl<F: Filesystem> Builder<F> {
     ///
     /// # Errors
     ///
-    /// Those of [`mount`](Self::mount) that have nothing to do with mount points. The descriptor is closed then.
+    /// Those of [`mount`](Self::mount) that have nothing to do with mount points; [`MountError::NotInForce`] names the options that
+    /// the mount lacks. The descriptor is closed then.
     pub fn mount_fd(mut self, device: impl Into<OwnedFd>) -> Result<Session<F>, MountError> {
         let device = device.into();
         let options = self.take_options()?;
         // There is nothing to unmount, so that libfuse would not end the connection either.
         self.settings.keep_mounted = true;
         let (path, place) = mount::place(&device);
+        let mounts = served_by(&device);
+        let lacking = mounts.map(|mounts| options.not_in_force(&mounts));
+        if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty()) {
+            return Err(MountError::NotInForce(path, lacking));
+        }
         let session = self.serve_at(&path, &place, options)?;
         // libfuse has taken it, and closes it with the session.
         let _ = device.into_raw_fd();
@@ -403,7 +430,7 @@ impl<F: Filesystem> Builder<F> {
         // SAFETY: `session` came from libfuse, and is in no other hands. `core`, its userdata, has a share of `conn`, and
         // `Session` has one of `core` until it has destroyed the session.
         unsafe { conn.attach(session, true) };
-        let session = Session::new(core, self.settings).map_err(MountError::Signals)?;
+        let mut session = Session::new(core, self.settings).map_err(MountError::Signals)?;
         session
             .mount(place)
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;

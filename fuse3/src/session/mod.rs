@@ -6,16 +6,19 @@
 //!   can go on from [`Stopped`].
 //! - To talk to it meanwhile: [`Handle`] ends it from anywhere, and has its [statistics](SessionStats) and a [`Report`] of what each
 //!   thread does.
+//! - A handler starts another program with [`prepare_child`].
 //! - [`OnPanic`] says what a panic of a handler does to the session.
 //! - A session that C code has made is a [`ForeignSession`].
 
 pub(crate) mod builder;
+pub(crate) mod child;
 pub mod cmdline;
 pub(crate) mod device;
 pub(crate) mod foreign;
 pub(crate) mod handle;
 pub(crate) mod loopconfig;
 pub(crate) mod mount;
+pub(crate) mod mountinfo;
 pub(crate) mod options;
 pub(crate) mod served;
 #[expect(clippy::module_inception, reason = "the noun of the folder")]
@@ -28,6 +31,7 @@ pub use crate::conn::panics::OnPanic;
 pub use crate::conn::stats::SessionStats;
 pub use crate::dispatch::report::{Report, ReportedThread};
 pub use builder::Builder;
+pub use child::prepare_child;
 pub use device::CharDevice;
 pub use foreign::ForeignSession;
 pub use handle::Handle;

@@ -10,6 +10,7 @@ use std::{fmt, fs, io};
 
 use parking_lot::Mutex;
 
+use crate::session::mountinfo::{MountInfo, Place, mounts_on};
 use crate::session::options::OptionError;
 use crate::sys::LayoutMismatch;
 
@@ -33,6 +34,8 @@ pub enum MountError {
     Layout(LayoutMismatch),
     /// No handler of signals could be installed, which [`Builder::handle_signals`](crate::Builder::handle_signals) asks for.
     Signals(io::Error),
+    /// The mount on this descriptor was made by somebody else, and without these options, which the session asks for.
+    NotInForce(PathBuf, Vec<String>),
     /// libfuse or the kernel refused the mount: what it said.
     Failed(PathBuf, String),
 }
@@ -49,7 +52,7 @@ pub enum Unusable {
     NotADirectory,
     /// A file system that is mounted there has lost its server.
     Dead,
-    /// A FUSE file system is mounted there already: its type.
+    /// A FUSE file system is mounted there already: its type. [`Builder::over_mount`](crate::Builder::over_mount) mounts over it.
     Busy(String),
     /// The user may not write to it, and so (fusermount3) not mount on it.
     NotWritable,
@@ -82,7 +85,8 @@ impl fmt::Display for MountError {
                     ),
                     Unusable::Busy(kind) => write!(
                         f,
-                        "a file system of type {kind} is mounted on {path} already; unmount it with `fusermount3 -u {path}`"
+                        "a file system of type {kind} is mounted on {path} already; unmount it with `fusermount3 -u {path}`, \
+                         or mount over it with over_mount(true) or -o nonempty"
                     ),
                     Unusable::NotWritable => write!(
                         f,
@@ -122,6 +126,12 @@ impl fmt::Display for MountError {
             Self::CharDevice(why) => write!(f, "the character device cannot be made: {why}"),
             Self::Layout(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "no signals can be handled: {error}"),
+            Self::NotInForce(path, options) => write!(
+                f,
+                "the mount on {} was made without {}, which the file system asks for; give what mounts it the same options",
+                path.display(),
+                options.join(", ")
+            ),
             Self::Failed(path, said) => write!(f, "mounting on {} failed: {said}", path.display()),
         }
     }
@@ -149,6 +159,7 @@ impl From<MountError> for io::Error {
             MountError::MountPoint(_, Unusable::Nul | Unusable::Descriptor)
             | MountError::CharDevice(_)
             | MountError::Option(_)
+            | MountError::NotInForce(..)
             | MountError::Refused(_) => io::ErrorKind::InvalidInput,
             MountError::Layout(_) => io::ErrorKind::Unsupported,
             MountError::Signals(_) | MountError::Failed(..) => io::ErrorKind::Other,
@@ -198,7 +209,7 @@ pub(crate) fn inherited(
 }
 
 /// The mount point as libfuse is to have it, absolute and with no links in it.
-pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError> {
+pub(crate) fn check(path: &Path, over_file: bool, over_mount: bool) -> Result<CString, MountError> {
     let unusable = |why| MountError::MountPoint(path.to_owned(), why);
     let c_path = |path: &OsStr| CString::new(path.as_bytes()).map_err(|_| unusable(Unusable::Nul));
     c_path(path.as_os_str())?;
@@ -215,22 +226,32 @@ pub(crate) fn check(path: &Path, over_file: bool) -> Result<CString, MountError>
     if !metadata.is_dir() && !over_file {
         return Err(unusable(Unusable::NotADirectory));
     }
-    // Without /proc nobody knows; the mount then is made over what is there.
-    let is_fuse = |kind: &str| kind == "fuse" || kind.starts_with("fuse.") || kind == "fuseblk";
-    let mut mounts = mounts_on(&path).into_iter();
-    if let Some((_, kind)) = mounts.rfind(|(_, kind)| is_fuse(kind)) {
-        return Err(unusable(Unusable::Busy(kind)));
+    if !over_mount {
+        // The last one is on top, unless all of them are hidden by a mount on a directory above. Without /proc nobody knows.
+        let on_top = Place::open(&path).and_then(|place| place.mount_id());
+        let mut mounts = mounts_on(&path).into_iter().rev();
+        let top = mounts.find(|mount| on_top.is_none_or(|id| id == mount.id));
+        if let Some(top) = top.filter(MountInfo::is_fuse) {
+            return Err(unusable(Unusable::Busy(top.kind)));
+        }
     }
     let c_path = c_path(path.as_os_str())?;
-    // SAFETY: no precondition.
-    let root = unsafe { libc::geteuid() } == 0;
     // SAFETY: `c_path` is NUL-terminated.
-    if !root && unsafe { libc::access(c_path.as_ptr(), libc::W_OK) } != 0 {
+    if !may_mount() && unsafe { libc::access(c_path.as_ptr(), libc::W_OK) } != 0 {
         return Err(unusable(Unusable::NotWritable));
     }
     // libfuse opens it first of all, and fusermount3 with the rights of the user.
     check_device().map_err(MountError::Device)?;
     Ok(c_path)
+}
+
+/// CAP_SYS_ADMIN is in effect, with which the kernel asks for no right to the mount point.
+fn may_mount() -> bool {
+    const CAP_SYS_ADMIN: u32 = 21;
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    effective.is_some_and(|bits| (bits >> CAP_SYS_ADMIN) & 1 == 1)
 }
 
 fn check_device() -> io::Result<()> {
@@ -247,46 +268,10 @@ pub(crate) fn open_device(path: impl AsRef<Path>) -> io::Result<fs::File> {
     fs::File::options().read(true).write(true).open(path)
 }
 
-/// The device, `major:minor`, and the type of each file system that is mounted right on `path`, which is absolute; the last one is
-/// on top. Nothing without /proc.
-pub(crate) fn mounts_on(path: &Path) -> Vec<(String, String)> {
-    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let text = |field| String::from_utf8_lossy(field).into_owned();
-    let lines = mounts.split(|byte| *byte == b'\n');
-    let on_path = lines.filter_map(|line| {
-        // 36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw (proc_pid_mountinfo(5))
-        let mut fields = line.split(|byte| *byte == b' ');
-        let device = fields.nth(2)?;
-        let point = unescape(fields.nth(1)?);
-        let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-        (Path::new(OsStr::from_bytes(&point)) == path).then(|| (text(device), text(kind)))
-    });
-    on_path.collect()
-}
-
-/// `\040` and the like, as the kernel writes white space and backslashes in mountinfo.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((byte, after)) = rest.split_first() {
-        let octal = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok();
-        let code = after.get(..3).filter(|_| *byte == b'\\').and_then(octal);
-        out.push(code.unwrap_or(*byte));
-        rest = if code.is_some() { &after[3..] } else { after };
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::fd::IntoRawFd;
-
-    #[test]
-    fn mountinfo_is_unescaped() {
-        assert_eq!(unescape(br"/a\040b\134c"), b"/a b\\c");
-        assert_eq!(unescape(br"/a\0"), br"/a\0");
-    }
 
     #[test]
     fn descriptors_are_told_from_paths() {

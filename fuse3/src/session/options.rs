@@ -4,6 +4,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::conn::options::ConnOptions;
+use crate::session::mountinfo::MountInfo;
 
 /// The options of a mount: what `-o` takes, collected and checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub(crate) struct Options {
     mount: Vec<OsString>,
     /// For `init`.
     pub(crate) connection: ConnOptions,
+    /// libfuse 2's `nonempty`: what is mounted there is mounted over.
+    pub(crate) over_mount: bool,
 }
 
 /// An option that cannot be used.
@@ -54,7 +57,10 @@ impl Error for OptionError {}
 const DROPPED: &[(&str, &str)] = &[
     ("big_writes", "writes are always big"),
     ("large_read", "reads are always large"),
-    ("nonempty", "any directory can be mounted over"),
+    (
+        "nonempty",
+        "any directory can be mounted over, and with this option a file system, too",
+    ),
     ("use_ino", "inodes always have the file system's numbers"),
     (
         "readdir_ino",
@@ -80,6 +86,7 @@ impl Options {
             return Err(OptionError::Comma(text.into_owned()));
         }
         if let Some((_, why)) = DROPPED.iter().find(|(known, _)| *known == text) {
+            self.over_mount |= text == "nonempty";
             crate::base::log::info!(
                 "the mount option {text:?} is of libfuse 2 and is left out: {why}"
             );
@@ -88,7 +95,8 @@ impl Options {
         if let Some(taken) = self.connection.take(&text) {
             return taken.map_err(|()| OptionError::Number(text.into_owned()));
         }
-        self.connection.notice(&text);
+        let noticed = self.connection.notice(&text);
+        noticed.map_err(|_| OptionError::Number(text.into_owned()))?;
         self.mount.push(option.to_owned());
         Ok(())
     }
@@ -101,6 +109,57 @@ impl Options {
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> + '_ {
         self.mount.iter().map(|option| escape(option))
+    }
+}
+
+/// What the kernel shows of a flag where it shows anything: the second, which is in effect where the first is not.
+const SHOWN: [(&str, &str); 7] = [
+    ("rw", "ro"),
+    ("suid", "nosuid"),
+    ("dev", "nodev"),
+    ("exec", "noexec"),
+    ("async", "sync"),
+    ("atime", "noatime"),
+    ("diratime", "nodiratime"),
+];
+
+/// What libfuse sees to by itself, names only, and what cannot be seen.
+const NOT_SHOWN: [&str; 9] = [
+    "fsname",
+    "subtype",
+    "debug",
+    "io_uring",
+    "io_uring_q_depth",
+    "auto_unmount",
+    "user",
+    "norelatime",
+    "nostrictatime",
+];
+
+impl Options {
+    /// Those that are not in force on one of `mounts`, which somebody else has made; all of them where there is none.
+    pub(crate) fn not_in_force(&self, mounts: &[MountInfo]) -> Vec<String> {
+        let texts = self.mount.iter().map(|option| option.to_string_lossy());
+        let options: Vec<_> = texts.collect();
+        // What an option is about, and what is to be shown, or not, when it is in force.
+        let parts = |option: &str| {
+            let flag = SHOWN.iter().find(|(plain, _)| *plain == option);
+            let shown = flag.map_or(option, |(_, shown)| shown);
+            let name = shown.split_once('=').map_or(shown, |(name, _)| name);
+            match option {
+                "allow_root" => (name.to_owned(), "allow_other".to_owned(), true),
+                _ => (name.to_owned(), shown.to_owned(), flag.is_none()),
+            }
+        };
+        let lacking = options.iter().enumerate().filter(|(at, option)| {
+            let (name, shown, is_shown) = parts(option);
+            let mut later = options[at + 1..].iter();
+            let is_in_force = |mount: &MountInfo| mount.options.contains(&shown) == is_shown;
+            !NOT_SHOWN.contains(&&*name)
+                && later.all(|later| parts(later).0 != name)
+                && (mounts.is_empty() || !mounts.iter().all(is_in_force))
+        });
+        lacking.map(|(_, option)| option.to_string()).collect()
     }
 }
 
@@ -219,6 +278,36 @@ mod tests {
             arguments("ro,max_write=many"),
             Err(OptionError::Number("max_write=many".to_owned()))
         );
+    }
+
+    #[test]
+    fn what_others_have_mounted_without_is_named() {
+        let lacking = |asked: &str, shown: &[&str]| {
+            let mut all = Options::default();
+            all.add_all(OsStr::new(asked)).unwrap();
+            let mount = |options: &&str| {
+                let line = format!("36 35 0:98 / /mnt {options} - fuse src rw,user_id=0");
+                MountInfo::parse(line.as_bytes()).unwrap()
+            };
+            let mounts: Vec<_> = shown.iter().map(mount).collect();
+            all.not_in_force(&mounts).join(" ")
+        };
+        let asked = "default_permissions,allow_root,ro,noexec,max_read=4096,odd=1";
+        let shown = "ro,noexec,default_permissions,allow_other,max_read=4096,odd=1";
+        assert_eq!(lacking(asked, &[shown]), "");
+        assert_eq!(lacking(asked, &["rw"]), asked.replace(',', " "));
+        // Where it is not known which mount it is, and where there is none.
+        assert_eq!(lacking("noexec,ro", &[shown, "ro"]), "noexec");
+        assert_eq!(lacking("noexec,rw", &[]), "noexec rw");
+        // What is shown says the opposite, or the last one counts.
+        assert_eq!(lacking("rw,suid,exec", &["ro,nosuid"]), "rw suid");
+        assert_eq!(
+            lacking("ro,rw,max_read=1,max_read=2", &["ro,max_read=2"]),
+            "rw"
+        );
+        // What has no effect on the mount, or is libfuse's own.
+        let own = "fsname=x,subtype=y,debug,io_uring,auto_unmount,max_write=4096,use_ino";
+        assert_eq!(lacking(own, &["rw"]), "");
     }
 
     #[test]

@@ -1,7 +1,9 @@
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, OsStr, c_int};
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
+use std::path::Path;
 use std::process::{ExitCode, Termination};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use crate::conn::{stats::SessionStats, wake::Wake};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::locking::{Library, Locking};
 use crate::session::builder::{Builder, Settings};
+use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
 use crate::session::{handle::Handle, loopconfig::LoopConfig, mount, signals::Handling};
 use crate::sys;
@@ -35,6 +38,8 @@ pub struct Session<F: Filesystem> {
     /// The loop has run before.
     again: bool,
     ended: bool,
+    /// What it has mounted.
+    own: Option<Own>,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -53,6 +58,7 @@ impl<F: Filesystem> Session<F> {
             started: false,
             again: false,
             ended: false,
+            own: None,
             handling: None,
         };
         if settings.handle_signals {
@@ -62,7 +68,7 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
-    pub(crate) fn mount(&self, mount_point: &CStr) -> Result<(), String> {
+    pub(crate) fn mount(&mut self, mount_point: &CStr) -> Result<(), String> {
         let session = self.raw();
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
         let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
@@ -73,6 +79,8 @@ impl<F: Filesystem> Session<F> {
             }
             (_, said) => return Err(said),
         }
+        let point = Path::new(OsStr::from_bytes(mount_point.to_bytes()));
+        self.own = Own::on(point);
         self.core.conn().open(self.core.host());
         Ok(())
     }
@@ -333,9 +341,13 @@ impl<F: Filesystem> Session<F> {
         self.core.serving.notifications.close();
         conn.close();
         // Asked when nothing but `destroy` is left that could panic.
-        if self.settings.keep_mounted || conn.ends_mounted() {
-            disconnect(session);
-        } else {
+        let own = self.own.take();
+        disconnect(session, false);
+        if !self.settings.keep_mounted && !conn.ends_mounted() {
+            if own.is_none_or(|own| !own.unmount()) {
+                // libfuse does, by its path.
+                disconnect(session, true);
+            }
             // SAFETY: the session lives, its loop has ended or never ran, and nobody uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
         }
@@ -360,6 +372,7 @@ impl<F: Filesystem> Session<F> {
             started: mem::take(&mut self.started),
             again: self.again,
             ended: mem::replace(&mut self.ended, true),
+            own: self.own.take(),
             handling: self.handling.take(),
         };
         // What is not spawned is not dropped either: here it would wait for ever.
@@ -377,18 +390,24 @@ impl<F: Filesystem> Session<F> {
 
 /// Ends the connection to the kernel, so that no client waits for an answer any more, but leaves the mount.
 ///
-/// The descriptor is made one of /dev/null, rather than closed: libfuse closes the number later.
-fn disconnect(session: *mut sys::fuse_session) {
+/// The descriptor is made another one, rather than closed: libfuse closes the number later. Unless it is one to be `unmounted`, it
+/// looks as that of a mount that is gone, which libfuse leaves alone.
+fn disconnect(session: *mut sys::fuse_session, unmounted: bool) {
     // SAFETY: `Session::end` destroys the session later.
     let fd = unsafe { sys::fuse_session_fd(session) };
     if fd == -1 {
         // It was not mounted.
         return;
     }
-    let replaced = mount::open_device("/dev/null").and_then(|null| {
+    let other = if unmounted {
+        mount::open_device("/dev/null").map(OwnedFd::from)
+    } else {
+        severed()
+    };
+    let replaced = other.and_then(|other| {
         // SAFETY: `fd` is open, and libfuse's: it opened it itself, or `Builder` gave up an `OwnedFd` for it. Nobody else uses
         // the number, since the gate is shut and the loop is over (`Session::end`).
-        match unsafe { libc::dup3(null.as_raw_fd(), fd, libc::O_CLOEXEC) } {
+        match unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) } {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         }
@@ -398,6 +417,19 @@ fn disconnect(session: *mut sys::fuse_session) {
             "clients wait until the session is destroyed, since the connection did not end before: {error}"
         );
     }
+}
+
+/// What poll(2) says POLLERR of, as of a /dev/fuse whose connection is gone: a pipe that nobody reads.
+fn severed() -> io::Result<OwnedFd> {
+    let mut pipe = [-1; 2];
+    // SAFETY: `pipe` has room for both descriptors.
+    if unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call above opened it, and nobody else has it.
+    drop(unsafe { OwnedFd::from_raw_fd(pipe[0]) });
+    // SAFETY: as above.
+    Ok(unsafe { OwnedFd::from_raw_fd(pipe[1]) })
 }
 
 impl<F: Filesystem> Drop for Session<F> {

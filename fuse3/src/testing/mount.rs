@@ -13,7 +13,7 @@ use std::{fmt, fs, thread};
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Concurrent;
 use crate::session::session::{End, Reason, Session};
-use crate::session::{builder::Builder, handle::Handle, mount::mounts_on};
+use crate::session::{builder::Builder, handle::Handle, mountinfo::mounts_on};
 
 /// After so long a mount is ended by force, unless said otherwise.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -54,11 +54,12 @@ pub fn can_mount() -> Result<(), &'static str> {
     why_not.as_deref().map_or(Ok(()), Err)
 }
 
-/// A fresh directory to mount on. Dropped, it is removed, and what is mounted there unmounted by force.
+/// A fresh directory to mount on. Dropped, it is removed, and what is mounted there unmounted by force. What else is in it is
+/// left alone, since it may be a directory of somebody's that was bound there.
 ///
 /// # Panics
 ///
-/// Dropped, when something was still mounted there; and where there is no temporary directory to make it in.
+/// Dropped, when something was still mounted there, or is in it; and where there is no temporary directory to make it in.
 #[derive(Debug)]
 pub struct MountPoint(PathBuf);
 
@@ -95,7 +96,7 @@ impl Drop for MountPoint {
         if left {
             force_unmount(&self.0);
         }
-        let removed = fs::remove_dir_all(&self.0);
+        let removed = fs::remove_dir(&self.0);
         if !thread::panicking() {
             assert!(!left, "{} was still mounted", self.0.display());
             if let Err(error) = removed {
@@ -116,9 +117,9 @@ pub fn is_mounted(path: &Path) -> bool {
 /// It asks nothing of the mount, and works when its server does not. Where this process may not, fusermount3 is asked to
 /// unmount; then it is the control file system (/sys/fs/fuse/connections) that ends the connection, where it is mounted.
 pub fn force_unmount(path: &Path) {
-    for (device, _) in mounts_on(path) {
+    for mount in mounts_on(path) {
         // The device is 0:N, and N the connection's number.
-        if let Some((_, number)) = device.split_once(':') {
+        if let Some((_, number)) = mount.device.split_once(':').filter(|_| mount.is_fuse()) {
             // Without the control file system, there is umount2(2).
             let _ = fs::write(format!("/sys/fs/fuse/connections/{number}/abort"), "1");
         }
@@ -336,4 +337,25 @@ impl Watchdog {
 fn bark(what: &str) {
     // Nothing else is left to say it with.
     let _ = writeln!(io::stderr(), "******** DEADLINE: {what}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is there may be somebody's, who has bound a directory of his below it.
+    #[test]
+    fn a_mount_point_that_is_not_empty_keeps_what_it_has() {
+        let point = MountPoint::new();
+        let path = point.path().to_owned();
+        fs::create_dir(path.join("dir")).unwrap();
+        fs::write(path.join("dir/file"), "precious").unwrap();
+        let dropped = catch_unwind(AssertUnwindSafe(|| drop(point)));
+        let kept = fs::read_to_string(path.join("dir/file"));
+        fs::remove_dir_all(&path).unwrap();
+        assert_eq!(kept.unwrap(), "precious");
+        let said = dropped.unwrap_err();
+        let said = said.downcast_ref::<String>().unwrap();
+        assert!(said.contains(path.to_str().unwrap()), "{said}");
+    }
 }

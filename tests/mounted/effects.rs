@@ -1,0 +1,331 @@
+//! Each option, seen to take effect. Those of a session that have tests of their own are not here: `workers`, `handle_signals`,
+//! `keep_mounted`, `on_panic`, `stacktrace`, `over_file`, `over_mount`.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use fuse3::connection::Agreement;
+use fuse3::{
+    Answer, Attr, Builder, Capabilities, Concurrent, Connection, Context, Data, Entry, Errno,
+    FileInfo, Filesystem, Ino, Open, Opened, ReadBuf, Session, context::Guard,
+};
+
+use crate::child::{self, this_test};
+use crate::fixture::{Mount, is_mounted, is_root, mounts_on, require_mount, skip, until};
+use crate::probe::Probe;
+
+type Ask = fn(Builder<Probe>) -> Builder<Probe>;
+
+/// What the kernel shows of a mount that was asked for so.
+const SHOWN: [(Ask, &str); 14] = [
+    (|b| b.fsname("the source"), r" the\040source rw"),
+    (|b| b.subtype("kind"), " - fuse.kind "),
+    (Builder::allow_other, ",allow_other"),
+    (Builder::allow_root, ",allow_other"),
+    (Builder::default_permissions, ",default_permissions"),
+    (Builder::read_only, " ro,"),
+    (|b| b.max_read(65536), ",max_read=65536"),
+    (|b| b.option("max_read=8192"), ",max_read=8192"),
+    (|b| b.options("ro,noatime"), ",noatime"),
+    (|b| b.option("noexec"), ",noexec"),
+    (|b| b.option("suid"), " rw,nodev,relatime "),
+    (|b| b.option("dev"), " rw,nosuid,relatime "),
+    (|b| b.option("sync"), " rw,sync,"),
+    (|b| b.option("dirsync"), " rw,dirsync,"),
+];
+
+#[test]
+fn options_of_the_mount_are_shown_by_the_kernel_and_it_is_served() {
+    require_mount!();
+    if !is_root() {
+        return skip(this_test!(), "only root may ask for all of them");
+    }
+    for (ask, shown) in SHOWN {
+        let mount = Mount::new(ask(Probe::new().builder()));
+        let line = mounts_on(mount.path()).pop().unwrap();
+        assert!(line.contains(shown), "{shown:?} is not in {line:?}");
+        File::open(mount.join("file")).expect(shown);
+        mount.end();
+    }
+}
+
+/// Who may: root, and somebody else.
+#[test]
+fn others_are_let_in_as_it_was_asked_for() {
+    require_mount!();
+    if !is_root() {
+        return skip(this_test!(), "only root may become somebody else");
+    }
+    let rows: [(Ask, bool); 3] = [
+        (|b| b, false),
+        (Builder::allow_root, false),
+        (Builder::allow_other, true),
+    ];
+    for (ask, others) in rows {
+        let mount = Mount::new(ask(Probe::new().builder()));
+        let path = mount.join("file");
+        fs::metadata(&path).unwrap();
+        let mut stat = Command::new("stat");
+        stat.arg(&path).uid(65534).gid(65534);
+        let stat = stat.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        assert_eq!(stat.unwrap().success(), others);
+        mount.end();
+    }
+}
+
+/// A file of `SIZE` bytes, read past the cache; the sizes that reads ask for are noted.
+#[derive(Default)]
+struct Reads {
+    largest: AtomicUsize,
+    agreed: Mutex<Option<Capabilities>>,
+}
+
+const SIZE: u64 = 1 << 20;
+
+impl Filesystem for Reads {
+    type Lock = Concurrent;
+
+    fn init(
+        &self,
+        _: &mut Guard<'_, Self>,
+        connection: &mut Connection<'_>,
+    ) -> std::io::Result<()> {
+        *self.agreed.lock().unwrap() = Some(connection.capable());
+        Ok(())
+    }
+
+    fn lookup(&self, _: &mut Context<'_, Self>, _: Ino, _: &std::ffi::OsStr) -> Answer<Entry> {
+        let mut attr = Attr::new(Ino(2), libc::S_IFREG | 0o444);
+        attr.size = SIZE;
+        Ok(Entry::new(attr, Duration::from_secs(60)))
+    }
+
+    fn open(&self, _: &mut Context<'_, Self>, _: Ino, _: Open) -> Answer<Opened> {
+        Ok(Opened::default().direct_io(true))
+    }
+
+    fn read(
+        &self,
+        _: &mut Context<'_, Self>,
+        _: Ino,
+        _: &FileInfo,
+        offset: u64,
+        mut out: ReadBuf,
+    ) -> Answer<Data<'_>> {
+        self.largest.fetch_max(out.size(), Ordering::SeqCst);
+        let left = usize::try_from(SIZE.saturating_sub(offset)).unwrap();
+        out.push_zeros(out.size().min(left));
+        Ok(out.finish())
+    }
+}
+
+#[test]
+fn no_read_is_larger_than_was_asked_for() {
+    require_mount!();
+    let largest = |ask: fn(Builder<Reads>) -> Builder<Reads>| {
+        let mount = Mount::new(ask(Session::builder(Reads::default(), Concurrent)));
+        let mut file = File::open(mount.join("file")).unwrap();
+        let mut all = vec![0; usize::try_from(SIZE).unwrap()];
+        file.read_exact(&mut all).unwrap();
+        drop(file);
+        mount.end().fs.largest.load(Ordering::SeqCst)
+    };
+    assert!(largest(|b| b) > 65536);
+    assert_eq!(largest(|b| b.max_read(65536)), 65536);
+    assert_eq!(largest(|b| b.option("max_read=8192")), 8192);
+    assert_eq!(largest(|b| b.option("max_write=16384")), 16384);
+}
+
+/// What of the connection an option turns on, or off.
+const CAPABILITIES: [(&str, Capabilities, bool); 19] = [
+    ("async_read", Capabilities::ASYNC_READ, true),
+    ("sync_read", Capabilities::ASYNC_READ, false),
+    ("atomic_o_trunc", Capabilities::ATOMIC_O_TRUNC, true),
+    ("no_remote_lock", Capabilities::POSIX_LOCKS, false),
+    ("no_remote_posix_lock", Capabilities::POSIX_LOCKS, false),
+    ("no_remote_flock", Capabilities::FLOCK_LOCKS, false),
+    ("splice_read", Capabilities::SPLICE_READ, true),
+    ("no_splice_read", Capabilities::SPLICE_READ, false),
+    ("splice_write", Capabilities::SPLICE_WRITE, true),
+    ("no_splice_write", Capabilities::SPLICE_WRITE, false),
+    ("splice_move", Capabilities::SPLICE_MOVE, true),
+    ("no_splice_move", Capabilities::SPLICE_MOVE, false),
+    ("auto_inval_data", Capabilities::AUTO_INVAL_DATA, true),
+    ("no_auto_inval_data", Capabilities::AUTO_INVAL_DATA, false),
+    ("async_dio", Capabilities::ASYNC_DIO, true),
+    ("no_async_dio", Capabilities::ASYNC_DIO, false),
+    ("writeback_cache", Capabilities::WRITEBACK_CACHE, true),
+    ("no_writeback_cache", Capabilities::WRITEBACK_CACHE, false),
+    ("readdirplus=no", Capabilities::READDIRPLUS, false),
+];
+
+fn agreed(options: &str) -> (Agreement, Capabilities) {
+    let builder = Session::builder(Reads::default(), Concurrent).options(options);
+    let mount = Mount::new(builder);
+    File::open(mount.join("file")).unwrap();
+    let agreement = mount.handle().connection().unwrap();
+    let capable = mount.end().fs.agreed.lock().unwrap().unwrap();
+    (agreement, capable)
+}
+
+#[test]
+fn options_of_the_connection_are_agreed_on() {
+    require_mount!();
+    for (option, capability, on) in CAPABILITIES {
+        let (agreement, capable) = agreed(option);
+        let on = on && capable.contains(capability);
+        assert_eq!(agreement.granted.contains(capability), on, "{option}");
+    }
+    // Two of them at once show that neither is what it is without them.
+    let numbers =
+        "max_write=16384,max_readahead=8192,max_background=9,congestion_threshold=5,time_gran=100";
+    let (agreement, _) = agreed(numbers);
+    assert_eq!(agreement.max_write, 16384);
+    assert_eq!(agreement.max_readahead, 8192);
+    assert_eq!(agreement.max_background, 9);
+    assert_eq!(agreement.congestion_threshold, 5);
+    assert_eq!(agreement.time_granularity, 100);
+}
+
+/// How many descriptors of the process are of /dev/fuse.
+fn devices() -> usize {
+    let all = fs::read_dir("/proc/self/fd").unwrap();
+    let of = all.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
+    of.filter(|link| link.to_str() == Some("/dev/fuse")).count()
+}
+
+fn workers() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+#[test]
+fn options_of_the_loop() {
+    require_mount!(not over io_uring: "the loop has no workers");
+    child::run(this_test!(), || {
+        let open = || {
+            let mount = Mount::new(Probe::new().builder().clone_fd(true));
+            fs::metadata(mount.join("file")).unwrap();
+            until(|| devices() > 1);
+            mount.end();
+        };
+        open();
+        assert_eq!(devices(), 0);
+        // Without it all workers read one.
+        let mount = Probe::new().mount();
+        fs::metadata(mount.join("file")).unwrap();
+        assert_eq!(devices(), 1);
+        mount.end();
+
+        // Several at once start workers, of which few are left.
+        let busy = |mount: &Mount<Probe>| {
+            let clients = [(); 8].map(|()| {
+                let path = mount.join("file");
+                std::thread::spawn(move || fs::metadata(path).is_ok())
+            });
+            for client in clients {
+                assert!(client.join().unwrap());
+            }
+        };
+        let slow = || {
+            let held = |_: &mut Context<'_, Probe>, _, _| -> Result<(), Errno> {
+                std::thread::sleep(Duration::from_millis(20));
+                Ok(())
+            };
+            Probe::new().on(held).builder()
+        };
+        for (limit, left) in [(Some(1), true), (None, false)] {
+            let before = workers();
+            let mount = Mount::new(slow().max_idle_workers(limit));
+            busy(&mount);
+            std::thread::sleep(Duration::from_millis(200));
+            // The thread of `run`, the watchdog, one idle worker, and one that reads.
+            let few = workers() - before <= 5;
+            assert_eq!(few, left, "{limit:?}: {}", workers() - before);
+            mount.end();
+        }
+    });
+}
+
+/// libfuse's own log, of each request.
+#[test]
+fn requests_are_logged_when_debugging() {
+    require_mount!();
+    for debug in [false, true] {
+        let mut stderr = nameless();
+        // SAFETY: no memory is involved; both are open.
+        let before = unsafe { libc::dup(2) };
+        redirect(&stderr);
+        let mount = Mount::new(Probe::new().builder().debug(debug));
+        let result = fs::metadata(mount.join("file"));
+        mount.end();
+        // SAFETY: as above.
+        unsafe { libc::dup2(before, 2) };
+        // SAFETY: it is this function's.
+        unsafe { libc::close(before) };
+        result.unwrap();
+        let mut text = String::new();
+        stderr.seek(SeekFrom::Start(0)).unwrap();
+        stderr.read_to_string(&mut text).unwrap();
+        assert_eq!(text.contains("LOOKUP"), debug, "{text}");
+    }
+}
+
+fn redirect(file: &File) {
+    // SAFETY: no memory is involved; both are open.
+    unsafe { libc::dup2(file.as_raw_fd(), 2) };
+}
+
+fn nameless() -> File {
+    // SAFETY: the name is NUL-terminated.
+    let fd = unsafe { libc::memfd_create(c"stderr".as_ptr(), libc::MFD_CLOEXEC) };
+    assert!(fd >= 0);
+    // SAFETY: the call above opened it, and nobody else has it.
+    File::from(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Killed, the server unmounts nothing; whoever waits for it does.
+#[test]
+fn a_mount_goes_with_its_server_however_that_ended() {
+    require_mount!();
+    const POINT: &str = "FUSE3_TEST_POINT";
+    for auto in [false, true] {
+        let point = fuse3::testing::MountPoint::new();
+        let name = this_test!();
+        if let Some(path) = std::env::var_os(POINT) {
+            let builder = Probe::new().builder();
+            let builder = if std::env::var_os("FUSE3_TEST_AUTO").is_some() {
+                builder.auto_unmount()
+            } else {
+                builder
+            };
+            let session = builder.mount(path).unwrap();
+            drop(point);
+            drop(session.run());
+            return;
+        }
+        let mut server = Command::new(std::env::current_exe().unwrap());
+        server.args([name, "--exact", "--test-threads=1"]);
+        server.env(POINT, point.path());
+        if auto {
+            server.env("FUSE3_TEST_AUTO", "1");
+        }
+        let mut server = server.stdout(Stdio::null()).spawn().unwrap();
+        until(|| is_mounted(point.path()));
+        fs::metadata(point.path().join("file")).unwrap();
+        server.kill().unwrap();
+        server.wait().unwrap();
+        if auto {
+            until(|| !is_mounted(point.path()));
+        } else {
+            std::thread::sleep(Duration::from_millis(100));
+            assert!(is_mounted(point.path()));
+            crate::fixture::force_unmount(point.path());
+        }
+    }
+}
