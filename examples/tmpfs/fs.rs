@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fuse3::context::Guard;
 use fuse3::lock::{LockError, sync};
+use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
     Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
@@ -244,6 +245,27 @@ impl Filesystem for Tmpfs {
     fn release(&self, cx: &mut Context<'_, Self>, ino: Ino, _file: &FileInfo) -> Answer<()> {
         cx.release(ino);
         Ok(())
+    }
+
+    fn fallocate(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: &FileInfo,
+        how: Fallocate,
+    ) -> Answer<()> {
+        Ok(cx.fallocate(ino, &how)?)
+    }
+
+    fn lseek(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        Ok(Offset(cx.seek(ino, offset, whence)?))
     }
 
     /// There is no disk.

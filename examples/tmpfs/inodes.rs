@@ -179,7 +179,7 @@ impl Inodes {
     }
 
     /// Frees some of the blocks that wait for it. Returns them, for the caller to drop where it likes.
-    pub(crate) fn reclaim(&mut self) -> Vec<Block> {
+    pub(crate) fn reclaim(&mut self) -> Vec<Option<Block>> {
         let piece = self.garbage.take();
         self.space.free(piece.len() as u64);
         piece

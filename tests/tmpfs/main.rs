@@ -1,5 +1,6 @@
 //! The tmpfs example, through the kernel.
 
+mod beside;
 #[path = "../common/calls.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
@@ -10,6 +11,7 @@ mod ignored;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
+mod space;
 mod stress;
 
 use std::fs;
