@@ -18,6 +18,7 @@ use fuse3::{
 use parking_lot::RwLock;
 
 use crate::inode::Inode;
+use crate::listings::Listings;
 use crate::tree::Tree;
 
 /// What was asked for with `-o`.
@@ -39,6 +40,7 @@ pub(crate) struct Memfs {
     settings: Settings,
     /// Taken before the lock of an inode, never after.
     tree: RwLock<Tree>,
+    listings: Listings,
 }
 
 type Cx<'a> = Context<'a, Memfs>;
@@ -48,6 +50,7 @@ impl Memfs {
         Self {
             settings,
             tree: RwLock::new(Tree::new()),
+            listings: Listings::default(),
         }
     }
 
@@ -212,16 +215,25 @@ impl Filesystem for Memfs {
         Ok(data.len())
     }
 
+    fn opendir(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        let end = self.tree.read().last(ino)?;
+        Ok(Opened::new(self.listings.open(end)))
+    }
+
     fn readdir(
         &self,
         _: &mut Cx<'_>,
         ino: Ino,
-        _: &FileInfo,
+        file: &FileInfo,
         offset: u64,
         mut out: DirBuf,
     ) -> Answer<Listing> {
         let tree = self.tree.read();
-        for (next, name, inode) in tree.list(ino, offset)? {
+        if offset == 0 {
+            self.listings.rewind(file.handle(), tree.last(ino)?);
+        }
+        let end = self.listings.end(file.handle()).ok_or(Errno::EBADF)?;
+        for (next, name, inode) in tree.list(ino, offset, end)? {
             // Only its number and its type are sent, and it is not counted: READDIRPLUS was not asked for.
             let entry = Entry::new(inode.attr(), Duration::ZERO);
             if out.add(name, &entry, next) == Added::Full {
@@ -229,6 +241,11 @@ impl Filesystem for Memfs {
             }
         }
         Ok(out.finish())
+    }
+
+    fn releasedir(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        self.listings.close(file.handle());
+        Ok(())
     }
 
     fn statfs(&self, _: &mut Cx<'_>, _: Ino) -> Answer<StatVfs> {

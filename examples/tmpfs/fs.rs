@@ -280,23 +280,22 @@ impl Filesystem for Tmpfs {
     }
 
     fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
-        cx.open(ino)?;
-        Ok(Opened::new(Fh(ino.0)))
+        Ok(Opened::new(cx.open_directory(ino)?))
     }
 
     fn readdir(
         &self,
         cx: &mut Context<'_, Self>,
         ino: Ino,
-        _file: &FileInfo,
+        file: &FileInfo,
         offset: u64,
         out: DirBuf,
     ) -> Answer<Listing> {
-        Ok(cx.list(ino, offset, out)?)
+        Ok(cx.list(ino, file.handle(), offset, out)?)
     }
 
-    fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, _file: &FileInfo) -> Answer<()> {
-        cx.release(ino);
+    fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        cx.release_directory(ino, file.handle());
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
 
 use crate::data::{Block, Blocks};
 use crate::directory::Directory;
+use crate::listing::Listings;
 use crate::node::{Kind, Node};
 use crate::reclaim::{Garbage, PIECE};
 use crate::space::Space;
@@ -35,6 +36,7 @@ pub(crate) struct Inodes {
     last: Ino,
     pub(crate) space: Space,
     pub(crate) garbage: Garbage,
+    pub(crate) listings: Listings,
     pub(crate) counts: Counts,
     /// What the kernel gave back that it never had. There is none.
     pub(crate) mistakes: Vec<String>,
@@ -61,6 +63,7 @@ impl Inodes {
             last: Ino::ROOT,
             space,
             garbage: Garbage::default(),
+            listings: Listings::default(),
             counts: Counts {
                 looked_up: 1,
                 ..Counts::default()

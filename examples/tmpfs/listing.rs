@@ -1,21 +1,55 @@
 //! `readdir`.
 
+use std::collections::BTreeMap;
+
 use fuse3::reply::Added;
-use fuse3::{DirBuf, Entry, Errno, Ino, Listing};
+use fuse3::{DirBuf, Entry, Errno, Fh, Ino, Listing};
 
 use crate::directory::{DOT, DOT_DOT};
 use crate::inodes::{Inodes, TIMEOUT};
 
+/// Where the listings of open directories end: at the cookie that was the highest when the directory was opened or rewound.
+///
+/// A name that comes later has a higher one. Without an end, a program that renames what it is shown would be shown it again,
+/// for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Listings {
+    ends: BTreeMap<Fh, u64>,
+    last: Fh,
+}
+
 impl Inodes {
-    /// Lists `ino` from `offset` on, the cookie of the last entry that the kernel has had; 0 for the start.
+    /// `opendir`.
+    pub(crate) fn open_directory(&mut self, ino: Ino) -> Result<Fh, Errno> {
+        let end = self.get(ino)?.directory()?.last();
+        self.open(ino)?;
+        let listings = &mut self.listings;
+        listings.last = Fh(listings.last.0 + 1);
+        listings.ends.insert(listings.last, end);
+        Ok(listings.last)
+    }
+
+    /// `releasedir`.
+    pub(crate) fn release_directory(&mut self, ino: Ino, handle: Fh) {
+        self.listings.ends.remove(&handle);
+        self.release(ino);
+    }
+
+    /// Lists `ino`, open as `handle`, from `offset` on, the cookie of the last entry that the kernel has had; 0 for the start.
     ///
     /// With READDIRPLUS each entry is an answer to its name, too, and adds one to the inode's lookup count.
     pub(crate) fn list(
         &mut self,
         ino: Ino,
+        handle: Fh,
         offset: u64,
         mut out: DirBuf,
     ) -> Result<Listing, Errno> {
+        if offset == 0 {
+            let end = self.get(ino)?.directory()?.last();
+            self.listings.ends.insert(handle, end);
+        }
+        let end = self.listings.ends.get(&handle).ok_or(Errno::EBADF)?;
         let node = self.get(ino)?;
         let directory = node.directory()?;
         let dots = [(DOT, ".", ino), (DOT_DOT, "..", directory.parent())];
@@ -30,7 +64,10 @@ impl Inodes {
             }
         }
         let mut counted = Vec::new();
-        for (cookie, name, ino) in directory.after(offset) {
+        for (cookie, name, ino) in directory
+            .after(offset)
+            .take_while(|(cookie, ..)| cookie <= end)
+        {
             let entry = Entry::new(self.get(ino)?.attr(), TIMEOUT);
             match out.add(name, &entry, cookie) {
                 Added::Listed => {}

@@ -169,33 +169,6 @@ fn long_names() {
     });
 }
 
-/// A listing that goes on while names come and go has each name that stayed, once.
-#[test]
-fn listing_while_names_change() {
-    on_tmpfs(&[], |root| {
-        for number in 0..2000 {
-            fs::write(root.join(format!("stays{number}")), "").unwrap();
-            fs::write(root.join(format!("goes{number}")), "").unwrap();
-        }
-        let mut seen = Vec::new();
-        for (number, entry) in fs::read_dir(root).unwrap().enumerate() {
-            seen.push(entry.unwrap().file_name().into_string().unwrap());
-            if number < 2000 {
-                fs::remove_file(root.join(format!("goes{number}"))).unwrap();
-                fs::write(root.join(format!("comes{number}")), "").unwrap();
-            }
-        }
-        seen.sort();
-        let before = seen.len();
-        seen.dedup();
-        assert_eq!(seen.len(), before, "a name was listed twice");
-        assert_eq!(
-            seen.iter().filter(|name| name.starts_with("stays")).count(),
-            2000
-        );
-    });
-}
-
 #[test]
 fn a_removed_directory_is_empty() {
     on_tmpfs(&[], |root| {

@@ -8,6 +8,7 @@ mod ending;
 mod features;
 #[path = "../common/ignored.rs"]
 mod ignored;
+mod listing;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
