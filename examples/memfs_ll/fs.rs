@@ -1,6 +1,7 @@
 //! The handlers.
 
 use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ pub(crate) struct Memfs {
     /// Taken before the lock of an inode, never after.
     tree: RwLock<Tree>,
     listings: Listings,
+    /// Another each time that the program runs, so that a file handle from before does not lead to a new file with the old
+    /// one's number. The root is never the answer to a name, whose generation is 0.
+    generation: u64,
 }
 
 type Cx<'a> = Context<'a, Memfs>;
@@ -51,6 +55,7 @@ impl Memfs {
             settings,
             tree: RwLock::new(Tree::new()),
             listings: Listings::default(),
+            generation: RandomState::new().build_hasher().finish(),
         }
     }
 
@@ -69,7 +74,10 @@ impl Memfs {
     /// One lookup more. The tree is locked meanwhile, or `inode` could be gone before it is counted.
     fn entry(&self, _tree: &Tree, inode: &Inode) -> Entry {
         inode.lookups.fetch_add(1, Ordering::Relaxed);
-        Entry::new(inode.attr(), self.timeout())
+        Entry {
+            generation: self.generation,
+            ..Entry::new(inode.attr(), self.timeout())
+        }
     }
 
     /// Makes an inode of the caller's.

@@ -49,7 +49,8 @@ impl Filesystem for Tmpfs {
         let wanted = Capabilities::READDIRPLUS
             | Capabilities::READDIRPLUS_AUTO
             | Capabilities::PARALLEL_DIROPS
-            | Capabilities::CACHE_SYMLINKS;
+            | Capabilities::CACHE_SYMLINKS
+            | Capabilities::EXPORT_SUPPORT;
         connection
             .want(wanted & connection.capable())
             .map_err(io::Error::other)?;

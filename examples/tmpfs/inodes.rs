@@ -4,6 +4,7 @@
 //! happens at once. What has to release it takes `&mut Locked<'_, Inodes>` and is in `reclaim`, `tree` and `digest`.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
 use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
@@ -17,6 +18,11 @@ use crate::space::Space;
 
 /// How long the kernel may answer names and attributes by itself. All changes come through it, so: for long.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(86_400);
+
+/// A number that nobody can foretell, as the kernel's tmpfs takes for generations, of which file handles have 32 bits.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
 
 /// What was given to the kernel, and what it gave back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -34,6 +40,9 @@ pub(crate) struct Inodes {
     nodes: BTreeMap<Ino, Node>,
     /// The number that was given last. None is given twice, so that there is one generation.
     last: Ino,
+    /// The generation of all but the root: another each time that the program runs, so that a file handle from before
+    /// (name_to_handle_at(2), NFS) does not lead to a new file with the old one's number.
+    generation: u64,
     pub(crate) space: Space,
     pub(crate) garbage: Garbage,
     pub(crate) listings: Listings,
@@ -61,6 +70,7 @@ impl Inodes {
         Self {
             nodes: BTreeMap::from([(Ino::ROOT, root)]),
             last: Ino::ROOT,
+            generation: random(),
             space,
             garbage: Garbage::default(),
             listings: Listings::default(),
@@ -120,9 +130,17 @@ impl Inodes {
     pub(crate) fn entry(&mut self, ino: Ino) -> Result<Entry, Errno> {
         let node = self.get_mut(ino)?;
         node.lookups += 1;
-        let entry = Entry::new(node.attr(), TIMEOUT);
         self.counts.looked_up += 1;
-        Ok(entry)
+        self.shown(ino)
+    }
+
+    /// The inode as the answer to a name, not counted.
+    pub(crate) fn shown(&self, ino: Ino) -> Result<Entry, Errno> {
+        Ok(Entry {
+            // The kernel knows the root from the mount, as generation 0.
+            generation: if ino == Ino::ROOT { 0 } else { self.generation },
+            ..Entry::new(self.get(ino)?.attr(), TIMEOUT)
+        })
     }
 
     /// The kernel knows it `count` times less.

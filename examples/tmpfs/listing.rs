@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use fuse3::reply::Added;
-use fuse3::{DirBuf, Entry, Errno, Fh, Ino, Listing};
+use fuse3::{DirBuf, Errno, Fh, Ino, Listing};
 
 use crate::directory::{DOT, DOT_DOT};
-use crate::inodes::{Inodes, TIMEOUT};
+use crate::inodes::Inodes;
 
 /// Where the listings of open directories end: at the cookie that was the highest when the directory was opened or rewound.
 ///
@@ -58,7 +58,7 @@ impl Inodes {
             return Ok(out.finish());
         }
         for (cookie, name, ino) in dots.into_iter().filter(|(cookie, ..)| *cookie > offset) {
-            let entry = Entry::new(self.get(ino)?.attr(), TIMEOUT);
+            let entry = self.shown(ino)?;
             if out.add(name, &entry, cookie) == Added::Full {
                 return Ok(out.finish());
             }
@@ -68,7 +68,7 @@ impl Inodes {
             .after(offset)
             .take_while(|(cookie, ..)| cookie <= end)
         {
-            let entry = Entry::new(self.get(ino)?.attr(), TIMEOUT);
+            let entry = self.shown(ino)?;
             match out.add(name, &entry, cookie) {
                 Added::Listed => {}
                 Added::Counted => counted.push(ino),

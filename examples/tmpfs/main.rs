@@ -34,6 +34,7 @@ mod tree;
 mod virtuals;
 mod xattrs;
 
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,7 +49,7 @@ use crate::size::Size;
 use crate::space::Space;
 
 struct Options {
-    /// What df(1) shows.
+    /// What df(1) shows, unless `-o fsname` says otherwise.
     source: PathBuf,
     size: Size,
 }
@@ -72,10 +73,14 @@ fn main() -> ExitCode {
                 below.map_or((0o755, 0, 0), |of| (of.mode(), of.uid(), of.gid()));
             let inodes = Inodes::new(Space::new(command.options.size.bytes()), mode, uid, gid);
             let lock = Arc::new(GlobalLock::new(inodes));
-            let session = command
+            let mut builder = command
                 .builder(Tmpfs::new(Arc::clone(&lock)), Arc::clone(&lock))
-                .fsname(command.options.source.display())
-                .default_permissions()
+                .default_permissions();
+            let has_name = |option: &OsString| option.as_encoded_bytes().starts_with(b"fsname=");
+            if !command.mount_options.iter().any(has_name) {
+                builder = builder.fsname(command.options.source.display());
+            }
+            let session = builder
                 .mount(&command.mount_point)?
                 .daemonize(command.foreground)?;
             let start = Instant::now();

@@ -1,6 +1,7 @@
 //! Names come and go.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use fuse3::{Attr, Caller, Errno, Ino};
 
@@ -30,17 +31,19 @@ pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
 }
 
 impl Inodes {
-    /// What `name` is in `parent`.
+    /// What `name` is in `parent`. Whoever opens a file handle asks for ".", of a file as well, and for "..".
     ///
     /// # Errors
     ///
     /// ENOENT, ENOTDIR, ENAMETOOLONG.
     pub(crate) fn find(&self, parent: Ino, name: &OsStr) -> Result<Ino, Errno> {
         check(name)?;
-        self.get(parent)?
-            .directory()?
-            .get(name)
-            .ok_or(Errno::ENOENT)
+        let node = self.get(parent)?;
+        match name.as_bytes() {
+            b"." => Ok(parent),
+            b".." => Ok(node.directory()?.parent()),
+            _ => node.directory()?.get(name).ok_or(Errno::ENOENT),
+        }
     }
 
     /// Whether `name` can be made in `parent`.
