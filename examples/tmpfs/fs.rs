@@ -180,7 +180,8 @@ impl Filesystem for Tmpfs {
         newname: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
-        Ok(cx.rename((parent, name), (newparent, newname), flags)?)
+        let caller = cx.caller();
+        Ok(cx.rename((parent, name), (newparent, newname), flags, caller)?)
     }
 
     fn link(

@@ -58,9 +58,6 @@ impl Inodes {
     }
 
     /// `mknod`, `mkdir`, `symlink`, `create`.
-    ///
-    /// It belongs to the caller; in a directory with the set-group-id bit, to that directory's group, and a directory
-    /// inherits the bit.
     pub(crate) fn make(
         &mut self,
         parent: Ino,
@@ -69,6 +66,25 @@ impl Inodes {
         caller: Caller,
     ) -> Result<Ino, Errno> {
         self.can_make(parent, name)?;
+        let is_directory = matches!(new.kind, Kind::Directory(_));
+        let ino = self.make_nameless(parent, new, caller)?;
+        let above = self.get_mut(parent)?;
+        above.directory_mut()?.insert(name, ino);
+        above.meta.nlink += u32::from(is_directory);
+        above.modified();
+        Ok(ino)
+    }
+
+    /// A new inode that is to get its first name in `parent`.
+    ///
+    /// It belongs to the caller; in a directory with the set-group-id bit, to that directory's group, and a directory
+    /// inherits the bit.
+    pub(crate) fn make_nameless(
+        &mut self,
+        parent: Ino,
+        new: New,
+        caller: Caller,
+    ) -> Result<Ino, Errno> {
         let above = &self.get(parent)?.meta;
         let inherits = above.mode & libc::S_ISGID != 0;
         let is_directory = matches!(new.kind, Kind::Directory(_));
@@ -86,12 +102,7 @@ impl Inodes {
                 },
             )
         };
-        let ino = self.add(meta, new.kind)?;
-        let above = self.get_mut(parent)?;
-        above.directory_mut()?.insert(name, ino);
-        above.meta.nlink += u32::from(is_directory);
-        above.modified();
-        Ok(ino)
+        self.add(meta, new.kind)
     }
 
     pub(crate) fn mkdir(

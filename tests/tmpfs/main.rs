@@ -14,6 +14,7 @@ mod listing;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 mod options;
+mod overlay;
 mod space;
 mod stress;
 
