@@ -49,6 +49,11 @@ impl Data {
         self.blocks.len() as u64
     }
 
+    /// How many of its bytes are in holes, at most.
+    pub(crate) fn holes(&self) -> u64 {
+        self.len.saturating_sub(self.blocks() * BLOCK_BYTES)
+    }
+
     /// How many blocks are missing in `range`, that a write there would allocate.
     pub(crate) fn missing(&self, range: Range<u64>) -> u64 {
         if range.is_empty() {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
 
+use crate::computing::Computing;
 use crate::data::{Block, Blocks};
 use crate::directory::Directory;
 use crate::listing::Listings;
@@ -46,6 +47,7 @@ pub(crate) struct Inodes {
     pub(crate) space: Space,
     pub(crate) garbage: Garbage,
     pub(crate) listings: Listings,
+    pub(crate) computing: Computing,
     pub(crate) counts: Counts,
     /// What the kernel gave back that it never had. There is none.
     pub(crate) mistakes: Vec<String>,
@@ -74,6 +76,7 @@ impl Inodes {
             space,
             garbage: Garbage::default(),
             listings: Listings::default(),
+            computing: Computing::default(),
             counts: Counts {
                 looked_up: 1,
                 ..Counts::default()

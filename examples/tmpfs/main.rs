@@ -9,6 +9,7 @@
 //! | `node`, `data`, `directory`, `xattrs`, `space` | what it is made of |
 //! | `digest` | slow work with the lock **released**: `getfattr -n user.tmpfs.sha256 FILE` |
 //! | `tree` | a long operation that **yields** the lock: `getfattr -n user.tmpfs.tree DIRECTORY` |
+//! | `computing` | who may have such work done, so that nobody takes all workers |
 //! | `reclaim` | a **background thread** that takes the lock, and waits with it released |
 //! | `check`, `report` | whether nothing was lost |
 //!
@@ -16,6 +17,7 @@
 //! goes to the background once it is mounted, and says nothing.
 
 mod check;
+mod computing;
 mod contents;
 mod data;
 mod digest;

@@ -4,6 +4,7 @@ mod beside;
 #[path = "../common/calls.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
+mod computed;
 mod ending;
 mod features;
 mod handles;
