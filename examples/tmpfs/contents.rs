@@ -127,7 +127,7 @@ impl Inodes {
             bfree: free,
             bavail: free,
             files: self.space.inodes(),
-            ffree: self.space.inodes() - self.len(),
+            ffree: self.space.free_inodes(),
             namemax: 255,
         }
     }

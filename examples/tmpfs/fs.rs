@@ -326,10 +326,7 @@ impl Filesystem for Tmpfs {
         if virtuals::has(name) {
             return Err(Errno::EPERM.into());
         }
-        let node = cx.get_mut(ino)?;
-        node.xattrs.set(name, value, flags)?;
-        node.changed();
-        Ok(())
+        Ok(cx.set_xattr(ino, name, value, flags)?)
     }
 
     fn getxattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
@@ -344,9 +341,6 @@ impl Filesystem for Tmpfs {
     }
 
     fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
-        let node = cx.get_mut(ino)?;
-        node.xattrs.remove(name)?;
-        node.changed();
-        Ok(())
+        Ok(cx.remove_xattr(ino, name)?)
     }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Inodes {
 
 impl Inodes {
     /// A file system that has nothing but its root, with this mode and owner.
-    pub(crate) fn new(space: Space, mode: u32, uid: u32, gid: u32) -> Self {
+    pub(crate) fn new(mut space: Space, mode: u32, uid: u32, gid: u32) -> Self {
         let now = Timestamp::now();
         let meta = Attr {
             nlink: 2,
@@ -69,6 +69,9 @@ impl Inodes {
         let mut root = Node::new(meta, Kind::Directory(Directory::new(Ino::ROOT)));
         // The kernel knows it from the start.
         root.lookups = 1;
+        space
+            .take_room(root.cost())
+            .expect("there is room for 1024 inodes at least");
         Self {
             nodes: BTreeMap::from([(Ino::ROOT, root)]),
             last: Ino::ROOT,
@@ -113,20 +116,20 @@ impl Inodes {
     ///
     /// ENOSPC.
     pub(crate) fn add(&mut self, meta: Attr, kind: Kind) -> Result<Ino, Errno> {
-        if self.len() >= self.space.inodes() {
-            return Err(Errno::ENOSPC);
-        }
         let now = Timestamp::now();
-        self.last = Ino(self.last.0 + 1);
+        let ino = Ino(self.last.0 + 1);
         let meta = Attr {
-            ino: self.last,
+            ino,
             atime: now,
             mtime: now,
             ctime: now,
             ..meta
         };
-        self.nodes.insert(self.last, Node::new(meta, kind));
-        Ok(self.last)
+        let node = Node::new(meta, kind);
+        self.space.take_room(node.cost())?;
+        self.nodes.insert(ino, node);
+        self.last = ino;
+        Ok(ino)
     }
 
     /// The inode as the answer to a name: the kernel knows it once more.
@@ -188,8 +191,11 @@ impl Inodes {
         if !self.get(ino).is_ok_and(Node::is_lost) {
             return;
         }
-        if let Some(Kind::File(data)) = self.nodes.remove(&ino).map(|node| node.kind) {
-            self.discard(data.into_blocks());
+        if let Some(node) = self.nodes.remove(&ino) {
+            self.space.free_room(node.cost());
+            if let Kind::File(data) = node.kind {
+                self.discard(data.into_blocks());
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use fuse3::{Attr, Caller, Errno, Ino};
 use crate::directory::Directory;
 use crate::inodes::Inodes;
 use crate::node::Kind;
+use crate::space::INODE;
 
 /// The kernel's own limit for FUSE is 1024.
 const NAME_MAX: usize = 255;
@@ -122,12 +123,19 @@ impl Inodes {
 
     pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> Result<(), Errno> {
         self.can_make(parent, name)?;
-        let node = self.get_mut(ino)?;
+        let node = self.get(ino)?;
         if node.is_directory() {
             return Err(Errno::EPERM);
         }
-        node.meta.nlink = node.meta.nlink.checked_add(1).ok_or(Errno::EMLINK)?;
+        let links = node.meta.nlink.checked_add(1).ok_or(Errno::EMLINK)?;
+        let before = node.cost();
+        self.space.take_room(INODE)?;
+        let node = self.get_mut(ino)?;
+        node.meta.nlink = links;
         node.changed();
+        // The first name is in what the inode counts for.
+        let unused = before + INODE - node.cost();
+        self.space.free_room(unused);
         let above = self.get_mut(parent)?;
         above.directory_mut()?.insert(name, ino);
         above.modified();
@@ -163,12 +171,15 @@ impl Inodes {
     /// The inode lost a name; a directory has no other.
     pub(crate) fn unnamed(&mut self, ino: Ino) -> Result<(), Errno> {
         let node = self.get_mut(ino)?;
+        let before = node.cost();
         node.meta.nlink = if node.is_directory() {
             0
         } else {
             node.meta.nlink - 1
         };
         node.changed();
+        let freed = before - node.cost();
+        self.space.free_room(freed);
         self.collect(ino);
         Ok(())
     }

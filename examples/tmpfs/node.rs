@@ -7,6 +7,7 @@ use fuse3::{Attr, Errno, Ino, Timestamp};
 use crate::data::{BLOCK, Data};
 use crate::digest::Digest;
 use crate::directory::Directory;
+use crate::space::INODE;
 use crate::xattrs::Xattrs;
 
 /// What an inode is. It never changes.
@@ -62,6 +63,19 @@ impl Node {
             blocks,
             ..self.meta
         }
+    }
+
+    /// What it counts for, in bytes: itself, each further name, its attributes and what a link leads to.
+    pub(crate) fn cost(&self) -> u64 {
+        let names = match self.kind {
+            Kind::Directory(_) => 1,
+            _ => u64::from(self.meta.nlink.max(1)),
+        };
+        let target = match &self.kind {
+            Kind::Symlink(target) => target.len() as u64,
+            _ => 0,
+        };
+        names * INODE + target + self.xattrs.bytes()
     }
 
     pub(crate) fn ino(&self) -> Ino {

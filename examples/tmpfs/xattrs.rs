@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use fuse3::{Errno, XattrFlags, XattrNames};
+use fuse3::{Errno, Ino, XattrFlags, XattrNames};
+
+use crate::inodes::Inodes;
 
 /// What listxattr(2) can return, `XATTR_LIST_MAX`.
 const LIST_MAX: usize = 65_536;
@@ -28,7 +30,63 @@ pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
     }
 }
 
+/// What an attribute takes besides its name and its value, in bytes.
+const OVERHEAD: usize = 96;
+
+impl Inodes {
+    /// Sets an attribute if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of setxattr(2).
+    pub(crate) fn set_xattr(
+        &mut self,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), Errno> {
+        let before = self.get(ino)?.cost();
+        // What it replaces is given back afterwards, so that nothing changes where there is no room.
+        let new = size(name, value);
+        self.space.take_room(new)?;
+        let node = self.get_mut(ino)?;
+        let result = node.xattrs.set(name, value, flags);
+        if result.is_ok() {
+            node.changed();
+        }
+        let unused = before + new - node.cost();
+        self.space.free_room(unused);
+        result
+    }
+
+    /// Removes an attribute.
+    ///
+    /// # Errors
+    ///
+    /// ENODATA, EOPNOTSUPP.
+    pub(crate) fn remove_xattr(&mut self, ino: Ino, name: &OsStr) -> Result<(), Errno> {
+        let node = self.get_mut(ino)?;
+        let before = node.cost();
+        node.xattrs.remove(name)?;
+        node.changed();
+        let freed = before - node.cost();
+        self.space.free_room(freed);
+        Ok(())
+    }
+}
+
+/// What an attribute counts for.
+fn size(name: &OsStr, value: &[u8]) -> u64 {
+    (OVERHEAD + name.len() + value.len()) as u64
+}
+
 impl Xattrs {
+    /// What all of them count for.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(name, value)| size(name, value)).sum()
+    }
+
     pub(crate) fn get(&self, name: &OsStr) -> Result<&[u8], Errno> {
         check(name)?;
         self.0.get(name).map(Vec::as_slice).ok_or(Errno::ENODATA)

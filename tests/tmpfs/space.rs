@@ -7,7 +7,9 @@ use std::path::Path;
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate, seek};
 
 use crate::beside::{as_user, beside, said};
-use crate::calls::statvfs;
+use crate::calls::{errno, removexattr, setxattr, statvfs};
+use crate::mount::{Mounted, within};
+use crate::{DEADLINE, PATIENCE};
 
 const KEEP: FallocateFlags = FallocateFlags::KEEP_SIZE;
 const GROW: FallocateFlags = FallocateFlags::empty();
@@ -134,6 +136,80 @@ fn data_and_holes_are_found() {
                 answers.push(format!("{whence:?}: {found}"));
             }
         }
+        answers
+    });
+}
+
+/// How many KiB the process of `mounted` has in memory.
+fn memory(mounted: &Mounted) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", mounted.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let number = line.and_then(|line| line.split_whitespace().nth(1));
+    number.unwrap().parse().unwrap()
+}
+
+/// Attributes and names take space, too, until there is none left.
+#[test]
+fn what_a_user_can_make_it_hold_is_bounded() {
+    let Some(mounted) = Mounted::new("tmpfs", &["-f", "-o", "size=8M"], DEADLINE) else {
+        return;
+    };
+    let root = mounted.path();
+    let file = root.join("file");
+    fs::write(&file, "").unwrap();
+    let empty = statvfs(root).unwrap().f_ffree;
+    let before = memory(&mounted);
+    let until_full = |make: &dyn Fn(usize) -> std::io::Result<()>| {
+        let made = (0..50_000)
+            .take_while(|number| make(*number).is_ok())
+            .count();
+        assert_eq!(errno(make(made)), libc::ENOSPC, "after {made}");
+        made
+    };
+    let large = vec![7; 65_536];
+    let set = |number| setxattr(&file, &format!("user.{number}"), &large, 0);
+    let attributes = until_full(&set);
+    assert!(attributes <= 32, "{attributes}");
+    assert!(statvfs(root).unwrap().f_ffree < 64);
+    // What is there can be replaced once something else is gone.
+    assert_eq!(errno(setxattr(&file, "user.0", &large, 0)), libc::ENOSPC);
+    removexattr(&file, "user.1").unwrap();
+    setxattr(&file, "user.0", &large, 0).unwrap();
+    (2..attributes).for_each(|number| removexattr(&file, &format!("user.{number}")).unwrap());
+    removexattr(&file, "user.0").unwrap();
+    assert_eq!(statvfs(root).unwrap().f_ffree, empty);
+
+    let name = |number: usize| root.join(format!("{number:0250}"));
+    let links = until_full(&|number| fs::hard_link(&file, name(number)));
+    assert_eq!(links as u64, empty);
+    (0..links).for_each(|number| fs::remove_file(name(number)).unwrap());
+    let target = "x".repeat(4000);
+    let symlinks = until_full(&|number| std::os::unix::fs::symlink(&target, name(number)));
+    assert!(symlinks < 500, "{symlinks}");
+    let grown = memory(&mounted).saturating_sub(before);
+    assert!(grown < 10 << 10, "{grown} KiB");
+    (0..symlinks).for_each(|number| fs::remove_file(name(number)).unwrap());
+    let freed = || statvfs(root).unwrap().f_ffree == empty;
+    assert!(within(PATIENCE, freed));
+    assert!(mounted.unmount().status.success());
+}
+
+/// The kernel's counts each inode and each further name as one.
+#[test]
+fn names_count_as_in_the_kernel_s() {
+    beside("size=8M", |root| {
+        // How many there may be in all is the kernel's own affair: half as many as the memory has pages.
+        let all = statvfs(root).unwrap().f_files;
+        let free = || all - statvfs(root).unwrap().f_ffree;
+        let mut answers = vec![free().to_string()];
+        fs::write(root.join("file"), "").unwrap();
+        answers.push(free().to_string());
+        fs::hard_link(root.join("file"), root.join("link")).unwrap();
+        fs::create_dir(root.join("directory")).unwrap();
+        answers.push(free().to_string());
+        fs::remove_file(root.join("file")).unwrap();
+        answers.push(free().to_string());
+        fs::remove_dir(root.join("directory")).unwrap();
         answers
     });
 }
