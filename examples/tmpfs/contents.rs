@@ -1,8 +1,11 @@
 //! Attributes and data change.
 
-use fuse3::range::{Fallocate, FallocateMode, Whence};
-use fuse3::{Attr, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp};
+use std::ffi::OsStr;
 
+use fuse3::range::{Fallocate, FallocateMode, Whence};
+use fuse3::{Attr, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp, XattrFlags};
+
+use crate::acl;
 use crate::data::BLOCK;
 use crate::inodes::Inodes;
 
@@ -24,6 +27,11 @@ impl Inodes {
     pub(crate) fn set(&mut self, ino: Ino, changes: &SetAttr) -> Result<Attr, Errno> {
         if let Some(size) = changes.size {
             self.truncate(ino, size)?;
+        }
+        if let (Some(mode), Some(mut access)) = (changes.mode, self.acl(ino, acl::ACCESS)?) {
+            access.chmod(mode);
+            let name = OsStr::new(acl::ACCESS);
+            self.set_xattr(ino, name, &access.value(), XattrFlags::REPLACE)?;
         }
         let node = self.get_mut(ino)?;
         let meta = &mut node.meta;

@@ -19,7 +19,7 @@ use fuse3::{
 use crate::inodes::{Inodes, TIMEOUT};
 use crate::names::New;
 use crate::node::Kind;
-use crate::{data, reclaim, virtuals};
+use crate::{acl, data, reclaim, virtuals};
 
 /// What handlers need besides the state that the lock guards.
 pub(crate) struct Tmpfs {
@@ -37,12 +37,31 @@ impl Tmpfs {
     }
 }
 
+/// Sets an ACL, or removes it. Somebody who is not of the file's group takes the set-group-id bit off with it, which the kernel
+/// does not do here.
+fn set_acl(
+    cx: &mut Context<'_, Tmpfs>,
+    ino: Ino,
+    name: &OsStr,
+    value: Option<&[u8]>,
+) -> Result<(), Errno> {
+    if !cx.has_acls {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let group = cx.get(ino)?.meta.gid;
+    // Of a caller whose groups are not to be had, it is taken off.
+    let keeps_group = cx.uid() == 0
+        || cx.gid() == group
+        || cx.groups().is_ok_and(|groups| groups.contains(&group));
+    cx.set_acl(ino, name, value, keeps_group)
+}
+
 impl Filesystem for Tmpfs {
     type Lock = Arc<GlobalLock<Inodes>>;
 
     fn init(
         &self,
-        _inodes: &mut Guard<'_, Self>,
+        inodes: &mut Guard<'_, Self>,
         connection: &mut Connection<'_>,
     ) -> io::Result<()> {
         // What there is of these; none is needed.
@@ -54,6 +73,12 @@ impl Filesystem for Tmpfs {
         connection
             .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
+        // The kernel checks by ACLs then. It leaves the umask to this program, since it does not know of default ACLs.
+        let acls = Capabilities::POSIX_ACL | Capabilities::DONT_MASK;
+        if connection.capable().contains(acls) {
+            connection.want(acls).map_err(io::Error::other)?;
+            inodes.has_acls = true;
+        }
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
         connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
@@ -326,6 +351,9 @@ impl Filesystem for Tmpfs {
         if virtuals::has(name) {
             return Err(Errno::EPERM.into());
         }
+        if acl::is_acl(name) {
+            return Ok(set_acl(cx, ino, name, Some(value))?);
+        }
         Ok(cx.set_xattr(ino, name, value, flags)?)
     }
 
@@ -341,6 +369,9 @@ impl Filesystem for Tmpfs {
     }
 
     fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
+        if acl::is_acl(name) {
+            return Ok(set_acl(cx, ino, name, None)?);
+        }
         Ok(cx.remove_xattr(ino, name)?)
     }
 }

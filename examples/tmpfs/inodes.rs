@@ -16,6 +16,7 @@ use crate::listing::Listings;
 use crate::node::{Kind, Node};
 use crate::reclaim::{Garbage, PIECE};
 use crate::space::Space;
+use crate::xattrs::Xattrs;
 
 /// How long the kernel may answer names and attributes by itself. All changes come through it, so: for long.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(86_400);
@@ -48,6 +49,8 @@ pub(crate) struct Inodes {
     pub(crate) garbage: Garbage,
     pub(crate) listings: Listings,
     pub(crate) computing: Computing,
+    /// Whether the kernel checks by ACLs. Where it does not, there are none: nobody would heed them.
+    pub(crate) has_acls: bool,
     pub(crate) counts: Counts,
     /// What the kernel gave back that it never had. There is none.
     pub(crate) mistakes: Vec<String>,
@@ -80,6 +83,7 @@ impl Inodes {
             garbage: Garbage::default(),
             listings: Listings::default(),
             computing: Computing::default(),
+            has_acls: false,
             counts: Counts {
                 looked_up: 1,
                 ..Counts::default()
@@ -115,7 +119,7 @@ impl Inodes {
     /// # Errors
     ///
     /// ENOSPC.
-    pub(crate) fn add(&mut self, meta: Attr, kind: Kind) -> Result<Ino, Errno> {
+    pub(crate) fn add(&mut self, meta: Attr, kind: Kind, xattrs: Xattrs) -> Result<Ino, Errno> {
         let now = Timestamp::now();
         let ino = Ino(self.last.0 + 1);
         let meta = Attr {
@@ -125,7 +129,10 @@ impl Inodes {
             ctime: now,
             ..meta
         };
-        let node = Node::new(meta, kind);
+        let node = Node {
+            xattrs,
+            ..Node::new(meta, kind)
+        };
         self.space.take_room(node.cost())?;
         self.nodes.insert(ino, node);
         self.last = ino;

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `fs` | the handlers |
 //! | `inodes`, `names`, `rename`, `contents`, `listing` | the state, and what can be done to it at once |
-//! | `node`, `data`, `directory`, `xattrs`, `space` | what it is made of |
+//! | `node`, `data`, `directory`, `xattrs`, `acl`, `space` | what it is made of |
 //! | `digest` | slow work with the lock **released**: `getfattr -n user.tmpfs.sha256 FILE` |
 //! | `tree` | a long operation that **yields** the lock: `getfattr -n user.tmpfs.tree DIRECTORY` |
 //! | `computing` | who may have such work done, so that nobody takes all workers |
@@ -16,6 +16,7 @@
 //! SIGINT, SIGTERM and SIGHUP end it, too. It then says what it has done, and fails if its accounts are wrong. Without `-f` it
 //! goes to the background once it is mounted, and says nothing.
 
+mod acl;
 mod check;
 mod computing;
 mod contents;

@@ -3,15 +3,19 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use fuse3::{Attr, Caller, Errno, Ino};
+use fuse3::{Attr, Caller, Errno, Ino, XattrFlags};
 
+use crate::acl;
 use crate::directory::Directory;
 use crate::inodes::Inodes;
 use crate::node::Kind;
 use crate::space::INODE;
+use crate::xattrs::Xattrs;
 
 /// The kernel's own limit for FUSE is 1024.
 const NAME_MAX: usize = 255;
+
+const ANEW: XattrFlags = XattrFlags::CREATE;
 
 /// What a new inode is to be.
 pub(crate) struct New {
@@ -79,7 +83,8 @@ impl Inodes {
     /// A new inode that is to get its first name in `parent`.
     ///
     /// It belongs to the caller; in a directory with the set-group-id bit, to that directory's group, and a directory
-    /// inherits the bit.
+    /// inherits the bit. The default ACL of the directory becomes its access ACL, and that of a directory its default one, too;
+    /// where there is none the umask counts.
     pub(crate) fn make_nameless(
         &mut self,
         parent: Ino,
@@ -89,6 +94,23 @@ impl Inodes {
         let above = &self.get(parent)?.meta;
         let inherits = above.mode & libc::S_ISGID != 0;
         let is_directory = matches!(new.kind, Kind::Directory(_));
+        let mut mode = new.mode;
+        let mut xattrs = Xattrs::default();
+        if !matches!(new.kind, Kind::Symlink(_)) {
+            match self.acl(parent, acl::DEFAULT)? {
+                Some(mut access) => {
+                    if is_directory {
+                        xattrs.set(OsStr::new(acl::DEFAULT), &access.value(), ANEW)?;
+                    }
+                    access.restrict(mode);
+                    mode = mode & !0o777 | access.mode();
+                    if !access.is_mode() {
+                        xattrs.set(OsStr::new(acl::ACCESS), &access.value(), ANEW)?;
+                    }
+                }
+                None => mode &= !(caller.umask & 0o777),
+            }
+        }
         let meta = Attr {
             nlink: if is_directory { 2 } else { 1 },
             uid: caller.uid,
@@ -97,13 +119,13 @@ impl Inodes {
             ..Attr::new(
                 Ino(0),
                 if inherits && is_directory {
-                    new.mode | libc::S_ISGID
+                    mode | libc::S_ISGID
                 } else {
-                    new.mode
+                    mode
                 },
             )
         };
-        self.add(meta, new.kind)
+        self.add(meta, new.kind, xattrs)
     }
 
     pub(crate) fn mkdir(

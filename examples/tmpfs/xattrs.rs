@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use fuse3::{Errno, Ino, XattrFlags, XattrNames};
 
+use crate::acl;
 use crate::inodes::Inodes;
 
 /// What listxattr(2) can return, `XATTR_LIST_MAX`.
@@ -19,9 +20,12 @@ pub(crate) struct Xattrs(BTreeMap<OsString, Vec<u8>>);
 ///
 /// # Errors
 ///
-/// EOPNOTSUPP for other namespaces: there are no ACLs here, `system.posix_acl_access`.
+/// EOPNOTSUPP for other namespaces, of which `system.` has ACLs alone.
 pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
     let spaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    if acl::is_acl(name) {
+        return Ok(());
+    }
     let name = name.as_bytes();
     match spaces.iter().find(|space| name.starts_with(space)) {
         Some(space) if name.len() > space.len() => Ok(()),
@@ -145,12 +149,12 @@ mod tests {
         );
         assert_eq!(xattrs.set(one, b"3", XattrFlags::empty()), Ok(()));
         assert_eq!(xattrs.get(one), Ok(&b"3"[..]));
-        let acl = OsStr::new("system.posix_acl_access");
+        let other = OsStr::new("system.nfs4_acl");
         assert_eq!(
-            xattrs.set(acl, b"", XattrFlags::empty()),
+            xattrs.set(other, b"", XattrFlags::empty()),
             Err(Errno::EOPNOTSUPP)
         );
-        assert_eq!(xattrs.get(acl), Err(Errno::EOPNOTSUPP));
+        assert_eq!(xattrs.get(other), Err(Errno::EOPNOTSUPP));
         assert_eq!(
             xattrs.set(OsStr::new("user."), b"", XattrFlags::empty()),
             Err(Errno::EINVAL)

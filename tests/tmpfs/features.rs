@@ -107,7 +107,7 @@ fn extended_attributes() {
         removexattr(&path, "user.one").unwrap();
         assert_eq!(errno(removexattr(&path, "user.one")), libc::ENODATA);
         assert_eq!(
-            errno(setxattr(&path, "system.posix_acl_access", b"", 0)),
+            errno(setxattr(&path, "system.nfs4_acl", b"", 0)),
             libc::EOPNOTSUPP
         );
         assert_eq!(

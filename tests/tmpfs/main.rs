@@ -1,5 +1,6 @@
 //! The tmpfs example, through the kernel.
 
+mod acl;
 mod beside;
 #[path = "../common/calls.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
