@@ -66,12 +66,11 @@ impl Inodes {
         flags: OpenFlags,
         out: &mut ReadBuf,
     ) -> Result<(), Errno> {
-        let node = self.get_mut(ino)?;
-        node.data()?.read(offset, out);
-        if !flags.contains(OpenFlags::NOATIME) {
-            node.accessed();
+        self.get(ino)?.data()?.read(offset, out);
+        if flags.contains(OpenFlags::NOATIME) {
+            return Ok(());
         }
-        Ok(())
+        self.accessed(ino)
     }
 
     /// `write`: all of it, or nothing.

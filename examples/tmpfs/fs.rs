@@ -133,9 +133,8 @@ impl Filesystem for Tmpfs {
     }
 
     fn readlink(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<PathBuf> {
-        let node = cx.get_mut(ino)?;
-        node.accessed();
-        match &node.kind {
+        cx.accessed(ino)?;
+        match &cx.get(ino)?.kind {
             Kind::Symlink(target) => Ok(target.into()),
             _ => Err(Errno::EINVAL.into()),
         }
@@ -220,9 +219,9 @@ impl Filesystem for Tmpfs {
         Ok(cx.entry(ino)?)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, how: Open) -> Answer<Opened> {
         cx.open(ino)?;
-        Ok(Opened::new(Fh(ino.0)).keep_cache(true))
+        Ok(Opened::new(Fh(ino.0)).keep_cache(cx.keeps_cache(ino, how.flags)?))
     }
 
     fn create(
@@ -318,7 +317,7 @@ impl Filesystem for Tmpfs {
         offset: u64,
         out: DirBuf,
     ) -> Answer<Listing> {
-        Ok(cx.list(ino, file.handle(), offset, out)?)
+        Ok(cx.list(ino, (file.handle(), file.flags()), offset, out)?)
     }
 
     fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {

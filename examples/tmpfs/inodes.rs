@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
+use fuse3::{Attr, Entry, Errno, Ino, OpenFlags, Timestamp};
 
 use crate::computing::Computing;
 use crate::data::{Block, Blocks};
@@ -49,6 +49,8 @@ pub(crate) struct Inodes {
     pub(crate) garbage: Garbage,
     pub(crate) listings: Listings,
     pub(crate) computing: Computing,
+    /// Reading does not move the time of access.
+    pub(crate) noatime: bool,
     /// Whether the kernel checks by ACLs. Where it does not, there are none: nobody would heed them.
     pub(crate) has_acls: bool,
     pub(crate) counts: Counts,
@@ -83,6 +85,7 @@ impl Inodes {
             garbage: Garbage::default(),
             listings: Listings::default(),
             computing: Computing::default(),
+            noatime: false,
             has_acls: false,
             counts: Counts {
                 looked_up: 1,
@@ -170,6 +173,23 @@ impl Inodes {
             self.counts.forgotten += count;
             self.collect(ino);
         }
+    }
+
+    /// The contents were read now.
+    pub(crate) fn accessed(&mut self, ino: Ino) -> Result<(), Errno> {
+        let noatime = self.noatime;
+        let node = self.get_mut(ino)?;
+        if !noatime && node.is_atime_due() {
+            node.meta.atime = Timestamp::now();
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel may go on with what it has in its cache when the file is opened. What it reads there, nobody hears of:
+    /// it may not while reading is to move the time of access.
+    pub(crate) fn keeps_cache(&self, ino: Ino, flags: OpenFlags) -> Result<bool, Errno> {
+        let node = self.get(ino)?;
+        Ok(self.noatime || flags.contains(OpenFlags::NOATIME) || !node.is_atime_due())
     }
 
     /// It is opened once more.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fuse3::reply::Added;
-use fuse3::{DirBuf, Errno, Fh, Ino, Listing};
+use fuse3::{DirBuf, Errno, Fh, Ino, Listing, OpenFlags};
 
 use crate::directory::{DOT, DOT_DOT};
 use crate::inodes::Inodes;
@@ -41,7 +41,7 @@ impl Inodes {
     pub(crate) fn list(
         &mut self,
         ino: Ino,
-        handle: Fh,
+        (handle, flags): (Fh, OpenFlags),
         offset: u64,
         mut out: DirBuf,
     ) -> Result<Listing, Errno> {
@@ -78,7 +78,9 @@ impl Inodes {
         for ino in counted {
             self.entry(ino)?;
         }
-        self.get_mut(ino)?.accessed();
+        if !flags.contains(OpenFlags::NOATIME) {
+            self.accessed(ino)?;
+        }
         Ok(out.finish())
     }
 }

@@ -55,12 +55,15 @@ struct Options {
     /// What df(1) shows, unless `-o fsname` says otherwise.
     source: PathBuf,
     size: Size,
+    /// Reading does not move the time of access.
+    noatime: bool,
 }
 
 fn main() -> ExitCode {
     let options = Options {
         source: "tmpfs".into(),
         size: Size::half_of_memory(),
+        noatime: false,
     };
     CommandLine::new(options)
         .source("source", |options, source| options.source = source)
@@ -69,12 +72,23 @@ fn main() -> ExitCode {
             "how much it may hold, half of the memory unless given",
             |options, size| options.size = size,
         )
+        .flag(
+            "noatime",
+            "reading does not move the time of access",
+            |options| options.noatime = true,
+        )
+        .flag(
+            "relatime",
+            "it does so once after each change and once a day, the default",
+            |options| options.noatime = false,
+        )
         .main(|command| {
             // The root looks like the directory that it is mounted on. If that is not there, `mount` says so.
             let below = std::fs::metadata(&command.mount_point);
             let (mode, uid, gid) =
                 below.map_or((0o755, 0, 0), |of| (of.mode(), of.uid(), of.gid()));
-            let inodes = Inodes::new(Space::new(command.options.size.bytes()), mode, uid, gid);
+            let mut inodes = Inodes::new(Space::new(command.options.size.bytes()), mode, uid, gid);
+            inodes.noatime = command.options.noatime;
             let lock = Arc::new(GlobalLock::new(inodes));
             let mut builder = command
                 .builder(Tmpfs::new(Arc::clone(&lock)), Arc::clone(&lock))
@@ -82,6 +96,9 @@ fn main() -> ExitCode {
             let has_name = |option: &OsString| option.as_encoded_bytes().starts_with(b"fsname=");
             if !command.mount_options.iter().any(has_name) {
                 builder = builder.fsname(command.options.source.display());
+            }
+            if command.options.noatime {
+                builder = builder.option("noatime");
             }
             let session = builder
                 .mount(&command.mount_point)?

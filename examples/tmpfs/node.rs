@@ -145,20 +145,15 @@ impl Node {
         self.version += 1;
     }
 
-    /// The contents were read now.
-    ///
-    /// As with `relatime`: the time moves on once after each change, and once a day.
-    pub(crate) fn accessed(&mut self) {
+    /// Whether reading now moves the time of access: once after each change, and once a day, as with `relatime`.
+    pub(crate) fn is_atime_due(&self) -> bool {
         const DAY: i64 = 86_400;
-        let now = Timestamp::now();
         let Attr {
             atime,
             mtime,
             ctime,
             ..
         } = self.meta;
-        if atime <= mtime || atime <= ctime || now.secs() - atime.secs() >= DAY {
-            self.meta.atime = now;
-        }
+        atime <= mtime || atime <= ctime || Timestamp::now().secs() - atime.secs() >= DAY
     }
 }
