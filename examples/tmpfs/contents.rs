@@ -153,11 +153,7 @@ mod tests {
     use crate::space::Space;
 
     fn file(inodes: &mut Inodes) -> Ino {
-        let new = New {
-            mode: libc::S_IFREG | 0o644,
-            rdev: 0,
-            kind: Kind::File(crate::data::Data::default()),
-        };
+        let new = New::file(0o644);
         inodes
             .make(Ino::ROOT, OsStr::new("f"), new, Caller::default())
             .unwrap()

@@ -56,6 +56,15 @@ fn set_acl(
     cx.set_acl(ino, name, value, keeps_group)
 }
 
+/// A new file, open.
+fn created(inodes: &mut Inodes, ino: Ino) -> Answer<Created> {
+    inodes.open(ino)?;
+    Ok(Created {
+        entry: inodes.entry(ino)?,
+        opened: Opened::new(Fh(ino.0)).keep_cache(true),
+    })
+}
+
 impl Filesystem for Tmpfs {
     type Lock = Arc<GlobalLock<Inodes>>;
 
@@ -231,18 +240,16 @@ impl Filesystem for Tmpfs {
         name: &OsStr,
         how: Create,
     ) -> Answer<Created> {
-        let new = New {
-            mode: libc::S_IFREG | (how.mode & 0o7777),
-            rdev: 0,
-            kind: Kind::File(data::Data::default()),
-        };
         let caller = cx.caller();
-        let ino = cx.make(parent, name, new, caller)?;
-        cx.open(ino)?;
-        Ok(Created {
-            entry: cx.entry(ino)?,
-            opened: Opened::new(Fh(ino.0)).keep_cache(true),
-        })
+        let ino = cx.make(parent, name, New::file(how.mode), caller)?;
+        created(cx, ino)
+    }
+
+    /// O_TMPFILE; only libfuse 3.17 and later have it.
+    fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
+        let caller = cx.caller();
+        let ino = cx.tmpfile(parent, how.mode, caller)?;
+        created(cx, ino)
     }
 
     fn read(

@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use fuse3::{Attr, Caller, Errno, Ino, XattrFlags};
 
 use crate::acl;
+use crate::data::Data;
 use crate::directory::Directory;
 use crate::inodes::Inodes;
 use crate::node::Kind;
@@ -23,6 +24,17 @@ pub(crate) struct New {
     pub(crate) mode: u32,
     pub(crate) rdev: u64,
     pub(crate) kind: Kind,
+}
+
+impl New {
+    /// A regular file.
+    pub(crate) fn file(mode: u32) -> Self {
+        Self {
+            mode: libc::S_IFREG | (mode & 0o7777),
+            rdev: 0,
+            kind: Kind::File(Data::default()),
+        }
+    }
 }
 
 /// # Errors
@@ -141,6 +153,14 @@ impl Inodes {
             kind: Kind::Directory(Directory::new(parent)),
         };
         self.make(parent, name, new, caller)
+    }
+
+    /// `tmpfile`: a file without a name, which `link` may give one to.
+    pub(crate) fn tmpfile(&mut self, parent: Ino, mode: u32, caller: Caller) -> Result<Ino, Errno> {
+        self.get(parent)?.directory()?;
+        let ino = self.make_nameless(parent, New::file(mode), caller)?;
+        self.get_mut(ino)?.meta.nlink = 0;
+        Ok(ino)
     }
 
     pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> Result<(), Errno> {

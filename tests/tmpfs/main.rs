@@ -19,6 +19,7 @@ mod options;
 mod overlay;
 mod space;
 mod stress;
+mod tmpfile;
 
 use std::fs;
 use std::path::Path;
