@@ -148,7 +148,6 @@ mod tests {
 
     use super::*;
     use crate::names::New;
-    use crate::node::Kind;
     use crate::reclaim::PIECE;
     use crate::space::Space;
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::calls::errno;
@@ -71,14 +72,14 @@ fn a_handle_does_not_outlive_the_file_system() {
             return;
         };
         fs::write(first.path().join("a"), "of a").unwrap();
-        let number = rustix::fs::stat(&first.path().join("a")).unwrap().st_ino;
+        let number = fs::metadata(first.path().join("a")).unwrap().ino();
         let mut handle = Handle::of(&first.path().join("a"));
         assert!(handle.open(first.path()).is_ok());
         assert!(first.unmount().status.success());
 
         let second = mounted().unwrap();
         fs::write(second.path().join("b"), "of b").unwrap();
-        let again = rustix::fs::stat(&second.path().join("b")).unwrap().st_ino;
+        let again = fs::metadata(second.path().join("b")).unwrap().ino();
         assert_eq!(number, again, "another number shows nothing");
         assert_eq!(errno(handle.open(second.path())), libc::ESTALE, "{example}");
         assert!(second.unmount().status.success());
