@@ -1,6 +1,7 @@
 //! The handlers.
 
 use std::ffi::OsStr;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use fuse3::{
 use parking_lot::RwLock;
 
 use crate::inode::Inode;
+use crate::listings::Listings;
 use crate::tree::Tree;
 
 /// What was asked for with `-o`.
@@ -39,6 +41,10 @@ pub(crate) struct Memfs {
     settings: Settings,
     /// Taken before the lock of an inode, never after.
     tree: RwLock<Tree>,
+    listings: Listings,
+    /// Another each time that the program runs, so that a file handle from before does not lead to a new file with the old
+    /// one's number. The root is never the answer to a name, whose generation is 0.
+    generation: u64,
 }
 
 type Cx<'a> = Context<'a, Memfs>;
@@ -48,6 +54,8 @@ impl Memfs {
         Self {
             settings,
             tree: RwLock::new(Tree::new()),
+            listings: Listings::default(),
+            generation: RandomState::new().build_hasher().finish(),
         }
     }
 
@@ -66,7 +74,10 @@ impl Memfs {
     /// One lookup more. The tree is locked meanwhile, or `inode` could be gone before it is counted.
     fn entry(&self, _tree: &Tree, inode: &Inode) -> Entry {
         inode.lookups.fetch_add(1, Ordering::Relaxed);
-        Entry::new(inode.attr(), self.timeout())
+        Entry {
+            generation: self.generation,
+            ..Entry::new(inode.attr(), self.timeout())
+        }
     }
 
     /// Makes an inode of the caller's.
@@ -212,16 +223,25 @@ impl Filesystem for Memfs {
         Ok(data.len())
     }
 
+    fn opendir(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        let end = self.tree.read().last(ino)?;
+        Ok(Opened::new(self.listings.open(end)))
+    }
+
     fn readdir(
         &self,
         _: &mut Cx<'_>,
         ino: Ino,
-        _: &FileInfo,
+        file: &FileInfo,
         offset: u64,
         mut out: DirBuf,
     ) -> Answer<Listing> {
         let tree = self.tree.read();
-        for (next, name, inode) in tree.list(ino, offset)? {
+        if offset == 0 {
+            self.listings.rewind(file.handle(), tree.last(ino)?);
+        }
+        let end = self.listings.end(file.handle()).ok_or(Errno::EBADF)?;
+        for (next, name, inode) in tree.list(ino, offset, end)? {
             // Only its number and its type are sent, and it is not counted: READDIRPLUS was not asked for.
             let entry = Entry::new(inode.attr(), Duration::ZERO);
             if out.add(name, &entry, next) == Added::Full {
@@ -229,6 +249,11 @@ impl Filesystem for Memfs {
             }
         }
         Ok(out.finish())
+    }
+
+    fn releasedir(&self, _: &mut Cx<'_>, _: Ino, file: &FileInfo) -> Answer<()> {
+        self.listings.close(file.handle());
+        Ok(())
     }
 
     fn statfs(&self, _: &mut Cx<'_>, _: Ino) -> Answer<StatVfs> {

@@ -6,6 +6,7 @@
 
 mod fs;
 mod inode;
+mod listings;
 mod tree;
 
 use std::process::ExitCode;

@@ -97,13 +97,20 @@ impl Tree {
         Ok(*ino)
     }
 
-    /// What is listed after `offset`.
+    /// The highest offset in the listing that a name has had.
+    pub(crate) fn last(&self, ino: Ino) -> Result<u64, Errno> {
+        Ok(self.directory(ino)?.last)
+    }
+
+    /// What is listed after `offset`, up to `end`.
     pub(crate) fn list(
         &self,
         ino: Ino,
         offset: u64,
+        end: u64,
     ) -> Result<impl Iterator<Item = (u64, &OsStr, &Inode)>, Errno> {
         let listing = self.directory(ino)?.listing.range(offset + 1..);
+        let listing = listing.take_while(move |(offset, _)| **offset <= end);
         Ok(listing.filter_map(move |(offset, (name, listed))| {
             let listed = if *listed == Ino(0) { ino } else { *listed };
             Some((*offset, name.as_os_str(), &**self.inodes.get(&listed)?))

@@ -100,6 +100,7 @@ impl Inodes {
                 in_files + self.garbage.blocks(),
                 self.space.used(),
             ),
+            ("bytes of inodes", sum(Node::cost), self.space.inode_bytes()),
         ] {
             if is != should {
                 wrong.push(format!("{what}: {is}, and should be {should}"));

@@ -1,18 +1,37 @@
 //! Attributes and data change.
 
-use fuse3::{Attr, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp};
+use std::ffi::OsStr;
 
+use fuse3::range::{Fallocate, FallocateMode, Whence};
+use fuse3::{Attr, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp, XattrFlags};
+
+use crate::acl;
 use crate::data::BLOCK;
 use crate::inodes::Inodes;
 
 /// The largest file: offsets are signed in the system calls.
 const SIZE_MAX: u64 = u64::MAX / 2;
 
+/// Where `count` bytes from `offset` on end.
+///
+/// # Errors
+///
+/// EFBIG.
+fn end_of(offset: u64, count: u64) -> Result<u64, Errno> {
+    let end = offset.checked_add(count);
+    end.filter(|end| *end <= SIZE_MAX).ok_or(Errno::EFBIG)
+}
+
 impl Inodes {
     /// `setattr`. What the kernel does not mean to change, set-user-id bits at a change of owner among it, it says.
     pub(crate) fn set(&mut self, ino: Ino, changes: &SetAttr) -> Result<Attr, Errno> {
         if let Some(size) = changes.size {
             self.truncate(ino, size)?;
+        }
+        if let (Some(mode), Some(mut access)) = (changes.mode, self.acl(ino, acl::ACCESS)?) {
+            access.chmod(mode);
+            let name = OsStr::new(acl::ACCESS);
+            self.set_xattr(ino, name, &access.value(), XattrFlags::REPLACE)?;
         }
         let node = self.get_mut(ino)?;
         let meta = &mut node.meta;
@@ -47,26 +66,61 @@ impl Inodes {
         flags: OpenFlags,
         out: &mut ReadBuf,
     ) -> Result<(), Errno> {
-        let node = self.get_mut(ino)?;
-        node.data()?.read(offset, out);
-        if !flags.contains(OpenFlags::NOATIME) {
-            node.accessed();
+        self.get(ino)?.data()?.read(offset, out);
+        if flags.contains(OpenFlags::NOATIME) {
+            return Ok(());
         }
-        Ok(())
+        self.accessed(ino)
     }
 
     /// `write`: all of it, or nothing.
     pub(crate) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
-        let end = offset.checked_add(bytes.len() as u64);
-        if end.is_none_or(|end| end > SIZE_MAX) {
-            return Err(Errno::EFBIG);
-        }
-        let missing = self.get(ino)?.data()?.missing(offset, bytes.len());
+        let range = offset..end_of(offset, bytes.len() as u64)?;
+        let missing = self.get(ino)?.data()?.missing(range);
         self.allocate(missing)?;
         let node = self.get_mut(ino)?;
         node.data_mut()?.write(offset, bytes);
         node.modified();
         Ok(bytes.len())
+    }
+
+    /// `fallocate`, in the modes that the kernel's tmpfs has.
+    pub(crate) fn fallocate(&mut self, ino: Ino, how: &Fallocate) -> Result<(), Errno> {
+        const PUNCH: FallocateMode = FallocateMode::PUNCH_HOLE.union(FallocateMode::KEEP_SIZE);
+        let range = how.offset..end_of(how.offset, how.length)?;
+        if how.mode == PUNCH {
+            let node = self.get_mut(ino)?;
+            let cut = node.data_mut()?.punch(&range);
+            node.modified();
+            self.discard(cut);
+            return Ok(());
+        }
+        let keeps_size = how.mode == FallocateMode::KEEP_SIZE;
+        if !keeps_size && !how.mode.is_empty() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let missing = self.get(ino)?.data()?.missing(range.clone());
+        self.allocate(missing)?;
+        let node = self.get_mut(ino)?;
+        let data = node.data_mut()?;
+        data.reserve(&range);
+        if !keeps_size && range.end > data.len() {
+            // It grows, so that nothing is cut.
+            data.set_len(range.end);
+        }
+        node.modified();
+        Ok(())
+    }
+
+    /// `lseek` with SEEK_DATA or SEEK_HOLE.
+    pub(crate) fn seek(&self, ino: Ino, offset: u64, whence: Whence) -> Result<u64, Errno> {
+        let data = self.get(ino)?.data()?;
+        let found = match whence {
+            Whence::DATA => data.next_data(offset),
+            Whence::HOLE => data.next_hole(offset),
+            _ => return Err(Errno::EINVAL),
+        };
+        found.ok_or(Errno::ENXIO)
     }
 
     /// `statfs`. What waits to be freed is free: who needs it gets it.
@@ -80,7 +134,7 @@ impl Inodes {
             bfree: free,
             bavail: free,
             files: self.space.inodes(),
-            ffree: self.space.inodes() - self.len(),
+            ffree: self.space.free_inodes(),
             namemax: 255,
         }
     }
@@ -94,16 +148,11 @@ mod tests {
 
     use super::*;
     use crate::names::New;
-    use crate::node::Kind;
     use crate::reclaim::PIECE;
     use crate::space::Space;
 
     fn file(inodes: &mut Inodes) -> Ino {
-        let new = New {
-            mode: libc::S_IFREG | 0o644,
-            rdev: 0,
-            kind: Kind::File(crate::data::Data::default()),
-        };
+        let new = New::file(0o644);
         inodes
             .make(Ino::ROOT, OsStr::new("f"), new, Caller::default())
             .unwrap()

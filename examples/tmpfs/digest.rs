@@ -6,9 +6,14 @@ use fuse3::{Context, Errno, Ino};
 
 use crate::data::BLOCK;
 use crate::fs::Tmpfs;
+use crate::inodes::Inodes;
 
 /// How many blocks are hashed between two holds of the lock: 1 MiB, some milliseconds.
 const CHUNK: u64 = 256;
+/// How many blocks are hashed for anybody at any time: 64 KiB.
+const FEW: u64 = 16;
+/// Bytes of holes that are hashed, as the zeros they are. They take no space, so that a file may have 8 EiB of them.
+const HOLES: u64 = 64 << 20;
 /// How often a file may change before its digest is given up.
 const ATTEMPTS: u32 = 10;
 
@@ -35,8 +40,31 @@ impl fmt::Display for Digest {
 ///
 /// # Errors
 ///
-/// EAGAIN when the file changes all the time, EINTR when the caller was interrupted.
+/// EAGAIN when the file changes all the time, and, of a file with more than [`FEW`] blocks, as [`Computing`] has it; EFBIG when it has
+/// more holes than [`HOLES`]; EINTR when the caller was interrupted.
+///
+/// [`Computing`]: crate::computing::Computing
 pub(crate) fn of_file(cx: &mut Context<'_, Tmpfs>, ino: Ino) -> Result<Digest, Errno> {
+    let (uid, mut is_long) = (cx.uid(), false);
+    let digest = compute(cx, ino, |cx| {
+        if !is_long {
+            cx.computing.begin(uid)?;
+            is_long = true;
+        }
+        Ok(())
+    });
+    if is_long {
+        cx.computing.end(uid);
+    }
+    digest
+}
+
+/// The digest; `takes_long` is called before more than [`FEW`] blocks are hashed.
+fn compute(
+    cx: &mut Context<'_, Tmpfs>,
+    ino: Ino,
+    mut takes_long: impl FnMut(&mut Inodes) -> Result<(), Errno>,
+) -> Result<Digest, Errno> {
     'anew: for _ in 0..ATTEMPTS {
         let node = cx.get(ino)?;
         let version = node.version;
@@ -44,6 +72,9 @@ pub(crate) fn of_file(cx: &mut Context<'_, Tmpfs>, ino: Ino) -> Result<Digest, E
             if of == version {
                 return Ok(digest);
             }
+        }
+        if node.data()?.holes() > HOLES {
+            return Err(Errno::EFBIG);
         }
         let mut sha = Sha256::new();
         let mut next = 0;
@@ -60,6 +91,9 @@ pub(crate) fn of_file(cx: &mut Context<'_, Tmpfs>, ino: Ino) -> Result<Digest, E
                 return Err(Errno::EINTR);
             }
             next += blocks.len() as u64;
+            if next > FEW {
+                takes_long(cx)?;
+            }
             cx.released(|_| {
                 for (block, len) in &blocks {
                     sha.update(

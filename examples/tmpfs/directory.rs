@@ -80,6 +80,11 @@ impl Directory {
         Some(ino)
     }
 
+    /// The highest cookie that a name has had.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// The entries whose cookies are larger than `cookie`, in their order.
     pub(crate) fn after(&self, cookie: u64) -> impl Iterator<Item = (u64, &Arc<OsStr>, Ino)> {
         self.cookies

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use fuse3::context::Guard;
 use fuse3::lock::{LockError, sync};
+use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::{
     Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
     Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
@@ -18,7 +19,7 @@ use fuse3::{
 use crate::inodes::{Inodes, TIMEOUT};
 use crate::names::New;
 use crate::node::Kind;
-use crate::{data, reclaim, virtuals};
+use crate::{acl, data, reclaim, virtuals};
 
 /// What handlers need besides the state that the lock guards.
 pub(crate) struct Tmpfs {
@@ -36,22 +37,57 @@ impl Tmpfs {
     }
 }
 
+/// Sets an ACL, or removes it. Somebody who is not of the file's group takes the set-group-id bit off with it, which the kernel
+/// does not do here.
+fn set_acl(
+    cx: &mut Context<'_, Tmpfs>,
+    ino: Ino,
+    name: &OsStr,
+    value: Option<&[u8]>,
+) -> Result<(), Errno> {
+    if !cx.has_acls {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    let group = cx.get(ino)?.meta.gid;
+    // Of a caller whose groups are not to be had, it is taken off.
+    let keeps_group = cx.uid() == 0
+        || cx.gid() == group
+        || cx.groups().is_ok_and(|groups| groups.contains(&group));
+    cx.set_acl(ino, name, value, keeps_group)
+}
+
+/// A new file, open.
+fn created(inodes: &mut Inodes, ino: Ino) -> Answer<Created> {
+    inodes.open(ino)?;
+    Ok(Created {
+        entry: inodes.entry(ino)?,
+        opened: Opened::new(Fh(ino.0)).keep_cache(true),
+    })
+}
+
 impl Filesystem for Tmpfs {
     type Lock = Arc<GlobalLock<Inodes>>;
 
     fn init(
         &self,
-        _inodes: &mut Guard<'_, Self>,
+        inodes: &mut Guard<'_, Self>,
         connection: &mut Connection<'_>,
     ) -> io::Result<()> {
         // What there is of these; none is needed.
         let wanted = Capabilities::READDIRPLUS
             | Capabilities::READDIRPLUS_AUTO
             | Capabilities::PARALLEL_DIROPS
-            | Capabilities::CACHE_SYMLINKS;
+            | Capabilities::CACHE_SYMLINKS
+            | Capabilities::EXPORT_SUPPORT;
         connection
             .want(wanted & connection.capable())
             .map_err(io::Error::other)?;
+        // The kernel checks by ACLs then. It leaves the umask to this program, since it does not know of default ACLs.
+        let acls = Capabilities::POSIX_ACL | Capabilities::DONT_MASK;
+        if connection.capable().contains(acls) {
+            connection.want(acls).map_err(io::Error::other)?;
+            inodes.has_acls = true;
+        }
         // The kernel knows better than this program who may keep set-user-id bits, and sends a setattr. It also sends one
         // for O_TRUNC: as a part of `open` that would come before the kernel has seen that the file is a running program.
         connection.unwant(Capabilities::HANDLE_KILLPRIV | Capabilities::ATOMIC_O_TRUNC);
@@ -106,9 +142,8 @@ impl Filesystem for Tmpfs {
     }
 
     fn readlink(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<PathBuf> {
-        let node = cx.get_mut(ino)?;
-        node.accessed();
-        match &node.kind {
+        cx.accessed(ino)?;
+        match &cx.get(ino)?.kind {
             Kind::Symlink(target) => Ok(target.into()),
             _ => Err(Errno::EINVAL.into()),
         }
@@ -178,7 +213,8 @@ impl Filesystem for Tmpfs {
         newname: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
-        Ok(cx.rename((parent, name), (newparent, newname), flags)?)
+        let caller = cx.caller();
+        Ok(cx.rename((parent, name), (newparent, newname), flags, caller)?)
     }
 
     fn link(
@@ -192,9 +228,9 @@ impl Filesystem for Tmpfs {
         Ok(cx.entry(ino)?)
     }
 
-    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, _how: Open) -> Answer<Opened> {
+    fn open(&self, cx: &mut Context<'_, Self>, ino: Ino, how: Open) -> Answer<Opened> {
         cx.open(ino)?;
-        Ok(Opened::new(Fh(ino.0)).keep_cache(true))
+        Ok(Opened::new(Fh(ino.0)).keep_cache(cx.keeps_cache(ino, how.flags)?))
     }
 
     fn create(
@@ -204,18 +240,16 @@ impl Filesystem for Tmpfs {
         name: &OsStr,
         how: Create,
     ) -> Answer<Created> {
-        let new = New {
-            mode: libc::S_IFREG | (how.mode & 0o7777),
-            rdev: 0,
-            kind: Kind::File(data::Data::default()),
-        };
         let caller = cx.caller();
-        let ino = cx.make(parent, name, new, caller)?;
-        cx.open(ino)?;
-        Ok(Created {
-            entry: cx.entry(ino)?,
-            opened: Opened::new(Fh(ino.0)).keep_cache(true),
-        })
+        let ino = cx.make(parent, name, New::file(how.mode), caller)?;
+        created(cx, ino)
+    }
+
+    /// O_TMPFILE; only libfuse 3.17 and later have it.
+    fn tmpfile(&self, cx: &mut Context<'_, Self>, parent: Ino, how: Create) -> Answer<Created> {
+        let caller = cx.caller();
+        let ino = cx.tmpfile(parent, how.mode, caller)?;
+        created(cx, ino)
     }
 
     fn read(
@@ -246,6 +280,27 @@ impl Filesystem for Tmpfs {
         Ok(())
     }
 
+    fn fallocate(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: &FileInfo,
+        how: Fallocate,
+    ) -> Answer<()> {
+        Ok(cx.fallocate(ino, &how)?)
+    }
+
+    fn lseek(
+        &self,
+        cx: &mut Context<'_, Self>,
+        ino: Ino,
+        _file: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        Ok(Offset(cx.seek(ino, offset, whence)?))
+    }
+
     /// There is no disk.
     fn fsync(
         &self,
@@ -258,23 +313,22 @@ impl Filesystem for Tmpfs {
     }
 
     fn opendir(&self, cx: &mut Context<'_, Self>, ino: Ino, _flags: OpenFlags) -> Answer<Opened> {
-        cx.open(ino)?;
-        Ok(Opened::new(Fh(ino.0)))
+        Ok(Opened::new(cx.open_directory(ino)?))
     }
 
     fn readdir(
         &self,
         cx: &mut Context<'_, Self>,
         ino: Ino,
-        _file: &FileInfo,
+        file: &FileInfo,
         offset: u64,
         out: DirBuf,
     ) -> Answer<Listing> {
-        Ok(cx.list(ino, offset, out)?)
+        Ok(cx.list(ino, (file.handle(), file.flags()), offset, out)?)
     }
 
-    fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, _file: &FileInfo) -> Answer<()> {
-        cx.release(ino);
+    fn releasedir(&self, cx: &mut Context<'_, Self>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        cx.release_directory(ino, file.handle());
         Ok(())
     }
 
@@ -303,10 +357,10 @@ impl Filesystem for Tmpfs {
         if virtuals::has(name) {
             return Err(Errno::EPERM.into());
         }
-        let node = cx.get_mut(ino)?;
-        node.xattrs.set(name, value, flags)?;
-        node.changed();
-        Ok(())
+        if acl::is_acl(name) {
+            return Ok(set_acl(cx, ino, name, Some(value))?);
+        }
+        Ok(cx.set_xattr(ino, name, value, flags)?)
     }
 
     fn getxattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
@@ -321,9 +375,9 @@ impl Filesystem for Tmpfs {
     }
 
     fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {
-        let node = cx.get_mut(ino)?;
-        node.xattrs.remove(name)?;
-        node.changed();
-        Ok(())
+        if acl::is_acl(name) {
+            return Ok(set_acl(cx, ino, name, None)?);
+        }
+        Ok(cx.remove_xattr(ino, name)?)
     }
 }

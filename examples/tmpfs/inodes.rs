@@ -4,18 +4,27 @@
 //! happens at once. What has to release it takes `&mut Locked<'_, Inodes>` and is in `reclaim`, `tree` and `digest`.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 
-use fuse3::{Attr, Entry, Errno, Ino, Timestamp};
+use fuse3::{Attr, Entry, Errno, Ino, OpenFlags, Timestamp};
 
+use crate::computing::Computing;
 use crate::data::{Block, Blocks};
 use crate::directory::Directory;
+use crate::listing::Listings;
 use crate::node::{Kind, Node};
 use crate::reclaim::{Garbage, PIECE};
 use crate::space::Space;
+use crate::xattrs::Xattrs;
 
 /// How long the kernel may answer names and attributes by itself. All changes come through it, so: for long.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(86_400);
+
+/// A number that nobody can foretell, as the kernel's tmpfs takes for generations, of which file handles have 32 bits.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
 
 /// What was given to the kernel, and what it gave back.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,8 +42,17 @@ pub(crate) struct Inodes {
     nodes: BTreeMap<Ino, Node>,
     /// The number that was given last. None is given twice, so that there is one generation.
     last: Ino,
+    /// The generation of all but the root: another each time that the program runs, so that a file handle from before
+    /// (name_to_handle_at(2), NFS) does not lead to a new file with the old one's number.
+    generation: u64,
     pub(crate) space: Space,
     pub(crate) garbage: Garbage,
+    pub(crate) listings: Listings,
+    pub(crate) computing: Computing,
+    /// Reading does not move the time of access.
+    pub(crate) noatime: bool,
+    /// Whether the kernel checks by ACLs. Where it does not, there are none: nobody would heed them.
+    pub(crate) has_acls: bool,
     pub(crate) counts: Counts,
     /// What the kernel gave back that it never had. There is none.
     pub(crate) mistakes: Vec<String>,
@@ -42,7 +60,7 @@ pub(crate) struct Inodes {
 
 impl Inodes {
     /// A file system that has nothing but its root, with this mode and owner.
-    pub(crate) fn new(space: Space, mode: u32, uid: u32, gid: u32) -> Self {
+    pub(crate) fn new(mut space: Space, mode: u32, uid: u32, gid: u32) -> Self {
         let now = Timestamp::now();
         let meta = Attr {
             nlink: 2,
@@ -56,11 +74,19 @@ impl Inodes {
         let mut root = Node::new(meta, Kind::Directory(Directory::new(Ino::ROOT)));
         // The kernel knows it from the start.
         root.lookups = 1;
+        space
+            .take_room(root.cost())
+            .expect("there is room for 1024 inodes at least");
         Self {
             nodes: BTreeMap::from([(Ino::ROOT, root)]),
             last: Ino::ROOT,
+            generation: random(),
             space,
             garbage: Garbage::default(),
+            listings: Listings::default(),
+            computing: Computing::default(),
+            noatime: false,
+            has_acls: false,
             counts: Counts {
                 looked_up: 1,
                 ..Counts::default()
@@ -96,30 +122,41 @@ impl Inodes {
     /// # Errors
     ///
     /// ENOSPC.
-    pub(crate) fn add(&mut self, meta: Attr, kind: Kind) -> Result<Ino, Errno> {
-        if self.len() >= self.space.inodes() {
-            return Err(Errno::ENOSPC);
-        }
+    pub(crate) fn add(&mut self, meta: Attr, kind: Kind, xattrs: Xattrs) -> Result<Ino, Errno> {
         let now = Timestamp::now();
-        self.last = Ino(self.last.0 + 1);
+        let ino = Ino(self.last.0 + 1);
         let meta = Attr {
-            ino: self.last,
+            ino,
             atime: now,
             mtime: now,
             ctime: now,
             ..meta
         };
-        self.nodes.insert(self.last, Node::new(meta, kind));
-        Ok(self.last)
+        let node = Node {
+            xattrs,
+            ..Node::new(meta, kind)
+        };
+        self.space.take_room(node.cost())?;
+        self.nodes.insert(ino, node);
+        self.last = ino;
+        Ok(ino)
     }
 
     /// The inode as the answer to a name: the kernel knows it once more.
     pub(crate) fn entry(&mut self, ino: Ino) -> Result<Entry, Errno> {
         let node = self.get_mut(ino)?;
         node.lookups += 1;
-        let entry = Entry::new(node.attr(), TIMEOUT);
         self.counts.looked_up += 1;
-        Ok(entry)
+        self.shown(ino)
+    }
+
+    /// The inode as the answer to a name, not counted.
+    pub(crate) fn shown(&self, ino: Ino) -> Result<Entry, Errno> {
+        Ok(Entry {
+            // The kernel knows the root from the mount, as generation 0.
+            generation: if ino == Ino::ROOT { 0 } else { self.generation },
+            ..Entry::new(self.get(ino)?.attr(), TIMEOUT)
+        })
     }
 
     /// The kernel knows it `count` times less.
@@ -136,6 +173,23 @@ impl Inodes {
             self.counts.forgotten += count;
             self.collect(ino);
         }
+    }
+
+    /// The contents were read now.
+    pub(crate) fn accessed(&mut self, ino: Ino) -> Result<(), Errno> {
+        let noatime = self.noatime;
+        let node = self.get_mut(ino)?;
+        if !noatime && node.is_atime_due() {
+            node.meta.atime = Timestamp::now();
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel may go on with what it has in its cache when the file is opened. What it reads there, nobody hears of:
+    /// it may not while reading is to move the time of access.
+    pub(crate) fn keeps_cache(&self, ino: Ino, flags: OpenFlags) -> Result<bool, Errno> {
+        let node = self.get(ino)?;
+        Ok(self.noatime || flags.contains(OpenFlags::NOATIME) || !node.is_atime_due())
     }
 
     /// It is opened once more.
@@ -164,8 +218,11 @@ impl Inodes {
         if !self.get(ino).is_ok_and(Node::is_lost) {
             return;
         }
-        if let Some(Kind::File(data)) = self.nodes.remove(&ino).map(|node| node.kind) {
-            self.discard(data.into_blocks());
+        if let Some(node) = self.nodes.remove(&ino) {
+            self.space.free_room(node.cost());
+            if let Kind::File(data) = node.kind {
+                self.discard(data.into_blocks());
+            }
         }
     }
 
@@ -179,7 +236,7 @@ impl Inodes {
     }
 
     /// Frees some of the blocks that wait for it. Returns them, for the caller to drop where it likes.
-    pub(crate) fn reclaim(&mut self) -> Vec<Block> {
+    pub(crate) fn reclaim(&mut self) -> Vec<Option<Block>> {
         let piece = self.garbage.take();
         self.space.free(piece.len() as u64);
         piece

@@ -1,21 +1,55 @@
 //! `readdir`.
 
+use std::collections::BTreeMap;
+
 use fuse3::reply::Added;
-use fuse3::{DirBuf, Entry, Errno, Ino, Listing};
+use fuse3::{DirBuf, Errno, Fh, Ino, Listing, OpenFlags};
 
 use crate::directory::{DOT, DOT_DOT};
-use crate::inodes::{Inodes, TIMEOUT};
+use crate::inodes::Inodes;
+
+/// Where the listings of open directories end: at the cookie that was the highest when the directory was opened or rewound.
+///
+/// A name that comes later has a higher one. Without an end, a program that renames what it is shown would be shown it again,
+/// for ever.
+#[derive(Debug, Default)]
+pub(crate) struct Listings {
+    ends: BTreeMap<Fh, u64>,
+    last: Fh,
+}
 
 impl Inodes {
-    /// Lists `ino` from `offset` on, the cookie of the last entry that the kernel has had; 0 for the start.
+    /// `opendir`.
+    pub(crate) fn open_directory(&mut self, ino: Ino) -> Result<Fh, Errno> {
+        let end = self.get(ino)?.directory()?.last();
+        self.open(ino)?;
+        let listings = &mut self.listings;
+        listings.last = Fh(listings.last.0 + 1);
+        listings.ends.insert(listings.last, end);
+        Ok(listings.last)
+    }
+
+    /// `releasedir`.
+    pub(crate) fn release_directory(&mut self, ino: Ino, handle: Fh) {
+        self.listings.ends.remove(&handle);
+        self.release(ino);
+    }
+
+    /// Lists `ino`, open as `handle`, from `offset` on, the cookie of the last entry that the kernel has had; 0 for the start.
     ///
     /// With READDIRPLUS each entry is an answer to its name, too, and adds one to the inode's lookup count.
     pub(crate) fn list(
         &mut self,
         ino: Ino,
+        (handle, flags): (Fh, OpenFlags),
         offset: u64,
         mut out: DirBuf,
     ) -> Result<Listing, Errno> {
+        if offset == 0 {
+            let end = self.get(ino)?.directory()?.last();
+            self.listings.ends.insert(handle, end);
+        }
+        let end = self.listings.ends.get(&handle).ok_or(Errno::EBADF)?;
         let node = self.get(ino)?;
         let directory = node.directory()?;
         let dots = [(DOT, ".", ino), (DOT_DOT, "..", directory.parent())];
@@ -24,14 +58,17 @@ impl Inodes {
             return Ok(out.finish());
         }
         for (cookie, name, ino) in dots.into_iter().filter(|(cookie, ..)| *cookie > offset) {
-            let entry = Entry::new(self.get(ino)?.attr(), TIMEOUT);
+            let entry = self.shown(ino)?;
             if out.add(name, &entry, cookie) == Added::Full {
                 return Ok(out.finish());
             }
         }
         let mut counted = Vec::new();
-        for (cookie, name, ino) in directory.after(offset) {
-            let entry = Entry::new(self.get(ino)?.attr(), TIMEOUT);
+        for (cookie, name, ino) in directory
+            .after(offset)
+            .take_while(|(cookie, ..)| cookie <= end)
+        {
+            let entry = self.shown(ino)?;
             match out.add(name, &entry, cookie) {
                 Added::Listed => {}
                 Added::Counted => counted.push(ino),
@@ -41,7 +78,9 @@ impl Inodes {
         for ino in counted {
             self.entry(ino)?;
         }
-        self.get_mut(ino)?.accessed();
+        if !flags.contains(OpenFlags::NOATIME) {
+            self.accessed(ino)?;
+        }
         Ok(out.finish())
     }
 }

@@ -1,15 +1,22 @@
 //! Names come and go.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
-use fuse3::{Attr, Caller, Errno, Ino};
+use fuse3::{Attr, Caller, Errno, Ino, XattrFlags};
 
+use crate::acl;
+use crate::data::Data;
 use crate::directory::Directory;
 use crate::inodes::Inodes;
 use crate::node::Kind;
+use crate::space::INODE;
+use crate::xattrs::Xattrs;
 
 /// The kernel's own limit for FUSE is 1024.
 const NAME_MAX: usize = 255;
+
+const ANEW: XattrFlags = XattrFlags::CREATE;
 
 /// What a new inode is to be.
 pub(crate) struct New {
@@ -17,6 +24,17 @@ pub(crate) struct New {
     pub(crate) mode: u32,
     pub(crate) rdev: u64,
     pub(crate) kind: Kind,
+}
+
+impl New {
+    /// A regular file.
+    pub(crate) fn file(mode: u32) -> Self {
+        Self {
+            mode: libc::S_IFREG | (mode & 0o7777),
+            rdev: 0,
+            kind: Kind::File(Data::default()),
+        }
+    }
 }
 
 /// # Errors
@@ -30,17 +48,19 @@ pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
 }
 
 impl Inodes {
-    /// What `name` is in `parent`.
+    /// What `name` is in `parent`. Whoever opens a file handle asks for ".", of a file as well, and for "..".
     ///
     /// # Errors
     ///
     /// ENOENT, ENOTDIR, ENAMETOOLONG.
     pub(crate) fn find(&self, parent: Ino, name: &OsStr) -> Result<Ino, Errno> {
         check(name)?;
-        self.get(parent)?
-            .directory()?
-            .get(name)
-            .ok_or(Errno::ENOENT)
+        let node = self.get(parent)?;
+        match name.as_bytes() {
+            b"." => Ok(parent),
+            b".." => Ok(node.directory()?.parent()),
+            _ => node.directory()?.get(name).ok_or(Errno::ENOENT),
+        }
     }
 
     /// Whether `name` can be made in `parent`.
@@ -55,9 +75,6 @@ impl Inodes {
     }
 
     /// `mknod`, `mkdir`, `symlink`, `create`.
-    ///
-    /// It belongs to the caller; in a directory with the set-group-id bit, to that directory's group, and a directory
-    /// inherits the bit.
     pub(crate) fn make(
         &mut self,
         parent: Ino,
@@ -66,9 +83,46 @@ impl Inodes {
         caller: Caller,
     ) -> Result<Ino, Errno> {
         self.can_make(parent, name)?;
+        let is_directory = matches!(new.kind, Kind::Directory(_));
+        let ino = self.make_nameless(parent, new, caller)?;
+        let above = self.get_mut(parent)?;
+        above.directory_mut()?.insert(name, ino);
+        above.meta.nlink += u32::from(is_directory);
+        above.modified();
+        Ok(ino)
+    }
+
+    /// A new inode that is to get its first name in `parent`.
+    ///
+    /// It belongs to the caller; in a directory with the set-group-id bit, to that directory's group, and a directory
+    /// inherits the bit. The default ACL of the directory becomes its access ACL, and that of a directory its default one, too;
+    /// where there is none the umask counts.
+    pub(crate) fn make_nameless(
+        &mut self,
+        parent: Ino,
+        new: New,
+        caller: Caller,
+    ) -> Result<Ino, Errno> {
         let above = &self.get(parent)?.meta;
         let inherits = above.mode & libc::S_ISGID != 0;
         let is_directory = matches!(new.kind, Kind::Directory(_));
+        let mut mode = new.mode;
+        let mut xattrs = Xattrs::default();
+        if !matches!(new.kind, Kind::Symlink(_)) {
+            match self.acl(parent, acl::DEFAULT)? {
+                Some(mut access) => {
+                    if is_directory {
+                        xattrs.set(OsStr::new(acl::DEFAULT), &access.value(), ANEW)?;
+                    }
+                    access.restrict(mode);
+                    mode = mode & !0o777 | access.mode();
+                    if !access.is_mode() {
+                        xattrs.set(OsStr::new(acl::ACCESS), &access.value(), ANEW)?;
+                    }
+                }
+                None => mode &= !(caller.umask & 0o777),
+            }
+        }
         let meta = Attr {
             nlink: if is_directory { 2 } else { 1 },
             uid: caller.uid,
@@ -77,18 +131,13 @@ impl Inodes {
             ..Attr::new(
                 Ino(0),
                 if inherits && is_directory {
-                    new.mode | libc::S_ISGID
+                    mode | libc::S_ISGID
                 } else {
-                    new.mode
+                    mode
                 },
             )
         };
-        let ino = self.add(meta, new.kind)?;
-        let above = self.get_mut(parent)?;
-        above.directory_mut()?.insert(name, ino);
-        above.meta.nlink += u32::from(is_directory);
-        above.modified();
-        Ok(ino)
+        self.add(meta, new.kind, xattrs)
     }
 
     pub(crate) fn mkdir(
@@ -106,14 +155,29 @@ impl Inodes {
         self.make(parent, name, new, caller)
     }
 
+    /// `tmpfile`: a file without a name, which `link` may give one to.
+    pub(crate) fn tmpfile(&mut self, parent: Ino, mode: u32, caller: Caller) -> Result<Ino, Errno> {
+        self.get(parent)?.directory()?;
+        let ino = self.make_nameless(parent, New::file(mode), caller)?;
+        self.get_mut(ino)?.meta.nlink = 0;
+        Ok(ino)
+    }
+
     pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> Result<(), Errno> {
         self.can_make(parent, name)?;
-        let node = self.get_mut(ino)?;
+        let node = self.get(ino)?;
         if node.is_directory() {
             return Err(Errno::EPERM);
         }
-        node.meta.nlink = node.meta.nlink.checked_add(1).ok_or(Errno::EMLINK)?;
+        let links = node.meta.nlink.checked_add(1).ok_or(Errno::EMLINK)?;
+        let before = node.cost();
+        self.space.take_room(INODE)?;
+        let node = self.get_mut(ino)?;
+        node.meta.nlink = links;
         node.changed();
+        // The first name is in what the inode counts for.
+        let unused = before + INODE - node.cost();
+        self.space.free_room(unused);
         let above = self.get_mut(parent)?;
         above.directory_mut()?.insert(name, ino);
         above.modified();
@@ -149,12 +213,15 @@ impl Inodes {
     /// The inode lost a name; a directory has no other.
     pub(crate) fn unnamed(&mut self, ino: Ino) -> Result<(), Errno> {
         let node = self.get_mut(ino)?;
+        let before = node.cost();
         node.meta.nlink = if node.is_directory() {
             0
         } else {
             node.meta.nlink - 1
         };
         node.changed();
+        let freed = before - node.cost();
+        self.space.free_room(freed);
         self.collect(ino);
         Ok(())
     }

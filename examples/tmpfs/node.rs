@@ -7,6 +7,7 @@ use fuse3::{Attr, Errno, Ino, Timestamp};
 use crate::data::{BLOCK, Data};
 use crate::digest::Digest;
 use crate::directory::Directory;
+use crate::space::INODE;
 use crate::xattrs::Xattrs;
 
 /// What an inode is. It never changes.
@@ -62,6 +63,19 @@ impl Node {
             blocks,
             ..self.meta
         }
+    }
+
+    /// What it counts for, in bytes: itself, each further name, its attributes and what a link leads to.
+    pub(crate) fn cost(&self) -> u64 {
+        let names = match self.kind {
+            Kind::Directory(_) => 1,
+            _ => u64::from(self.meta.nlink.max(1)),
+        };
+        let target = match &self.kind {
+            Kind::Symlink(target) => target.len() as u64,
+            _ => 0,
+        };
+        names * INODE + target + self.xattrs.bytes()
     }
 
     pub(crate) fn ino(&self) -> Ino {
@@ -131,20 +145,15 @@ impl Node {
         self.version += 1;
     }
 
-    /// The contents were read now.
-    ///
-    /// As with `relatime`: the time moves on once after each change, and once a day.
-    pub(crate) fn accessed(&mut self) {
+    /// Whether reading now moves the time of access: once after each change, and once a day, as with `relatime`.
+    pub(crate) fn is_atime_due(&self) -> bool {
         const DAY: i64 = 86_400;
-        let now = Timestamp::now();
         let Attr {
             atime,
             mtime,
             ctime,
             ..
         } = self.meta;
-        if atime <= mtime || atime <= ctime || now.secs() - atime.secs() >= DAY {
-            self.meta.atime = now;
-        }
+        atime <= mtime || atime <= ctime || Timestamp::now().secs() - atime.secs() >= DAY
     }
 }

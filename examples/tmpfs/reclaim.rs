@@ -33,7 +33,7 @@ impl Garbage {
     }
 
     /// At most [`PIECE`] of them.
-    pub(crate) fn take(&mut self) -> Vec<Block> {
+    pub(crate) fn take(&mut self) -> Vec<Option<Block>> {
         let mut piece = Vec::new();
         while piece.len() < PIECE {
             let Some(blocks) = self.heap.last_mut() else {

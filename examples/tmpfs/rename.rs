@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 
-use fuse3::{Errno, Ino, RenameFlags};
+use fuse3::{Caller, Errno, Ino, RenameFlags};
 
 use crate::inodes::Inodes;
-use crate::names;
+use crate::names::{self, New};
+use crate::node::Kind;
 
 /// A directory, and a name in it.
 pub(crate) type Place<'a> = (Ino, &'a OsStr);
@@ -19,9 +20,10 @@ impl Inodes {
         from: Place<'_>,
         to: Place<'_>,
         flags: RenameFlags,
+        caller: Caller,
     ) -> Result<(), Errno> {
-        const KNOWN: RenameFlags = RenameFlags::NOREPLACE.union(RenameFlags::EXCHANGE);
-        if flags == KNOWN || !(flags - KNOWN).is_empty() {
+        const OTHERS: RenameFlags = RenameFlags::NOREPLACE.union(RenameFlags::WHITEOUT);
+        if flags != RenameFlags::EXCHANGE && !(flags - OTHERS).is_empty() {
             return Err(Errno::EINVAL);
         }
         names::check(to.1)?;
@@ -43,12 +45,33 @@ impl Inodes {
                 }
                 self.exchange((from, ino), (to, there))
             }
-            Some(there) => {
-                self.can_replace(ino, there)?;
-                self.displace(from, to, ino, Some(there))
+            _ => {
+                if let Some(there) = there {
+                    self.can_replace(ino, there)?;
+                }
+                let whiteout = match flags.contains(RenameFlags::WHITEOUT) {
+                    true => Some(self.whiteout(from.0, caller)?),
+                    false => None,
+                };
+                self.displace(from, to, ino, there)?;
+                if let Some(whiteout) = whiteout {
+                    self.get_mut(from.0)?
+                        .directory_mut()?
+                        .insert(from.1, whiteout);
+                }
+                Ok(())
             }
-            None => self.displace(from, to, ino, None),
         }
+    }
+
+    /// What overlayfs takes for a name that is gone: a device with the number 0, whose first name it is to get in `parent`.
+    fn whiteout(&mut self, parent: Ino, caller: Caller) -> Result<Ino, Errno> {
+        let new = New {
+            mode: libc::S_IFCHR,
+            rdev: 0,
+            kind: Kind::Special,
+        };
+        self.make_nameless(parent, new, caller)
     }
 
     /// Whether `ino` is the directory `above`, or somewhere below it.
@@ -120,8 +143,6 @@ mod tests {
     use fuse3::Caller;
 
     use super::*;
-    use crate::names::New;
-    use crate::node::Kind;
     use crate::space::Space;
 
     const REPLACE: RenameFlags = RenameFlags::empty();
@@ -163,9 +184,12 @@ mod tests {
             to: (Ino, &str),
             flags: RenameFlags,
         ) -> Result<(), Errno> {
-            let result = self
-                .inodes
-                .rename((from.0, name(from.1)), (to.0, name(to.1)), flags);
+            let result = self.inodes.rename(
+                (from.0, name(from.1)),
+                (to.0, name(to.1)),
+                flags,
+                Caller::default(),
+            );
             assert_eq!(self.inodes.check(), Vec::<String>::new());
             result
         }
@@ -199,7 +223,7 @@ mod tests {
             (
                 (ROOT, "f"),
                 (ROOT, "g"),
-                RenameFlags::WHITEOUT,
+                RenameFlags::WHITEOUT | RenameFlags::EXCHANGE,
                 Errno::EINVAL,
             ),
             ((ROOT, "f"), (ROOT, "e"), REPLACE, Errno::EISDIR),
@@ -248,6 +272,21 @@ mod tests {
         assert_eq!(t.inodes.find(ROOT, name("f")), Ok(t.s));
         let s = t.inodes.get(t.s).unwrap();
         assert_eq!(s.directory().unwrap().parent(), ROOT);
+    }
+
+    #[test]
+    fn a_whiteout_stays_behind() {
+        let mut t = tree();
+        let d = t.d;
+        let whiteout = RenameFlags::WHITEOUT;
+        assert_eq!(t.rename((d, "f"), (ROOT, "g"), whiteout), Ok(()));
+        assert_eq!(t.rename((d, "s"), (ROOT, "s"), whiteout), Ok(()));
+        assert_eq!((t.links(ROOT), t.links(d)), (5, 2));
+        for gone in ["f", "s"] {
+            let ino = t.inodes.find(d, name(gone)).unwrap();
+            let meta = t.inodes.get(ino).unwrap().meta;
+            assert_eq!((meta.mode, meta.rdev), (libc::S_IFCHR, 0));
+        }
     }
 
     #[test]

@@ -107,11 +107,7 @@ mod tests {
                 .mkdir(Ino::ROOT, OsStr::new(&format!("d{number}")), 0o755, caller)
                 .unwrap();
             for number in 0..1000 {
-                let new = New {
-                    mode: libc::S_IFREG,
-                    rdev: 0,
-                    kind: Kind::File(crate::data::Data::default()),
-                };
+                let new = New::file(0o644);
                 inodes
                     .make(directory, OsStr::new(&format!("f{number}")), new, caller)
                     .unwrap();

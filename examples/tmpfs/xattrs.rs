@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use fuse3::{Errno, XattrFlags, XattrNames};
+use fuse3::{Errno, Ino, XattrFlags, XattrNames};
+
+use crate::acl;
+use crate::inodes::Inodes;
 
 /// What listxattr(2) can return, `XATTR_LIST_MAX`.
 const LIST_MAX: usize = 65_536;
@@ -17,9 +20,12 @@ pub(crate) struct Xattrs(BTreeMap<OsString, Vec<u8>>);
 ///
 /// # Errors
 ///
-/// EOPNOTSUPP for other namespaces: there are no ACLs here, `system.posix_acl_access`.
+/// EOPNOTSUPP for other namespaces, of which `system.` has ACLs alone.
 pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
     let spaces: [&[u8]; 3] = [b"user.", b"trusted.", b"security."];
+    if acl::is_acl(name) {
+        return Ok(());
+    }
     let name = name.as_bytes();
     match spaces.iter().find(|space| name.starts_with(space)) {
         Some(space) if name.len() > space.len() => Ok(()),
@@ -28,7 +34,63 @@ pub(crate) fn check(name: &OsStr) -> Result<(), Errno> {
     }
 }
 
+/// What an attribute takes besides its name and its value, in bytes.
+const OVERHEAD: usize = 96;
+
+impl Inodes {
+    /// Sets an attribute if there is room for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of setxattr(2).
+    pub(crate) fn set_xattr(
+        &mut self,
+        ino: Ino,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), Errno> {
+        let before = self.get(ino)?.cost();
+        // What it replaces is given back afterwards, so that nothing changes where there is no room.
+        let new = size(name, value);
+        self.space.take_room(new)?;
+        let node = self.get_mut(ino)?;
+        let result = node.xattrs.set(name, value, flags);
+        if result.is_ok() {
+            node.changed();
+        }
+        let unused = before + new - node.cost();
+        self.space.free_room(unused);
+        result
+    }
+
+    /// Removes an attribute.
+    ///
+    /// # Errors
+    ///
+    /// ENODATA, EOPNOTSUPP.
+    pub(crate) fn remove_xattr(&mut self, ino: Ino, name: &OsStr) -> Result<(), Errno> {
+        let node = self.get_mut(ino)?;
+        let before = node.cost();
+        node.xattrs.remove(name)?;
+        node.changed();
+        let freed = before - node.cost();
+        self.space.free_room(freed);
+        Ok(())
+    }
+}
+
+/// What an attribute counts for.
+fn size(name: &OsStr, value: &[u8]) -> u64 {
+    (OVERHEAD + name.len() + value.len()) as u64
+}
+
 impl Xattrs {
+    /// What all of them count for.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.iter().map(|(name, value)| size(name, value)).sum()
+    }
+
     pub(crate) fn get(&self, name: &OsStr) -> Result<&[u8], Errno> {
         check(name)?;
         self.0.get(name).map(Vec::as_slice).ok_or(Errno::ENODATA)
@@ -87,12 +149,12 @@ mod tests {
         );
         assert_eq!(xattrs.set(one, b"3", XattrFlags::empty()), Ok(()));
         assert_eq!(xattrs.get(one), Ok(&b"3"[..]));
-        let acl = OsStr::new("system.posix_acl_access");
+        let other = OsStr::new("system.nfs4_acl");
         assert_eq!(
-            xattrs.set(acl, b"", XattrFlags::empty()),
+            xattrs.set(other, b"", XattrFlags::empty()),
             Err(Errno::EOPNOTSUPP)
         );
-        assert_eq!(xattrs.get(acl), Err(Errno::EOPNOTSUPP));
+        assert_eq!(xattrs.get(other), Err(Errno::EOPNOTSUPP));
         assert_eq!(
             xattrs.set(OsStr::new("user."), b"", XattrFlags::empty()),
             Err(Errno::EINVAL)

@@ -1,16 +1,25 @@
 //! The tmpfs example, through the kernel.
 
+mod acl;
+mod beside;
 #[path = "../common/calls.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
+mod computed;
 mod ending;
 mod features;
+mod handles;
 #[path = "../common/ignored.rs"]
 mod ignored;
+mod listing;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
+mod options;
+mod overlay;
+mod space;
 mod stress;
+mod tmpfile;
 
 use std::fs;
 use std::path::Path;
@@ -20,6 +29,9 @@ use mount::{Mounted, within};
 
 /// After so long a file system is killed.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// How long the kernel may take for what it does in the background.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs `test` on a fresh tmpfs, deletes what it left, and then shows that nothing was lost: what the kernel was given it
 /// has given back, and the accounts add up.
@@ -39,7 +51,7 @@ fn on_tmpfs(arguments: &[&str], test: impl FnOnce(&Path)) {
     }
     // The kernel forgets and releases in the background.
     let empty = "1 inodes, 0 nameless, 1 lookups, 0 open, 0 blocks";
-    let forgotten = within(Duration::from_secs(20), || left(mounted.path()) == empty);
+    let forgotten = within(PATIENCE, || left(mounted.path()) == empty);
     assert!(forgotten, "{}", left(mounted.path()));
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
