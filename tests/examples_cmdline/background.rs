@@ -237,9 +237,14 @@ fn served_for_another(
         .write(true)
         .open("/dev/fuse")
         .unwrap();
-    // passthrough_hp asks for it, and serves no mount without.
+    // What the example asks for, which serves no mount without.
+    let (flags, asked) = match example {
+        "hello" => (libc::MS_RDONLY, ""),
+        "passthrough_hp" => (0, ",default_permissions"),
+        _ => (0, ""),
+    };
     let options = format!(
-        "fd={},rootmode=40000,user_id=0,group_id=0,default_permissions",
+        "fd={},rootmode=40000,user_id=0,group_id=0{asked}",
         device.as_raw_fd()
     );
     let options = CString::new(options).unwrap();
@@ -250,7 +255,7 @@ fn served_for_another(
             c"hello".as_ptr(),
             point.as_ptr(),
             c"fuse.given".as_ptr(),
-            0,
+            flags,
             options.as_ptr().cast(),
         )
     };
