@@ -10,7 +10,7 @@ pub struct Caller {
     pub gid: u32,
     /// Thread id; 0 for the kernel itself and for a process of another pid namespace.
     pub pid: i32,
-    /// The umask, of `mknod`, `mkdir` and `create`; 0 otherwise.
+    /// The umask, of `mknod`, `mkdir`, `create` and `tmpfile`; 0 otherwise.
     pub umask: u32,
 }
 

@@ -32,7 +32,7 @@ bitflags::bitflags! {
         const NOREPLACE = libc::RENAME_NOREPLACE;
         /// The two names change places.
         const EXCHANGE = libc::RENAME_EXCHANGE;
-        /// Leaves a whiteout (overlayfs); FUSE's kernel side refuses it itself.
+        /// Leaves a whiteout, a character device with the number 0, under the old name: overlayfs's upper directory needs it.
         const WHITEOUT = libc::RENAME_WHITEOUT;
         const _ = !0;
     }

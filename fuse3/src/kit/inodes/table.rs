@@ -101,8 +101,9 @@ impl<T> InodeTable<T> {
 
     /// The same, with this generation for numbers that are used first.
     ///
-    /// A file system that is exported by NFS and whose numbers begin anew at each mount needs one that no mount before had,
-    /// as the time shifted left by 32 bits: no number is given out more than 2^32 times.
+    /// A file system that hands out file handles (NFS, name_to_handle_at(2)) and whose numbers begin anew at each mount needs one
+    /// that no mount before has come to: a random number, or one that was stored. A handle has the low 32 bits of it
+    /// (`fuse_encode_fh()`, fs/fuse/inode.c), so the time in seconds shifted left is none.
     pub fn with_generation(root: T, first: u64) -> InodeTable<T> {
         let mut table = InodeTable {
             chunks: Vec::new(),
