@@ -136,8 +136,7 @@ unsafe extern "C" fn destroy<F: Filesystem>(userdata: *mut c_void) {
 }
 
 unsafe extern "C" fn lookup<F: Filesystem>(req: Req, parent: Nodeid, name: Name) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -146,8 +145,7 @@ unsafe extern "C" fn lookup<F: Filesystem>(req: Req, parent: Nodeid, name: Name)
 }
 
 unsafe extern "C" fn forget<F: Filesystem>(req: Req, ino: Nodeid, nlookup: u64) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.forget(Operation::Forget, |fs, cx| fs.forget(cx, ino, nlookup));
@@ -173,8 +171,7 @@ unsafe extern "C" fn forget_multi<F: Filesystem>(
 }
 
 unsafe extern "C" fn getattr<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, or null.
@@ -189,8 +186,7 @@ unsafe extern "C" fn setattr<F: Filesystem>(
     to_set: c_int,
     fi: File,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, or null.
@@ -206,8 +202,7 @@ unsafe extern "C" fn setattr<F: Filesystem>(
 }
 
 unsafe extern "C" fn readlink<F: Filesystem>(req: Req, ino: Nodeid) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Readlink, |fs, cx| fs.readlink(cx, ino));
@@ -220,8 +215,7 @@ unsafe extern "C" fn mknod<F: Filesystem>(
     mode: mode_t,
     rdev: dev_t,
 ) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent).made(mode & libc::S_IFMT)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -232,8 +226,7 @@ unsafe extern "C" fn mknod<F: Filesystem>(
 }
 
 unsafe extern "C" fn mkdir<F: Filesystem>(req: Req, parent: Nodeid, name: Name, mode: mode_t) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent).made(libc::S_IFDIR)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -244,8 +237,7 @@ unsafe extern "C" fn mkdir<F: Filesystem>(req: Req, parent: Nodeid, name: Name, 
 }
 
 unsafe extern "C" fn unlink<F: Filesystem>(req: Req, parent: Nodeid, name: Name) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -256,8 +248,7 @@ unsafe extern "C" fn unlink<F: Filesystem>(req: Req, parent: Nodeid, name: Name)
 }
 
 unsafe extern "C" fn rmdir<F: Filesystem>(req: Req, parent: Nodeid, name: Name) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -268,8 +259,7 @@ unsafe extern "C" fn rmdir<F: Filesystem>(req: Req, parent: Nodeid, name: Name) 
 }
 
 unsafe extern "C" fn symlink<F: Filesystem>(req: Req, target: Name, parent: Nodeid, name: Name) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(parent).made(libc::S_IFLNK)) };
     // SAFETY: libfuse's string, unchanged until the answer.
@@ -316,8 +306,7 @@ unsafe extern "C" fn link<F: Filesystem>(req: Req, ino: Nodeid, newparent: Nodei
 }
 
 unsafe extern "C" fn open<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's file, which is not null.
     let how = Open::from(unsafe { args.file(fi) });
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -332,8 +321,7 @@ unsafe extern "C" fn create<F: Filesystem>(
     mode: mode_t,
     fi: File,
 ) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's file, which is not null.
     let how = Create::of(mode, unsafe { args.file(fi) });
     let asked = Asked::of(parent)
@@ -355,8 +343,7 @@ unsafe extern "C" fn read<F: Filesystem>(
     offset: off_t,
     fi: File,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's file, which is not null.
@@ -373,8 +360,7 @@ unsafe extern "C" fn write_buf<F: Filesystem>(
     offset: off_t,
     fi: File,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread.
     let data = unsafe { args.data(bufs) };
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -387,8 +373,7 @@ unsafe extern "C" fn write_buf<F: Filesystem>(
 }
 
 unsafe extern "C" fn flush<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -397,8 +382,7 @@ unsafe extern "C" fn flush<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
 }
 
 unsafe extern "C" fn release<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -407,8 +391,7 @@ unsafe extern "C" fn release<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
 }
 
 unsafe extern "C" fn fsync<F: Filesystem>(req: Req, ino: Nodeid, datasync: c_int, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -419,8 +402,7 @@ unsafe extern "C" fn fsync<F: Filesystem>(req: Req, ino: Nodeid, datasync: c_int
 }
 
 unsafe extern "C" fn opendir<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's file, which is not null.
     let flags = unsafe { args.file(fi) }.flags();
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -456,8 +438,7 @@ unsafe fn list<F: Filesystem>(
     fi: File,
     plus: bool,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's file, which is not null.
@@ -496,8 +477,7 @@ unsafe extern "C" fn readdirplus<F: Filesystem>(
 }
 
 unsafe extern "C" fn releasedir<F: Filesystem>(req: Req, ino: Nodeid, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -506,8 +486,7 @@ unsafe extern "C" fn releasedir<F: Filesystem>(req: Req, ino: Nodeid, fi: File) 
 }
 
 unsafe extern "C" fn fsyncdir<F: Filesystem>(req: Req, ino: Nodeid, datasync: c_int, fi: File) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -518,8 +497,7 @@ unsafe extern "C" fn fsyncdir<F: Filesystem>(req: Req, ino: Nodeid, datasync: c_
 }
 
 unsafe extern "C" fn statfs<F: Filesystem>(req: Req, ino: Nodeid) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Statfs, |fs, cx| fs.statfs(cx, ino));
@@ -533,8 +511,7 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
     size: usize,
     flags: c_int,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -552,8 +529,7 @@ unsafe extern "C" fn setxattr<F: Filesystem>(
 }
 
 unsafe extern "C" fn getxattr<F: Filesystem>(req: Req, ino: Nodeid, name: Name, size: usize) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -565,16 +541,14 @@ unsafe extern "C" fn getxattr<F: Filesystem>(req: Req, ino: Nodeid, name: Name, 
 }
 
 unsafe extern "C" fn listxattr<F: Filesystem>(req: Req, ino: Nodeid, size: usize) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino).size(size)) };
     call.answer(Operation::Listxattr, |fs, cx| fs.listxattr(cx, ino));
 }
 
 unsafe extern "C" fn removexattr<F: Filesystem>(req: Req, ino: Nodeid, name: Name) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's name, unchanged until the answer.
@@ -585,8 +559,7 @@ unsafe extern "C" fn removexattr<F: Filesystem>(req: Req, ino: Nodeid, name: Nam
 }
 
 unsafe extern "C" fn access<F: Filesystem>(req: Req, ino: Nodeid, mask: c_int) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     let mask = AccessMode::from_bits_retain(mask);

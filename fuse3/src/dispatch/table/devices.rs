@@ -23,8 +23,7 @@ pub(super) unsafe extern "C" fn ioctl<F: Filesystem>(
     input_size: usize,
     output_size: usize,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     let asked = Asked::of(ino).size(output_size);
     let asked = asked.flags(c_int::from_ne_bytes(flags.to_ne_bytes()));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
@@ -45,8 +44,7 @@ pub(super) unsafe extern "C" fn poll<F: Filesystem>(
     fi: File,
     handle: *mut fuse_pollhandle,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.

@@ -14,8 +14,7 @@ pub(super) unsafe extern "C" fn getlk<F: Filesystem>(
     fi: File,
     lock: *mut libc::flock,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -35,8 +34,7 @@ pub(super) unsafe extern "C" fn setlk<F: Filesystem>(
     lock: *mut libc::flock,
     sleep: c_int,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -55,8 +53,7 @@ pub(super) unsafe extern "C" fn flock<F: Filesystem>(
     fi: File,
     operation: c_int,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.

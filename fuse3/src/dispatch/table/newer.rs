@@ -22,8 +22,7 @@ pub(super) fn fill<F: Filesystem>(ops: &mut fuse_lowlevel_ops) {
 }
 
 unsafe extern "C" fn tmpfile<F: Filesystem>(req: Req, parent: Nodeid, mode: mode_t, fi: File) {
-    let args = Args::new();
-    let parent = Ino(parent);
+    let (args, parent) = (Args::new(), Ino(parent));
     // SAFETY: libfuse's file, which is not null.
     let how = Create::of(mode, unsafe { args.file(fi) });
     let asked = Asked::of(parent)
@@ -41,8 +40,7 @@ unsafe extern "C" fn statx<F: Filesystem>(
     mask: c_int,
     fi: File,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, or null.
@@ -55,8 +53,7 @@ unsafe extern "C" fn statx<F: Filesystem>(
 }
 
 unsafe extern "C" fn syncfs<F: Filesystem>(req: Req, ino: Nodeid) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Syncfs, |fs, cx| fs.syncfs(cx, ino));

@@ -20,8 +20,7 @@ pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
     length: off_t,
     fi: File,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -72,8 +71,7 @@ pub(super) unsafe extern "C" fn lseek<F: Filesystem>(
     whence: c_int,
     fi: File,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     // SAFETY: libfuse's file, which is not null.
@@ -89,8 +87,7 @@ pub(super) unsafe extern "C" fn bmap<F: Filesystem>(
     block_size: usize,
     block: u64,
 ) {
-    let args = Args::new();
-    let ino = Ino(ino);
+    let (args, ino) = (Args::new(), Ino(ino));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(ino)) };
     call.answer(Operation::Bmap, |fs, cx| {
