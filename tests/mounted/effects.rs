@@ -304,6 +304,10 @@ fn a_mount_goes_with_its_server_however_that_ended() {
         return;
     }
     assert!(!goes_with_its_server(name, false));
+    if std::env::var_os("FUSE_URING_ENABLE").is_some() {
+        // The kernel takes the rings down after it has closed the server's descriptors.
+        return crate::fixture::skip(name, "over io_uring fusermount3 always comes too early");
+    }
     // fusermount3 looks once, by open(2), whether the connection is gone, and may come before the kernel has closed all
     // descriptors of the server (`should_auto_unmount()`, util/fusermount.c). Then it leaves the mount there.
     assert!((0..10).any(|_| goes_with_its_server(name, true)));
