@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::mount::skip::skip;
 use crate::mount::{is_root, within};
 use crate::place::Source;
@@ -23,7 +25,7 @@ fn who_waits_for_a_lock_needs_no_thread() {
     };
     let path = mounted.path().join("file");
     let holder = File::open(&path).unwrap();
-    holder.lock().unwrap();
+    flock(&holder, FlockOperation::LockExclusive).unwrap();
     let threads = || {
         let status = fs::read_to_string(format!("/proc/{}/status", mounted.id())).unwrap();
         let line = status
@@ -36,23 +38,24 @@ fn who_waits_for_a_lock_needs_no_thread() {
 
     // No thread can be started: whoever would wait is told so, and the file system goes on.
     limit_address_space(mounted.id(), Some(1 << 20));
-    let refused = files[0].lock().unwrap_err();
-    assert_eq!(refused.raw_os_error(), Some(libc::EAGAIN));
+    let refused = flock(&files[0], FlockOperation::LockExclusive).unwrap_err();
+    assert_eq!(refused.raw_os_error(), libc::EAGAIN);
     assert_eq!(fs::read(&path).unwrap(), b"");
     limit_address_space(mounted.id(), None);
 
     let got = AtomicU32::new(0);
     thread::scope(|scope| {
         for file in &files {
-            scope.spawn(|| {
-                file.lock().unwrap();
+            let got = &got;
+            scope.spawn(move || {
+                flock(file, FlockOperation::LockExclusive).unwrap();
                 got.fetch_add(1, Ordering::SeqCst);
-                file.unlock().unwrap();
+                flock(file, FlockOperation::Unlock).unwrap();
             });
         }
         let waiting = within(Duration::from_secs(10), || waiters() >= 100);
         let most = threads();
-        holder.unlock().unwrap();
+        flock(&holder, FlockOperation::Unlock).unwrap();
         assert!(waiting, "{} wait", waiters());
         assert!(most <= before + 2, "{most} threads, {before} before");
     });
