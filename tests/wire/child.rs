@@ -5,6 +5,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use fuse3::session::prepare_child;
 use fuse3::{Concurrent, Errno};
@@ -32,8 +34,18 @@ fn started(prepared: bool) -> (Child, usize) {
     wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
     let child = await_from(&given);
     wire.end();
-    let open = fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap();
-    (child, open.count())
+    let open = || {
+        fs::read_dir(format!("/proc/{}/fd", child.id()))
+            .unwrap()
+            .count()
+    };
+    // For a moment it has its libraries open.
+    let mut tries = 0..1000;
+    while open() > 3 && tries.next().is_some() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let open = open();
+    (child, open)
 }
 
 /// SIGTERM is among the signals that a worker has blocked.
