@@ -1,8 +1,8 @@
 //! Acting for a caller: files are made as the caller's, and changed without what only root may.
 //!
-//! The kernel checks what a caller may do (`default_permissions`), and the program then does it as root. What the source does
-//! by itself according to who asks has to come out as if the caller asked: whose a new file is and which mode it gets, and
-//! which changes take the set-id bits and the capabilities of a file away.
+//! The kernel checks what a caller may do (`default_permissions`), and the program then does it as root. Some of what the
+//! source does depends on who asks: the owner and the mode of a new file, and whether a change clears the set-id bits and the
+//! capabilities of a file. The result has to be the same as if the caller had asked the source itself.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -1,8 +1,8 @@
 //! What is written to the session's descriptor: one message each, by one writev(2).
 //!
 //! libfuse has functions for most of them. They print what fails to stderr by perror(3). libfuse also cancels its workers when
-//! a session ends, and one that is cancelled in a perror(3) of its own keeps the lock of stderr for ever: the next one to
-//! fail waits for ever then, with the descriptor in use.
+//! a session ends, and one that is cancelled in a perror(3) of its own holds the lock of stderr forever: the next one
+//! to fail then never returns, with the descriptor in use.
 
 use std::ffi::c_int;
 use std::io::IoSlice;
