@@ -567,9 +567,7 @@ impl Filesystem for Passthrough {
             result => return Ok(result?),
         }
         // Somebody else has the lock, and a worker that waited for it would be missing for the request that gives it up.
-        let (reply, deferred) = cx.defer();
-        self.waiting.wait(reply, lock);
-        Err(deferred.into())
+        self.waiting.wait(cx, lock)
     }
 }
 

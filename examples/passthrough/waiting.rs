@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use fuse3::{Errno, Reply};
+use fuse3::session::Interruption;
+use fuse3::{Answer, Context, Errno, Filesystem, Reply};
 use parking_lot::Mutex;
 
 /// Who waits for a lock. One thread tries for all of them: one that waits in flock(2) could not be told of an interrupt, or of
@@ -39,17 +40,20 @@ impl fmt::Debug for Waiter {
 impl Waiting {
     /// Tries `lock` until it succeeds, fails, or the caller is interrupted, and answers.
     ///
-    /// The answer is EAGAIN when there is nobody who could try, since no thread can be started.
-    pub(crate) fn wait(
+    /// Any signal interrupts it, as that of alarm(2), by which programs limit how long they wait. The answer is EAGAIN when there
+    /// is nobody who could try, since no thread can be started.
+    pub(crate) fn wait<F: Filesystem>(
         &self,
-        reply: Reply<()>,
+        cx: &mut Context<'_, F>,
         lock: impl Fn() -> io::Result<()> + Send + 'static,
-    ) {
+    ) -> Answer<()> {
+        cx.set_interruption(Interruption::Any);
+        let (reply, deferred) = cx.defer();
         let lock = Box::new(lock);
         let mut queue = self.queue.lock();
         queue.waiters.push(Waiter { reply, lock });
         if queue.served {
-            return;
+            return Err(deferred.into());
         }
         let all = Arc::clone(&self.queue);
         match thread::Builder::new().spawn(move || serve(&all)) {
@@ -65,6 +69,7 @@ impl Waiting {
                 }
             }
         }
+        Err(deferred.into())
     }
 
     /// The session has ended: nobody waits any more.

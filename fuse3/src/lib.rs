@@ -43,7 +43,7 @@
 //! | deferred | either | [`Context::defer`] takes the answer away from the handler. Any thread may give it later, by [`Reply::send`]. |
 #![cfg_attr(
     feature = "tokio",
-    doc = "| async | either, or [`Local`](tasks::Local) | [`Context::spawn`] answers by a future, which an interrupt drops. `Local` is pyfuse3's style: one thread runs all futures, and their state needs no lock. |"
+    doc = "| async | either, or [`Local`](tasks::Local) | [`Context::spawn`] answers by a future, which is dropped when its caller is killed. `Local` is pyfuse3's style: one thread runs all futures, and their state needs no lock. |"
 )]
 #![cfg_attr(
     not(feature = "tokio"),

@@ -134,7 +134,7 @@ fn the_waiting_client_is_killed() {
     if let Some((part, mount)) = part(this_test!()) {
         return play_fcntl(&part, &mount);
     }
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     let (mount, books) = Tools::mount(Capabilities::POSIX_LOCKS);
     let (mut holder, waiter) = holder_and_waiter(this_test!(), &mount, &books);
     let (took, ()) = timed(|| waiter.kill());

@@ -71,14 +71,14 @@ fn assert_balanced(mount: &Mount<Probe>, lock: &GlobalLock<Books>, name: &str) {
 
 #[test]
 fn in_lookup() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     let (mount, lock) = killed(Operation::Lookup, r#"exec cat "$1""#);
     assert_balanced(&mount, &lock, "file");
 }
 
 #[test]
 fn in_open() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     let (mount, lock) = killed(Operation::Open, r#"exec cat "$1""#);
     assert_balanced(&mount, &lock, "file");
     assert_eq!(lock.lock().unwrap().handles, 1);
@@ -86,7 +86,7 @@ fn in_open() {
 
 #[test]
 fn in_create() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     // No lookup finds `missing`, so that open(2) becomes CREATE.
     let (mount, lock) = killed(Operation::Create, r#"cd "${1%/*}" && : > missing"#);
     assert_balanced(&mount, &lock, "missing");
@@ -95,7 +95,7 @@ fn in_create() {
 
 #[test]
 fn in_read() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     let (mount, lock) = killed(Operation::Read, r#"exec cat "$1""#);
     assert_balanced(&mount, &lock, "file");
 }

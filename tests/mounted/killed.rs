@@ -196,84 +196,84 @@ fn killed_by(signal: i32, operation: Operation, dir: &Path, came: &AtomicUsize) 
 
 #[test]
 fn in_lookup() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Lookup);
 }
 
 #[test]
 fn in_create() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Create);
 }
 
 #[test]
 fn in_open() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Open);
 }
 
 #[test]
 fn in_read() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Read);
 }
 
 #[test]
 fn in_write() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Write);
 }
 
 #[test]
 fn in_setlk() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Setlk);
 }
 
 #[test]
 fn in_flock() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Flock);
 }
 
 #[test]
 fn in_ioctl() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Ioctl);
 }
 
 #[test]
 fn in_mknod() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Mknod);
 }
 
 #[test]
 fn in_mkdir() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Mkdir);
 }
 
 #[test]
 fn in_symlink() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Symlink);
 }
 
 #[test]
 fn in_link() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Link);
 }
 
 #[test]
 fn in_opendir() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Opendir);
 }
 
 #[test]
 fn in_readdirplus() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     killed_in(Operation::Readdirplus);
 }

@@ -5,6 +5,7 @@
 //! stderr, loudly, and do nothing.
 
 mod again;
+mod alarmed;
 mod answers;
 mod child;
 mod client;

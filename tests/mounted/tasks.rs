@@ -79,7 +79,7 @@ impl Filesystem for Waiting {
 /// The kernel tells, the future is dropped, and the client is gone: with one worker, too, which a future does not occupy.
 #[test]
 fn a_killed_client_drops_the_future() {
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!();
     for workers in [1, 30] {
         let counts = Arc::new(Counts::default());
         let builder = Session::builder(Waiting(Arc::clone(&counts)), Concurrent);

@@ -12,6 +12,7 @@ mod data;
 mod deferred;
 mod devices;
 mod directories;
+mod dying;
 mod every;
 mod filelocks;
 mod files;

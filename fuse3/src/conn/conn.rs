@@ -12,8 +12,9 @@ use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::conn::connection::{Agreement, Connection};
 use crate::conn::drain::{drain, resend};
-use crate::conn::interrupt::Watch;
+use crate::conn::interruption::Interruption;
 use crate::conn::panics::{OnPanic, Troubles};
+use crate::conn::watch::Watch;
 use crate::conn::{pending::Pending, stats::Counters, undo::Undo, wake::Wake};
 use crate::sys;
 use crate::types::capabilities::Capabilities;
@@ -62,7 +63,7 @@ pub(crate) struct Conn {
     pub(super) pending: Pending,
     counters: Counters,
     pub(super) troubles: Troubles,
-    pub(super) watch: Watch,
+    pub(super) watch: Arc<Watch>,
     /// Minor version of the kernel's protocol; 0 until `init` has returned.
     minor: AtomicU32,
     /// A member of what `raw` points to, once `init` has returned.
@@ -126,10 +127,20 @@ impl Pass<'_> {
 }
 
 impl Conn {
-    pub(crate) fn new(on_panic: OnPanic) -> Arc<Self> {
-        let mut conn = Self::default();
-        conn.troubles.on_panic = on_panic;
-        Arc::new(conn)
+    pub(crate) fn new(on_panic: OnPanic, interruption: Interruption) -> Arc<Self> {
+        Arc::new_cyclic(|this: &Weak<Self>| {
+            let this = Weak::clone(this);
+            let is_lost = move || this.upgrade().is_none_or(|this| this.is_lost());
+            let mut conn = Self::default();
+            conn.troubles.on_panic = on_panic;
+            conn.watch = Watch::new(interruption, is_lost);
+            conn
+        })
+    }
+
+    /// What tells requests of the end, and of callers that die.
+    pub(crate) fn watch(&self) -> &Arc<Watch> {
+        &self.watch
     }
 
     /// From now on it is this session's, which can be told to end. It need not be mounted yet.
@@ -447,7 +458,7 @@ impl Conn {
     /// Waits until C code has answered what it was lent. From then on nobody passes, and what was deferred is not answered
     /// any more.
     pub(crate) fn close(&self) {
-        self.end_watch();
+        self.watch.end();
         self.pending.close_to_c();
         *self.gate.write() = Gate::Shut;
         self.pending.free_all();

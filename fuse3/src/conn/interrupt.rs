@@ -2,12 +2,15 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::thread;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::base::cancel::Uncancelled;
+use crate::conn::interruption::{Interruption, is_dying};
+use crate::conn::watch::Watch;
 use crate::lock::sleeper::{Sleeper, Waking};
 use crate::sys;
 
@@ -16,11 +19,23 @@ use crate::sys;
 /// libfuse calls back with the lock of the request held, which unregistering waits for. So what is done there is short
 /// and waits for nothing: a thread is woken, or started. Code of the file system never runs there; it may wait for
 /// whatever it likes, and answer the request, which unregisters.
-#[derive(Debug, Default)]
-pub(crate) struct Interrupts(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct Interrupts {
+    state: Mutex<State>,
+    /// The thread that waits for the answer.
+    caller: i32,
+    /// Nobody says when the caller gets a signal: it came over io_uring.
+    is_silent: bool,
+    watch: Arc<Watch>,
+}
 
 #[derive(Debug, Default)]
 struct State {
+    /// Which signals count.
+    by: Interruption,
+    /// The kernel has sent an interrupt, which need not count.
+    has_come: bool,
+    /// One that counts.
     interrupted: bool,
     /// The handler, while it waits.
     sleeper: Option<Arc<Sleeper>>,
@@ -67,10 +82,64 @@ impl fmt::Debug for Callback {
 }
 
 impl Interrupts {
+    pub(super) fn new(watch: &Arc<Watch>, caller: i32, is_silent: bool) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                by: watch.by,
+                ..State::default()
+            }),
+            caller,
+            is_silent,
+            watch: Arc::clone(watch),
+        })
+    }
+
+    pub(super) fn by(&self) -> Interruption {
+        self.state.lock().by
+    }
+
+    /// From now on these signals count.
+    pub(crate) fn set_by(self: &Arc<Self>, by: Interruption) {
+        self.state.lock().by = by;
+        self.weigh();
+    }
+
+    /// The kernel has sent an interrupt.
+    fn come(self: &Arc<Self>) {
+        self.state.lock().has_come = true;
+        self.weigh();
+    }
+
+    /// Tells of an interrupt if it counts, or has the caller looked after.
+    pub(super) fn weigh(self: &Arc<Self>) {
+        let state = self.state.lock();
+        let (by, has_come) = (state.by, state.has_come);
+        drop(state);
+        match by {
+            Interruption::Any if has_come => self.tell(),
+            Interruption::Fatal if has_come || self.is_silent => self.watch.doubt(self, has_come),
+            _ => {}
+        }
+    }
+
+    /// Looks after the caller: tells if a signal ends it. Otherwise it may be worth looking again.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let is_open = || {
+            let state = self.state.lock();
+            state.by == Interruption::Fatal && !state.interrupted && !state.is_over
+        };
+        if is_open() && is_dying(self.caller) {
+            self.tell();
+        }
+        is_open()
+    }
+
     /// Tells all who wait, and all who will.
     pub(super) fn tell(&self) {
-        let mut state = self.0.lock();
-        debug_assert!(!state.is_over, "a callback came after it was unregistered");
+        let mut state = self.state.lock();
+        if state.is_over {
+            return;
+        }
         state.interrupted = true;
         let (sleeper, callback) = (state.sleeper.take(), state.callback.clone());
         drop(state);
@@ -85,7 +154,7 @@ impl Interrupts {
     /// `callback` is run when the interrupt comes, or now when it has come. Returns what was to be run until now.
     #[must_use = "its destructor is the application's"]
     pub(crate) fn set(&self, callback: Arc<Callback>) -> Option<Run> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         let before = state.callback.replace(Arc::clone(&callback));
         let interrupted = state.interrupted;
         drop(state);
@@ -98,13 +167,13 @@ impl Interrupts {
     /// The interrupt has come.
     #[cfg(feature = "tokio")]
     pub(crate) fn is_told(&self) -> bool {
-        self.0.lock().interrupted
+        self.state.lock().interrupted
     }
 
     /// It has been unregistered. Returns what has not been run by now, and will not be.
     #[must_use = "its destructor is the application's"]
     pub(crate) fn take(&self) -> Option<Run> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         state.is_over = true;
         let callback = state.callback.take();
         drop(state);
@@ -113,7 +182,7 @@ impl Interrupts {
 
     /// An interrupt that comes while the result lives wakes `sleeper`. `None` when it has come.
     pub(crate) fn arm(&self, sleeper: Arc<Sleeper>) -> Option<Disarm<'_>> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.interrupted {
             return None;
         }
@@ -128,32 +197,18 @@ pub(crate) struct Disarm<'i>(&'i Interrupts);
 
 impl Drop for Disarm<'_> {
     fn drop(&mut self) {
-        self.0.0.lock().sleeper = None;
+        self.0.state.lock().sleeper = None;
     }
-}
-
-/// The requests whose handlers wait, and the thread that tells them of the end; it is started for the first of them.
-#[derive(Debug, Default)]
-pub(super) struct Watch {
-    pub(super) state: Mutex<Watched>,
-    pub(super) changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    pub(super) waiting: Vec<Arc<Interrupts>>,
-    pub(super) thread: Option<thread::JoinHandle<()>>,
-    pub(super) is_over: bool,
 }
 
 /// `fuse_interrupt_func_t`.
 ///
 /// # Safety
 ///
-/// `data` is an [`Interrupts`] that lives until this returns.
+/// `data` came from [`Arc::as_ptr`] of an `Arc<Interrupts>` that lives until this returns.
 pub(crate) unsafe extern "C" fn interrupted(_req: sys::fuse_req_t, data: *mut c_void) {
     let _uncancelled = Uncancelled::new();
-    // SAFETY: the caller promises it.
-    let interrupts = unsafe { &*data.cast::<Interrupts>() };
-    interrupts.tell();
+    // SAFETY: the caller promises it; the count is left as it is.
+    let interrupts = ManuallyDrop::new(unsafe { Arc::from_raw(data.cast::<Interrupts>()) });
+    interrupts.come();
 }

@@ -6,6 +6,7 @@ pub mod connection;
 pub(crate) mod daemon;
 pub(crate) mod drain;
 pub(crate) mod interrupt;
+pub(crate) mod interruption;
 pub(crate) mod libfuse_log;
 pub(crate) mod message;
 pub(crate) mod options;

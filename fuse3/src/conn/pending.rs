@@ -148,7 +148,7 @@ impl Conn {
         }
         let table = self.pending.table.lock();
         let held = table.held.get(&ticket);
-        held.is_some_and(|held| held.request.is_interrupted())
+        held.is_some_and(|held| held.request.is_interrupted(&self.watch))
     }
 
     /// Who is told of its interruption; `None` when it was answered.
@@ -156,7 +156,7 @@ impl Conn {
         let _pass = self.pass()?;
         let mut table = self.pending.table.lock();
         let held = table.held.get_mut(&ticket)?;
-        Some(Arc::clone(held.request.interrupts()))
+        Some(Arc::clone(held.request.interrupts(&self.watch)))
     }
 
     /// From now on C code answers it, and [`close`](Self::close) waits for that; `None` when it is too late.

@@ -8,6 +8,8 @@ use std::{io, mem, slice};
 
 use crate::base::panic::discard;
 use crate::conn::interrupt::{Interrupts, interrupted};
+use crate::conn::interruption::{Interruption, is_dying};
+use crate::conn::watch::Watch;
 use crate::sys;
 use crate::types::caller::{Caller, SecurityContext};
 use crate::types::errno::Errno;
@@ -169,18 +171,26 @@ impl Request {
         Some(NonNull::slice_from_raw_parts(payload, size))
     }
 
-    /// `fuse_req_interrupted()`.
-    pub(crate) fn is_interrupted(&self) -> bool {
+    /// `fuse_req_interrupted()`, of signals that count.
+    pub(crate) fn is_interrupted(&self, watch: &Watch) -> bool {
+        let by = self.interrupts.as_ref().map(|interrupts| interrupts.by());
         // SAFETY: the request is unanswered and exists (invariants).
-        !self.is_uring() && unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 }
+        let has_come =
+            || !self.is_uring() && unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 };
+        match by.unwrap_or(watch.by) {
+            Interruption::Never => false,
+            Interruption::Fatal => (self.is_uring() || has_come()) && is_dying(self.caller().pid),
+            Interruption::Any => has_come(),
+        }
     }
 
     /// `fuse_req_interrupt_func()`, the first time.
-    pub(crate) fn interrupts(&mut self) -> &Arc<Interrupts> {
-        let (req, is_uring) = (self.as_ptr(), self.is_uring());
+    pub(crate) fn interrupts(&mut self, watch: &Arc<Watch>) -> &Arc<Interrupts> {
+        let (req, is_uring, caller) = (self.as_ptr(), self.is_uring(), self.caller().pid);
         self.interrupts.get_or_insert_with(|| {
-            let interrupts = Arc::<Interrupts>::default();
+            let interrupts = Interrupts::new(watch, caller, is_uring);
             if is_uring {
+                interrupts.weigh();
                 return interrupts;
             }
             let data = Arc::as_ptr(&interrupts).cast_mut().cast();

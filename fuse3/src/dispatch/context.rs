@@ -14,7 +14,8 @@ use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use crate::base::panic::discard;
-use crate::conn::{conn::Conn, pending::Ticket, request::Request};
+use crate::conn::interrupt::Interrupts;
+use crate::conn::{conn::Conn, interruption::Interruption, pending::Ticket, request::Request};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::condvar::{Condvar, Woken};
 use crate::lock::locking::{Concurrent, Library, Locking};
@@ -217,26 +218,47 @@ impl<'a, F: Filesystem> Context<'a, F> {
         self.request().is_some_and(Request::is_uring)
     }
 
-    /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this request to end; EINTR ends it.
+    /// `fuse_req_interrupted()`: the caller was sent a signal that [counts](Interruption), and waits only for this request to end.
     ///
     /// The kernel sends INTERRUPT for a request that a handler has, and waits for the answer all the same, whatever the
     /// signal: until it comes, not even SIGKILL ends the caller. So whatever may take long asks now and then, waits by
-    /// [`wait_while`](Self::wait_while), or is told by [`on_interrupt`](Self::on_interrupt).
+    /// [`wait_while`](Self::wait_while), or is told by [`on_interrupt`](Self::on_interrupt). EINTR is the answer then; for a signal
+    /// that does not end the caller, the system call fails with it, also where SA_RESTART was asked for. Which signals
+    /// count is a [setting](crate::Builder::interruption): by default those that end the caller.
     ///
     /// An interrupt is read by a worker: with one worker, it comes when the handler has returned. None ever comes over
-    /// io_uring, and in a session whose `init` asked for `no_interrupt`; then all of these wait as if nobody was
-    /// interrupted. False as well where there is no answer to give (any more): in `forget`, and after `defer`, which
-    /// hands this over to [`Reply::interrupted`].
+    /// io_uring, where only signals that end the caller are noticed, and in a session whose `init` asked for `no_interrupt`; then
+    /// all of these wait as if nobody was interrupted. False as well where there is no answer to give (any more): in `forget`, and
+    /// after `defer`, which hands this over to [`Reply::interrupted`].
     ///
     /// It is true as well once the session was told to end, or its connection is gone (`umount -f`): the end waits for the
     /// handlers.
     pub fn interrupted(&self) -> bool {
-        let is_over = || self.core.is_some_and(|core| core.conn().is_lost());
-        self.request()
-            .is_some_and(|request| request.is_interrupted() || is_over())
+        let request = self.request().zip(self.core.map(Core::conn));
+        request
+            .is_some_and(|(request, conn)| conn.is_lost() || request.is_interrupted(conn.watch()))
     }
 
-    /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been.
+    /// Which signals of the caller count from now on, for this request alone, whose answer may be taken away: `setlk` waits for as
+    /// long as somebody else pleases, and says [`Any`](Interruption::Any). An interrupt that has come already counts, too.
+    ///
+    /// It registers for interrupts, as [`on_interrupt`](Self::on_interrupt). Without an answer to give it does nothing.
+    pub fn set_interruption(&mut self, interruption: Interruption) {
+        if let Some(interrupts) = self.interrupts() {
+            interrupts.set_by(interruption);
+        }
+    }
+
+    /// What waits for an interrupt, where there may be one.
+    fn interrupts(&mut self) -> Option<&Arc<Interrupts>> {
+        match (&mut *self.duty, self.core) {
+            (Duty::Here(request), Some(core)) => Some(request.interrupts(core.conn().watch())),
+            _ => None,
+        }
+    }
+
+    /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted by a signal that [counts](Interruption), or immediately
+    /// if it has been.
     ///
     /// For what can be told to stop, when it would otherwise take long:
     ///
@@ -280,8 +302,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// Requests that register nothing pay nothing for it; the first call for a request allocates.
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
-        if let (Duty::Here(request), Some(conn)) = (&mut *self.duty, self.core.map(Core::conn)) {
-            discard(request.interrupts().set(conn.callback(f)));
+        if let (Some(conn), Some(interrupts)) = (self.core.map(Core::conn), self.interrupts()) {
+            discard(interrupts.set(conn.callback(f)));
         }
     }
 
@@ -326,7 +348,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// # Errors
     ///
-    /// EINTR when the caller is interrupted while `condition` holds, and within 50 milliseconds when the session was told to
+    /// EINTR when the caller is interrupted, by a signal that [counts](Interruption), while `condition` holds, and within 50 milliseconds when the session was told to
     /// end, or its connection is gone. [`interrupted`](Self::interrupted) says when the kernel tells of interrupts; with no
     /// request to interrupt, it waits as [`Locked::wait`](crate::Locked::wait).
     ///
@@ -357,11 +379,11 @@ impl<'a, F: Filesystem> Context<'a, F> {
             if !condition(&mut self.guard) {
                 return Ok(Woken::Notified);
             }
-            let interrupts: Option<&Arc<_>> = match &mut *self.duty {
-                Duty::Here(request) => Some(request.interrupts()),
-                Duty::Away(..) | Duty::None(_) | Duty::Done => None,
+            let interrupts: Option<&Arc<_>> = match (&mut *self.duty, self.core) {
+                (Duty::Here(request), Some(core)) => Some(request.interrupts(core.conn().watch())),
+                _ => None,
             };
-            let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch(it));
+            let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch().wait(it));
             let armed = interrupts.map(|interrupts| interrupts.arm(ticket.sleeper()));
             if let Some(None) = armed {
                 return Err(Errno::EINTR);

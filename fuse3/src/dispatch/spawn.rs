@@ -46,8 +46,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// [`ReadBuf`](crate::ReadBuf) and [`DirBuf`](crate::DirBuf) are owned, and go into the future; the answer of a read then owns its data, too
     /// ([`copy_from`](crate::ReadBuf::copy_from), [`share`](crate::ReadBuf::share)).
     ///
-    /// - When the kernel [interrupts](Self::interrupted) the request, the future is dropped at the await where it is, and its
-    ///   caller gets EINTR.
+    /// - When the caller gets a signal that [counts](crate::session::Interruption), one that ends it unless set otherwise, the future is
+    ///   dropped at the await where it is, and the caller gets EINTR.
     /// - A panic answers EIO and counts as one of a handler: [`OnPanic`](crate::session::OnPanic).
     /// - At the end of a session, futures in flight are waited for and answered, as handlers are; see
     ///   [`task_patience`](crate::Builder::task_patience). While a session is [stopped](crate::Session::serve), they go on and answer.

@@ -81,18 +81,18 @@ impl<T> Reply<T> {
         }
     }
 
-    /// `fuse_req_interrupted()`: the caller was sent a signal and waits only for this answer, as
-    /// [`Context::interrupted`](crate::Context::interrupted). EINTR is what it expects. It is true as well once the session was told
-    /// to end, or its connection is gone.
-    ///
-    /// The end of the session is no interrupt.
+    /// `fuse_req_interrupted()`, as [`Context::interrupted`](crate::Context::interrupted): the caller was sent a signal that
+    /// [counts](crate::session::Interruption), and EINTR is what it expects. It is true as well once the session was told to end, or
+    /// its connection is gone.
     pub fn interrupted(&self) -> bool {
         self.ticket
             .is_some_and(|ticket| self.conn.is_interrupted(ticket))
     }
 
-    /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted, or now if it has been, as
-    /// [`Context::on_interrupt`](crate::Context::on_interrupt).
+    /// `fuse_req_interrupt_func()`: runs `f` when the caller is interrupted by a signal that [counts](crate::session::Interruption), or
+    /// immediately if it has been, as [`Context::on_interrupt`](crate::Context::on_interrupt).
+    ///
+    /// The end of the session is no interrupt.
     ///
     /// `f` runs on a thread of its own, at most once, and not after the answer; if it has begun before, it may go on
     /// beside and after it. It may take locks, and it may answer: whoever takes the reply out of where it is kept sends

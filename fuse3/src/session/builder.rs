@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fmt, mem};
 
-use crate::conn::{conn::Conn, libfuse_log, panics::OnPanic};
+use crate::conn::{conn::Conn, interruption::Interruption, libfuse_log, panics::OnPanic};
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
 use crate::session::mount::{self, MountError};
@@ -45,6 +45,7 @@ pub(crate) struct Settings {
     pub(crate) handle_signals: bool,
     pub(crate) keep_mounted: bool,
     pub(crate) on_panic: OnPanic,
+    pub(crate) interruption: Interruption,
     pub(crate) teardown_limit: Option<Duration>,
 }
 
@@ -228,6 +229,13 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// Which signals of a caller end what its request waits for; [`Context::set_interruption`](crate::Context::set_interruption)
+    /// says otherwise for a request. Those that end the caller, unless set: [`Interruption::Fatal`].
+    pub fn interruption(mut self, interruption: Interruption) -> Self {
+        self.settings.interruption = interruption;
+        self
+    }
+
     /// llfuse's `stacktrace`: setxattr(2) of the name `fuse_stacktrace` on the root logs a [`Report`](crate::session::Report), as a
     /// warning, in place of calling the file system: `setfattr -n fuse_stacktrace -v 1 MOUNTPOINT`.
     ///
@@ -405,7 +413,7 @@ impl<F: Filesystem> Builder<F> {
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
         libfuse_log::capture_libfuse();
-        let conn = Conn::new(self.settings.on_panic);
+        let conn = Conn::new(self.settings.on_panic, self.settings.interruption);
         let serving = Serving::new(
             Arc::clone(&conn),
             Hub::new(Arc::clone(&conn), self.on_notify_error),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::conn::conn::{Conn, Host, TERMINATED};
-use crate::conn::{panics::OnPanic, undo::Undo, wake::Wake};
+use crate::conn::{interruption::Interruption, panics::OnPanic, undo::Undo, wake::Wake};
 use crate::lock::global::GlobalLock;
 use crate::notify::{hub::Hub, notifier::Notifier};
 use crate::session::{loopconfig::LoopConfig, session::ERROR_ABORTED, session::Reason};
@@ -35,7 +35,7 @@ pub struct ForeignSession {
 
 impl Default for ForeignSession {
     fn default() -> Self {
-        let conn = Conn::new(OnPanic::Continue);
+        let conn = Conn::new(OnPanic::Continue, Interruption::default());
         Self {
             notifications: Hub::new(Arc::clone(&conn), None),
             conn,

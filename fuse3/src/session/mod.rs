@@ -7,6 +7,7 @@
 //! - To talk to it meanwhile: [`Handle`] ends it from anywhere, and has its [statistics](SessionStats) and a [`Report`] of what each
 //!   thread does.
 //! - A handler starts another program with [`prepare_child`].
+//! - [`Interruption`] says which signals of a caller end what its request waits for.
 //! - [`OnPanic`] says what a panic of a handler does to the session.
 //! - A session that C code has made is a [`ForeignSession`].
 
@@ -27,6 +28,7 @@ pub(crate) mod signals;
 #[cfg(feature = "tokio")]
 pub(crate) mod tasks;
 
+pub use crate::conn::interruption::Interruption;
 pub use crate::conn::panics::OnPanic;
 pub use crate::conn::stats::SessionStats;
 pub use crate::dispatch::report::{Report, ReportedThread};

@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::conn::panics::OnPanic;
+use crate::conn::{interruption::Interruption, panics::OnPanic};
 use crate::dispatch::filesystem::Filesystem;
 use crate::lock::locking::Locking;
 use crate::session::session::{End, Session};
@@ -111,7 +111,10 @@ impl<F: Filesystem> Wire<F> {
     ) -> (Session<F>, Self) {
         let (peer, served) = Peer::pair();
         let duplicate = UnixDatagram::from(served.try_clone().unwrap());
-        let builder = Session::builder(fs, lock.clone()).on_panic(OnPanic::Continue);
+        let builder = Session::builder(fs, lock.clone())
+            .on_panic(OnPanic::Continue)
+            // No process stands behind the requests.
+            .interruption(Interruption::Any);
         let session = begin(builder, served);
         let wire = Self {
             peer,

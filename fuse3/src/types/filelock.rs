@@ -7,11 +7,13 @@
 //!
 //! A worker that waited for a lock would be missing for the request that gives it up. A caller that has to wait is
 //! answered later, with [`Context::defer`](crate::Context::defer). When it is interrupted meanwhile, its answer is EINTR, which
-//! [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed:
+//! [`Reply::on_interrupt`](crate::Reply::on_interrupt) shows how to give; without that, it cannot be killed. Any signal is to end the
+//! wait, since alarm(2) is how programs limit it:
 //!
 //! ```
 //! # use fuse3::{Answer, Context, Errno, FileInfo, Filesystem, GlobalLock, Ino, Reply};
 //! # use fuse3::filelock::{FileLock, LockKind, SetLock};
+//! # use fuse3::session::Interruption;
 //! # use std::sync::Arc;
 //! # struct Fs;
 //! #[derive(Default)]
@@ -39,6 +41,7 @@
 //!         } else if !cx.held.iter().any(|held| held.conflicts(&lock)) {
 //!             cx.held.push(lock);
 //!         } else if set.wait {
+//!             cx.set_interruption(Interruption::Any);
 //!             let (reply, deferred) = cx.defer();
 //!             cx.waiting.push((lock, reply));
 //!             return Err(deferred.into());
