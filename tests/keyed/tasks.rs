@@ -104,6 +104,31 @@ fn the_waker_of_the_last_poll_is_woken_and_the_others_are_dropped() {
 }
 
 #[test]
+fn several_keys_are_taken_in_one_order_and_given_back_when_it_is_cancelled() {
+    let locks = KeyedLocks::new();
+    let held = lock(&locks, 2);
+    let mut all = Box::pin(locks.lock_all_async([3, 1, 2, 1]));
+    let woken = Arc::<Woken>::default();
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut cx = Context::from_waker(&waker);
+    assert!(all.as_mut().poll(&mut cx).is_pending());
+    assert!(locks.is_locked(&1) && !locks.is_locked(&3));
+    drop(all);
+    assert!(!locks.is_locked(&1));
+    assert_eq!(locks.waiters(&2), 0);
+    let mut all = Box::pin(locks.lock_all_async([3, 1, 2, 1]));
+    assert!(all.as_mut().poll(&mut cx).is_pending());
+    drop(held);
+    let Poll::Ready(keys) = all.as_mut().poll(&mut cx) else {
+        panic!("all keys are free");
+    };
+    let taken: Vec<u64> = keys.iter().map(|guard| *guard.key()).collect();
+    assert_eq!(taken, [1, 2, 3]);
+    drop(keys);
+    assert!(locks.is_empty());
+}
+
+#[test]
 fn a_cancelled_wait_leaves_nothing() {
     let locks = KeyedLocks::new();
     let held = lock(&locks, 1);

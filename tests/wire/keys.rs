@@ -12,7 +12,7 @@ use crate::proto;
 use crate::recorder::{ENTRY, Style, entry, in_both_styles};
 
 in_both_styles! {
-    in_the_order_of_the_requests a_key_and_an_interrupt_at_once released_by_another_request
+    in_the_order_of_the_requests a_key_and_an_interrupt_at_once released_by_another_request a_handler_waits
 }
 
 /// A lookup takes the key, writes its name down, and answers.
@@ -63,6 +63,36 @@ fn in_the_order_of_the_requests<L: Style>() {
     assert!(received == expected);
     assert_eq!(*order.lock(), [10, 11, 13, 14, 15]);
     wire.end();
+    assert!(keys.is_empty());
+}
+
+/// For a key, with the lock released; an interrupt ends the wait, and leaves nothing.
+fn a_handler_waits<L: Style>() {
+    let keys = KeyedLocks::new();
+    let its = keys.clone();
+    let fs = Probe::<L>::new(move |cx, _| {
+        let key = cx.block_on(its.lock_async(1))?;
+        // One that is free is not waited for.
+        let other = cx.block_on(its.lock_async(2))?;
+        assert_eq!((*key.key(), *other.key()), (1, 2));
+        Ok(ENTRY)
+    });
+    let mut wire = Wire::new(fs, L::lock());
+    let held = keys.try_lock(1).unwrap();
+    let sent = [1, 2].map(|count| {
+        let unique = wire.send(&proto::lookup(1, b"name"));
+        until_waiting(&keys, count);
+        unique
+    });
+    wire.assert_lock_free();
+    wire.send(&proto::interrupt(sent[0]));
+    assert_eq!(wire.receive(), proto::error(sent[0], libc::EINTR));
+    until_waiting(&keys, 1);
+    wire.assert_silent();
+    drop(held);
+    let found = proto::reply(sent[1], &proto::entry_out(&ENTRY));
+    assert!(wire.receive() == found);
+    assert_eq!(wire.end().stats.panics, 0);
     assert!(keys.is_empty());
 }
 

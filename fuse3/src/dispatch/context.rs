@@ -9,18 +9,21 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
+use std::pin::pin;
 use std::ptr::NonNull;
 use std::sync::{Arc, Once};
+use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
 use crate::base::panic::discard;
 use crate::conn::interrupt::Interrupts;
 use crate::conn::{conn::Conn, interruption::Interruption, pending::Ticket, request::Request};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
+use crate::lock::clock::Deadline;
 use crate::lock::condvar::{Condvar, Woken};
 use crate::lock::locking::{Concurrent, Library, Locking};
 use crate::lock::proof::{self, NotHolding};
-use crate::lock::{clock::Deadline, sleeper::Waking};
+use crate::lock::sleeper::{Sleeper, Waking};
 use crate::notify::current::Current;
 use crate::reply::answer::{Answer, Asked};
 use crate::reply::deferred::{Deferred, Reply};
@@ -379,23 +382,74 @@ impl<'a, F: Filesystem> Context<'a, F> {
             if !condition(&mut self.guard) {
                 return Ok(Woken::Notified);
             }
-            let interrupts: Option<&Arc<_>> = match (&mut *self.duty, self.core) {
-                (Duty::Here(request), Some(core)) => Some(request.interrupts(core.conn().watch())),
-                _ => None,
-            };
-            let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch().wait(it));
-            let armed = interrupts.map(|interrupts| interrupts.arm(ticket.sleeper()));
-            if let Some(None) = armed {
-                return Err(Errno::EINTR);
-            }
-            let waking = F::Lock::asleep(&mut self.guard, || ticket.wait(), Library(()));
-            drop(armed);
-            match waking {
-                Waking::Notified => {}
-                Waking::Interrupted => return Err(Errno::EINTR),
+            match self.asleep(conn, ticket.sleeper(), || ticket.wait())? {
                 Waking::TimedOut if condition(&mut self.guard) => return Ok(Woken::TimedOut),
                 Waking::TimedOut => return Ok(Woken::Notified),
+                Waking::Notified | Waking::Interrupted => {}
             }
+        }
+    }
+
+    /// `sleep` is on `sleeper`, with the lock released. EINTR when it was interrupted, or there was no need to.
+    fn asleep(
+        &mut self,
+        conn: Option<&'a Arc<Conn>>,
+        sleeper: Arc<Sleeper>,
+        sleep: impl FnOnce() -> Waking,
+    ) -> Result<Waking, Errno> {
+        let interrupts: Option<&Arc<_>> = match (&mut *self.duty, self.core) {
+            (Duty::Here(request), Some(core)) => Some(request.interrupts(core.conn().watch())),
+            _ => None,
+        };
+        let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch().wait(it));
+        let armed = interrupts.map(|interrupts| interrupts.arm(sleeper));
+        if let Some(None) = armed {
+            return Err(Errno::EINTR);
+        }
+        match F::Lock::asleep(&mut self.guard, sleep, Library(())) {
+            Waking::Interrupted => Err(Errno::EINTR),
+            waking => Ok(waking),
+        }
+    }
+
+    /// Waits for `future`, with the lock released, until it is ready or the caller is interrupted: for a
+    /// [key](crate::kit::KeyedLocks::lock_async), or for what a task sends.
+    ///
+    /// It is polled on this thread, with the lock held, so that it must not take it. When the caller is interrupted it is dropped.
+    ///
+    /// ```
+    /// # use fuse3::{Answer, Attr, Context, FileInfo, Filesystem, GlobalLock, Ino};
+    /// # use fuse3::kit::KeyedLocks;
+    /// # use std::{sync::Arc, time::Duration};
+    /// # struct Fs { blocks: KeyedLocks<u64> }
+    /// # impl Filesystem for Fs { type Lock = Arc<GlobalLock<()>>; }
+    /// # impl Fs {
+    /// fn drop_block(&self, cx: &mut Context<'_, Self>, block: u64) -> Answer<()> {
+    ///     let _key = cx.block_on(self.blocks.lock_async(block))?;
+    ///     // This handler has the block, and the lock.
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// EINTR, as [`wait_while`](Self::wait_while).
+    ///
+    /// # Panics
+    ///
+    /// As [`wait_while`](Self::wait_while).
+    pub fn block_on<T>(&mut self, future: impl Future<Output = T>) -> Result<T, Errno> {
+        let mut future = pin!(future);
+        loop {
+            let sleeper = Sleeper::current();
+            let waker = Waker::from(Arc::clone(&sleeper));
+            let mut task = task::Context::from_waker(&waker);
+            if let Poll::Ready(value) = future.as_mut().poll(&mut task) {
+                return Ok(value);
+            }
+            let sleep = || sleeper.sleep(Deadline::Never);
+            self.asleep(self.core.map(Core::conn), Arc::clone(&sleeper), sleep)?;
         }
     }
 

@@ -156,14 +156,8 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     where
         K: Ord,
     {
-        let mut keys: Vec<K> = keys.into_iter().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        let mut guards = Vec::with_capacity(keys.len());
-        for key in keys {
-            guards.push(self.lock(key, proof));
-        }
-        guards
+        let lock = |key| self.lock(key, proof);
+        in_order(keys).map(lock).collect()
     }
 
     /// `await acquire(key)`: the key, once it is this task's. On any executor.
@@ -181,6 +175,24 @@ impl<K: Eq + Hash> KeyedLocks<K> {
     /// ```
     pub fn lock_async(&self, key: K) -> KeyWait<K> {
         KeyWait::new(Arc::clone(&self.table), key)
+    }
+
+    /// [`lock_all`](Self::lock_all) of a task: several keys, each once, in the order of `Ord`. Dropped, it gives back those that it has.
+    pub fn lock_all_async(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> impl Future<Output = Vec<OwnedKeyGuard<K>>>
+    where
+        K: Ord,
+    {
+        let waits = in_order(keys).map(|key| self.lock_async(key));
+        async {
+            let mut guards = Vec::new();
+            for wait in waits {
+                guards.push(wait.await);
+            }
+            guards
+        }
     }
 
     /// Whether somebody has the key.
@@ -258,6 +270,14 @@ impl<K: Eq + Hash> fmt::Debug for KeyedLocks<K> {
             .field("locked", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Each key once, in the order that all take them in.
+fn in_order<K: Ord>(keys: impl IntoIterator<Item = K>) -> impl Iterator<Item = K> {
+    let mut keys: Vec<K> = keys.into_iter().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    keys.into_iter()
 }
 
 #[cfg(test)]
