@@ -269,7 +269,7 @@ fn a_thread_is_not_cancelled_in_a_logger() {
     assert_eq!(made, 0);
     let start = Instant::now();
     while !STARTED.load(Ordering::SeqCst) {
-        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < Duration::from_secs(60));
     }
     // SAFETY: the thread has not been joined.
     assert_eq!(unsafe { libc::pthread_cancel(thread) }, 0);

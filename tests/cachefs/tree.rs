@@ -31,7 +31,7 @@ fn an_fstat_does_not_wait_for_a_copy() {
         (directories(), FILES)
     );
     check(mounted);
-    assert!(with.most < Duration::from_millis(50), "{with:?}");
+    assert!(with.most < without.longest / 4, "{with:?}, {without:?}");
     // Most of the quick ones here are of before the copy and after it, when nobody has the lock. One in each client waits,
     // for all of it; how many are quick meanwhile says how late the copying client was to start and to stop them.
     assert!(without.longest > without.took / 2, "{without:?}");

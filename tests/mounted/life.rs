@@ -4,14 +4,13 @@ use std::fs::{self, File};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use fuse3::{Entry, Errno, Operation, Reason, Reply};
 use std::sync::Mutex;
 
 use crate::child::{self, this_test};
 use crate::deferring::Deferring;
-use crate::fixture::{Mount, TempDir, force_unmount, is_mounted, require_mount, timed};
+use crate::fixture::{Mount, TempDir, force_unmount, is_mounted, require_mount};
 use crate::probe::Probe;
 
 fn umount(mount: &Mount<Probe>, options: &[&str]) {
@@ -58,9 +57,8 @@ fn a_session_that_is_dropped_is_unmounted() {
     let dir = TempDir::new();
     let session = Probe::new().builder().mount(dir.path()).unwrap();
     assert!(is_mounted(dir.path()));
-    let (took, ()) = timed(|| drop(session));
+    drop(session);
     assert!(!is_mounted(dir.path()));
-    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]

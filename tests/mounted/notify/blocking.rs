@@ -7,18 +7,14 @@ use super::*;
 fn a_hundred_thousand_from_a_lookup_do_not_block() {
     require_mount!();
     let shared = Arc::new(OnceLock::<Notifier>::new());
-    let (told, took) = mpsc::channel();
     let builder = Cached::builder({
         let shared = Arc::clone(&shared);
         move |_, operation, name| {
             if operation == Operation::Lookup && name == "trigger" {
-                let (took, ()) = timed(|| {
-                    let notifier = shared.get().unwrap();
-                    for number in 0..100_000 {
-                        notifier.inval_entry(Ino::ROOT, format!("f{number}"));
-                    }
-                });
-                told.send(took).unwrap();
+                let notifier = shared.get().unwrap();
+                for number in 0..100_000 {
+                    notifier.inval_entry(Ino::ROOT, format!("f{number}"));
+                }
             }
         }
     });
@@ -29,10 +25,8 @@ fn a_hundred_thousand_from_a_lookup_do_not_block() {
     for number in [0, 500, 50_000, 99_999] {
         fs::metadata(mount.join(format!("f{number}"))).unwrap();
     }
-    let (whole, _) = timed(|| fs::metadata(mount.join("trigger")).unwrap());
-    let queued = took.recv().unwrap();
-    assert!(queued < Duration::from_secs(5), "{queued:?}");
-    assert!(whole < Duration::from_secs(6), "{whole:?}");
+    // One that blocks does so until the mount is given up.
+    fs::metadata(mount.join("trigger")).unwrap();
     notifier.flush(DEADLINE).unwrap();
     let again = mount.causes(Operation::Lookup, || {
         fs::metadata(mount.join("f99999")).unwrap()
@@ -105,7 +99,7 @@ fn the_end_does_not_wait_for_what_waits_for_ever() {
         mount.handle().terminate();
         mount.ended();
     });
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < DEADLINE / 2, "{took:?}");
     assert!(client.join().unwrap().is_err());
     assert_eq!(notifier.flush(DEADLINE), Err(NotifyError::Ended));
     drop(kept);
