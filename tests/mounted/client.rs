@@ -48,7 +48,13 @@ impl Client {
     /// Plays `part` of the test `name`.
     pub(crate) fn new(name: &str, part: &str, mount: &Path) -> Self {
         let mut process = Command::new(env::current_exe().unwrap())
-            .args([name, "--exact", "--nocapture", "--test-threads=1"])
+            .args([
+                name,
+                "--exact",
+                "--include-ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .env(CLIENT, format!("{name} {part} {}", mount.display()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
