@@ -22,7 +22,7 @@ use fuse3::{
     RenameFlags, SetAttr, StatVfs, WriteData, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
-use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
 
 use super::attributes::{self, ACCESS_ACL};
 use super::caller::{self, ActingAs};
@@ -30,6 +30,7 @@ use super::file::OpenFile;
 use super::handles::Handles;
 use super::inode::{self, Inode, Name};
 use super::inodes::Inodes;
+use super::seek::seek;
 use super::settings::Settings;
 use super::waiting::Waiting;
 
@@ -91,8 +92,8 @@ impl Passthrough {
             eprintln!("WARNING: something is mounted in the source; it is not shown");
             return Err(Errno::EOPNOTSUPP.into());
         }
-        let attr = self.inodes.count(file, &of);
-        Ok(caller::entry(attr, self.settings.timeout))
+        let entry = self.inodes.count(file, &of);
+        Ok(caller::entry(entry, self.settings.timeout))
     }
 
     fn find(&self, parent: Ino, name: &OsStr) -> io::Result<Entry> {
@@ -535,14 +536,7 @@ impl Filesystem for Passthrough {
         offset: u64,
         whence: Whence,
     ) -> Answer<Offset> {
-        let to = match whence {
-            Whence::DATA => SeekFrom::Data(offset),
-            Whence::HOLE => SeekFrom::Hole(offset),
-            _ => return Err(Errno::EINVAL.into()),
-        };
-        // It moves the offset of the open file, which nothing here uses.
-        let file = self.files.get(file.handle())?;
-        Ok(Offset(done(fs::seek(&*file, to))?))
+        Ok(seek(&*self.files.get(file.handle())?, offset, whence)?)
     }
 
     fn tmpfile(&self, cx: &mut Cx<'_>, parent: Ino, how: Create) -> Answer<Created> {
