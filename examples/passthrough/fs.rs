@@ -135,7 +135,7 @@ impl Passthrough {
         // A file whose mode cannot be read is taken for one.
         let has_set_id = |of: Metadata| caller::has_set_id(of.mode());
         let cached = flags.writes() && file.metadata().map_or(true, has_set_id);
-        let backing = self.backing(cx, inode, &file);
+        let backing = self.backing(cx, inode);
         let file = self.files.insert(OpenFile::new(file, backing.clone()));
         // What the kernel does by itself does not go through the page cache of this file system.
         let direct =
@@ -153,10 +153,13 @@ impl Passthrough {
         supported(opened, opened.parallel_direct_writes(true))
     }
 
-    /// What the kernel is to read and write in place of `file`: the same for all open files of an inode.
-    fn backing(&self, cx: &Cx<'_>, inode: &Inode, file: &File) -> Option<Arc<BackingId>> {
+    /// What the kernel is to read and write in place of the source: the same for all open files of an inode.
+    ///
+    /// It keeps the file that it is given open, and with it the lock that somebody has by it, until all of these are closed.
+    /// So that is a file that nobody else has.
+    fn backing(&self, cx: &Cx<'_>, inode: &Inode) -> Option<Arc<BackingId>> {
         let open = || match self.passthrough.load(Ordering::Relaxed) {
-            true => cx.open_backing(file),
+            true => cx.open_backing(&inode.open(OFlags::RDONLY)?),
             false => Err(io::ErrorKind::Unsupported.into()),
         };
         match inode.backing.get_or_open(open) {
