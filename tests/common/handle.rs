@@ -38,7 +38,7 @@ impl Handle {
     }
 
     pub(crate) fn open(&mut self, mount: &Path) -> io::Result<File> {
-        let mount = File::open(mount).unwrap();
+        let mount = File::open(mount)?;
         let start = (&raw mut *self).cast();
         // SAFETY: the descriptor is open, and `start` points to a handle that the kernel has filled.
         let opened = unsafe { libc::open_by_handle_at(mount.as_raw_fd(), start, libc::O_RDONLY) };

@@ -16,5 +16,7 @@ mod locks;
 mod names;
 mod numbers;
 mod place;
+mod reading;
 mod umask;
 mod user;
+mod wide;

@@ -155,11 +155,11 @@ fn listed(handle: &mut Handle, mount: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// What file handles lead to: after a file was deleted, and when the file system was mounted again.
-pub(crate) fn handles(source: &Source, mount: &dyn Fn() -> Mounted) -> Vec<Said> {
+pub(crate) fn handles(source: &Source, mount: &dyn Fn(&Source) -> Mounted) -> Vec<Said> {
     let mut said = Vec::new();
     let mut say = |what: &str, result: String| said.push((what.to_owned(), result));
     let behind = &*source.0;
-    let mounted = mount();
+    let mounted = mount(source);
     let seen = mounted.path().to_owned();
     for name in ["kept", "deleted", "replaced"] {
         fs::write(seen.join(name), "its own").unwrap();
@@ -213,7 +213,7 @@ pub(crate) fn handles(source: &Source, mount: &dyn Fn() -> Mounted) -> Vec<Said>
     let file = given_again(&files, was[0], make_file);
     fs::create_dir(&dirs).unwrap();
     let directory = given_again(&dirs, was[1], make_directory);
-    let mounted = mount();
+    let mounted = mount(source);
     let seen = mounted.path();
     // The kernel knows the new ones.
     let open: Vec<_> = [file, directory]
@@ -298,7 +298,7 @@ fn a_number_that_is_given_again_is_another_file_s() {
 #[test]
 fn a_handle_leads_to_its_own_file_or_to_none() {
     each_way("file handles", |source, way| {
-        for (what, said) in handles(source, &|| source.mounted(way).unwrap()) {
+        for (what, said) in handles(source, &|source| source.mounted(way).unwrap()) {
             assert_eq!(said, OWN, "{what} in {way:?}");
         }
     });
