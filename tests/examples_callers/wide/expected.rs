@@ -75,13 +75,13 @@ impl Expected {
     }
 
     /// What was expected in this mode and did not come.
-    pub(super) fn missing(&self, mode: &str, only: Option<&str>) -> String {
+    pub(super) fn missing(&self, mode: &str, only: Option<&str>) -> Vec<String> {
         let missing = self.0.iter().filter(|row| {
             matches(row.mode, mode) && is_wanted(only, row.topic) && !row.seen.contains_key(mode)
         });
-        let lines = missing
-            .map(|row| format!("{mode} | {}\n    did not come: {}\n", row.topic, row.answer));
-        lines.collect()
+        missing
+            .map(|row| format!("{} | {}", row.topic, row.answer))
+            .collect()
     }
 
     /// What came, and why.
