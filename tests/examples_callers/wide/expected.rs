@@ -97,3 +97,21 @@ impl Expected {
         lines.collect()
     }
 }
+
+#[test]
+fn patterns() {
+    for (pattern, text, is) in [
+        ("a", "a", true),
+        ("a", "ab", false),
+        ("a*", "ab", true),
+        ("*b", "ab", true),
+        ("*b", "ba", false),
+        ("a*c*e", "abcde", true),
+        ("a*d*c*e", "abcde", false),
+        ("ab*bc", "abc", false),
+        ("*: 1 => *: 2", "x: 1 => x: 2", true),
+        ("*: 1 => *: 2", "x: 1 => x: 3", false),
+    ] {
+        assert_eq!(matches(pattern, text), is, "{pattern} {text}");
+    }
+}
