@@ -15,7 +15,7 @@ demo: setup ## mount the tmpfs example, run a real workload on it, compare what 
 test: setup ## the whole suite: formatting, lints, tests, documentation, packages
 	@scripts/test
 
-conformance: setup ## pjdfstest and fsx on the examples that store files (as root)
+conformance: setup ## pjdfstest and fsx on the examples that store files, and the passthrough ones call by call next to their source (as root)
 	@scripts/conformance
 
 bench: setup ## requests per second and CPU per request, next to the same file system in C

@@ -60,11 +60,12 @@ pub(super) fn attr_timeout(attr: &Attr, timeout: Duration) -> Duration {
     }
 }
 
-/// The answer that a name leads to a file with these attributes.
-pub(super) fn entry(attr: Attr, timeout: Duration) -> Entry {
+/// The answer that a name leads to a file, valid for `timeout`.
+pub(super) fn entry(entry: Entry, timeout: Duration) -> Entry {
     Entry {
-        attr_timeout: attr_timeout(&attr, timeout),
-        ..Entry::new(attr, timeout)
+        entry_timeout: timeout,
+        attr_timeout: attr_timeout(&entry.attr, timeout),
+        ..entry
     }
 }
 

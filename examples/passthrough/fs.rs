@@ -22,7 +22,7 @@ use fuse3::{
     RenameFlags, SetAttr, StatVfs, WriteData, XattrFlags, XattrNames,
 };
 use parking_lot::Mutex;
-use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags, SeekFrom};
+use rustix::fs::{self, FallocateFlags, FileType, FlockOperation, Mode, OFlags};
 
 use super::attributes::{self, ACCESS_ACL};
 use super::caller::{self, ActingAs};
@@ -30,6 +30,7 @@ use super::file::OpenFile;
 use super::handles::Handles;
 use super::inode::{self, Inode, Name};
 use super::inodes::Inodes;
+use super::seek::seek;
 use super::settings::Settings;
 use super::waiting::Waiting;
 
@@ -91,8 +92,8 @@ impl Passthrough {
             eprintln!("WARNING: something is mounted in the source; it is not shown");
             return Err(Errno::EOPNOTSUPP.into());
         }
-        let attr = self.inodes.count(file, &of);
-        Ok(caller::entry(attr, self.settings.timeout))
+        let entry = self.inodes.count(file, &of);
+        Ok(caller::entry(entry, self.settings.timeout))
     }
 
     fn find(&self, parent: Ino, name: &OsStr) -> io::Result<Entry> {
@@ -134,7 +135,7 @@ impl Passthrough {
         // A file whose mode cannot be read is taken for one.
         let has_set_id = |of: Metadata| caller::has_set_id(of.mode());
         let cached = flags.writes() && file.metadata().map_or(true, has_set_id);
-        let backing = self.backing(cx, inode, &file);
+        let backing = self.backing(cx, inode);
         let file = self.files.insert(OpenFile::new(file, backing.clone()));
         // What the kernel does by itself does not go through the page cache of this file system.
         let direct =
@@ -152,10 +153,13 @@ impl Passthrough {
         supported(opened, opened.parallel_direct_writes(true))
     }
 
-    /// What the kernel is to read and write in place of `file`: the same for all open files of an inode.
-    fn backing(&self, cx: &Cx<'_>, inode: &Inode, file: &File) -> Option<Arc<BackingId>> {
+    /// What the kernel is to read and write in place of the source: the same for all open files of an inode.
+    ///
+    /// It keeps the file that it is given open, and with it the lock that somebody has by it, until all of these are closed.
+    /// So that is a file that nobody else has.
+    fn backing(&self, cx: &Cx<'_>, inode: &Inode) -> Option<Arc<BackingId>> {
         let open = || match self.passthrough.load(Ordering::Relaxed) {
-            true => cx.open_backing(file),
+            true => cx.open_backing(&inode.open(OFlags::RDONLY)?),
             false => Err(io::ErrorKind::Unsupported.into()),
         };
         match inode.backing.get_or_open(open) {
@@ -535,14 +539,7 @@ impl Filesystem for Passthrough {
         offset: u64,
         whence: Whence,
     ) -> Answer<Offset> {
-        let to = match whence {
-            Whence::DATA => SeekFrom::Data(offset),
-            Whence::HOLE => SeekFrom::Hole(offset),
-            _ => return Err(Errno::EINVAL.into()),
-        };
-        // It moves the offset of the open file, which nothing here uses.
-        let file = self.files.get(file.handle())?;
-        Ok(Offset(done(fs::seek(&*file, to))?))
+        Ok(seek(&*self.files.get(file.handle())?, offset, whence)?)
     }
 
     fn tmpfile(&self, cx: &mut Cx<'_>, parent: Ino, how: Create) -> Answer<Created> {

@@ -6,10 +6,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use fuse3::{Attr, Errno, Ino};
+use fuse3::{Entry, Errno, Ino};
 use parking_lot::Mutex;
 
+use super::identity::{generation, identity};
 use super::inode::{Inode, attr};
 
 /// The table of inodes: what the kernel looked up and has not forgotten.
@@ -35,6 +37,8 @@ struct Table {
 struct Known {
     inode: Arc<Inode>,
     source: Source,
+    /// What the kernel tells it by from other files that have had the number, in file handles.
+    generation: u64,
     /// How often the kernel was told of it, less what it has forgotten.
     lookups: u64,
 }
@@ -60,8 +64,8 @@ impl Inodes {
         Ok(Arc::clone(&known.inode))
     }
 
-    /// Counts one lookup of `file`, which was opened with O_PATH and has the attributes `of`.
-    pub(crate) fn count(&self, file: File, of: &Metadata) -> Attr {
+    /// Counts one lookup of `file`, which was opened with O_PATH and has the attributes `of`. It is valid for no time.
+    pub(crate) fn count(&self, file: File, of: &Metadata) -> Entry {
         let source = (of.dev(), of.ino());
         let mut table = self.table.lock();
         let Table { inodes, numbers } = &mut *table;
@@ -73,12 +77,16 @@ impl Inodes {
             Ino(own.or_else(|| others.next()).expect("a free number"))
         });
         let known = inodes.entry(number).or_insert_with(|| Known {
+            generation: generation(identity(&file)),
             inode: Arc::new(Inode::new(number, file)),
             source,
             lookups: 0,
         });
         known.lookups += 1;
-        attr(number, of)
+        Entry {
+            generation: known.generation,
+            ..Entry::new(attr(number, of), Duration::ZERO)
+        }
     }
 
     /// Takes back `count` lookups. After the last one the inode is closed, and its number may be another's.

@@ -7,6 +7,8 @@
 //! | `settings` | in what the two differ |
 //! | `inodes` | the table of what the kernel knows |
 //! | `inode` | a file of the source, and what can be done to it |
+//! | `identity` | which file it is, when numbers are given again |
+//! | `seek` | holes |
 //! | `handles`, `file` | what is open |
 //! | `waiting` | who waits for a lock |
 //! | `caller` | acting for who asks |
@@ -17,8 +19,11 @@ mod caller;
 mod file;
 mod fs;
 mod handles;
+#[expect(dead_code, reason = "passthroughfs uses the rest")]
+mod identity;
 mod inode;
 mod inodes;
+mod seek;
 mod settings;
 mod waiting;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::context::Guard;
-use fuse3::range::Fallocate;
+use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::{
     Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
     Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
@@ -18,6 +18,7 @@ use rustix::fs::{self, AtFlags, FileType};
 
 use crate::mirror::Mirror;
 use crate::node;
+use crate::seek::seek;
 use crate::settings::Settings;
 
 /// llfuse's style: what handlers need besides the state that the lock guards.
@@ -36,7 +37,7 @@ impl Filesystem for PassthroughFs {
     fn lookup(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<Entry> {
         let found = cx.look_up(parent, name);
         self.0.debug(|| match &found {
-            Ok(attr) => format!("lookup of {name:?} in {parent}: {}", attr.ino),
+            Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.ino),
             Err(what) => format!("lookup of {name:?} in {parent}: {what}"),
         });
         Ok(self.0.entry(found?))
@@ -119,12 +120,12 @@ impl Filesystem for PassthroughFs {
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
         let caller = cx.caller();
-        let attr = cx.create(caller, parent, name, how)?;
+        let entry = cx.create(caller, parent, name, how)?;
         self.0
-            .debug(|| format!("create {name:?} in {parent}: {}", attr.ino));
+            .debug(|| format!("create {name:?} in {parent}: {}", entry.ino));
         Ok(Created {
-            entry: self.0.entry(attr),
-            opened: Opened::new(Fh(attr.ino.0)),
+            entry: self.0.entry(entry),
+            opened: Opened::new(Fh(entry.ino.0)),
         })
     }
 
@@ -133,11 +134,12 @@ impl Filesystem for PassthroughFs {
         &self,
         cx: &mut Cx<'_>,
         ino: Ino,
-        _: &FileInfo,
+        file: &FileInfo,
         offset: u64,
         out: ReadBuf,
     ) -> Answer<Data<'_>> {
-        Ok(out.splice(cx.opened(ino)?, offset, usize::MAX))
+        let open = cx.opened_to_read(ino, file.flags())?;
+        Ok(out.splice(open, offset, usize::MAX))
     }
 
     fn write(
@@ -229,6 +231,17 @@ impl Filesystem for PassthroughFs {
 
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
         Ok(node::removexattr(&*cx.reach(ino)?, name)?)
+    }
+
+    fn lseek(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        _: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        Ok(seek(&*cx.opened(ino)?, offset, whence)?)
     }
 
     fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::context::Guard;
-use fuse3::range::Fallocate;
+use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::tasks::{Local, unblock};
 use fuse3::{
     Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
@@ -22,6 +22,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode};
 
 use crate::mirror::Mirror;
 use crate::node;
+use crate::seek::seek;
 use crate::settings::Settings;
 
 #[derive(Debug)]
@@ -59,8 +60,8 @@ impl PassthroughAsync {
         let (caller, name) = (cx.caller(), name.to_owned());
         Self::at_once(cx, move |settings, it| {
             let make = |dir: &File, mode| make(dir, &name, mode);
-            let attr = it.make(caller, parent, (&name, mode), make)?;
-            Ok(settings.entry(attr))
+            let entry = it.make(caller, parent, (&name, mode), make)?;
+            Ok(settings.entry(entry))
         })
     }
 }
@@ -77,7 +78,7 @@ impl Filesystem for PassthroughAsync {
         Self::at_once(cx, move |settings, it| {
             let found = it.look_up(parent, &name);
             settings.debug(|| match &found {
-                Ok(attr) => format!("lookup of {name:?} in {parent}: {}", attr.ino),
+                Ok(entry) => format!("lookup of {name:?} in {parent}: {}", entry.ino),
                 Err(what) => format!("lookup of {name:?} in {parent}: {what}"),
             });
             Ok(settings.entry(found?))
@@ -188,11 +189,11 @@ impl Filesystem for PassthroughAsync {
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
         let (caller, name) = (cx.caller(), name.to_owned());
         Self::at_once(cx, move |settings, it| {
-            let attr = it.create(caller, parent, &name, how)?;
-            settings.debug(|| format!("create {name:?} in {parent}: {}", attr.ino));
+            let entry = it.create(caller, parent, &name, how)?;
+            settings.debug(|| format!("create {name:?} in {parent}: {}", entry.ino));
             Ok(Created {
-                entry: settings.entry(attr),
-                opened: Opened::new(Fh(attr.ino.0)),
+                entry: settings.entry(entry),
+                opened: Opened::new(Fh(entry.ino.0)),
             })
         })
     }
@@ -201,12 +202,13 @@ impl Filesystem for PassthroughAsync {
         &self,
         cx: &mut Cx<'_>,
         ino: Ino,
-        _: &FileInfo,
+        file: &FileInfo,
         offset: u64,
         out: ReadBuf,
     ) -> Answer<Data<'_>> {
+        let flags = file.flags();
         cx.spawn_local(move |_, mut mirror| async move {
-            let open = mirror.with(|it| it.opened(ino))?;
+            let open = mirror.with(|it| it.opened_to_read(ino, flags))?;
             let mut bytes = out;
             let read = move || {
                 let size = bytes.size();
@@ -325,6 +327,17 @@ impl Filesystem for PassthroughAsync {
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
         let name = name.to_owned();
         Self::at_once(cx, move |_, it| node::removexattr(&*it.reach(ino)?, &name))
+    }
+
+    fn lseek(
+        &self,
+        cx: &mut Cx<'_>,
+        ino: Ino,
+        _: &FileInfo,
+        offset: u64,
+        whence: Whence,
+    ) -> Answer<Offset> {
+        Self::blocking(cx, ino, move |open| seek(open, offset, whence))
     }
 
     fn fallocate(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo, range: Fallocate) -> Answer<()> {

@@ -10,6 +10,7 @@
 //! | `node` | what can be done to a file |
 //! | `open` | the one descriptor of an inode that is open |
 //! | `caller`, `attributes` | what depends on who asks, as in `examples/passthrough` |
+//! | `identity`, `seek` | which file it is, and its holes, from there, too |
 //!
 //! passthrough_ll and passthrough_hp hold a descriptor for each inode that the kernel knows; this one keeps names, and goes from
 //! the source to the file each time. What mirrors by path get wrong easily, and how it is right here:
@@ -21,6 +22,8 @@
 //!   only then, it is held by a descriptor, which also keeps its number from being given to another.
 //! - *The source is changed behind its back, and another file has the name.* What is found has to be the device, the
 //!   number and the type that were looked up; else the kernel is told ESTALE, and looks the name up anew.
+//! - *It is changed so, and another file has the number, too*, which the source gives again. What is found also has to be the file
+//!   of then (`identity`); another one is another inode.
 //! - *A symbolic link takes the place of a directory.* None is followed on the way.
 //! - *A file has taken the name that somebody is to make.* Only the kernel can say whether it may be opened: it looks anew.
 //! - *An ACL, a default ACL, set-id bits.* They count as in the source, for each caller (`caller`, `attributes`).
@@ -44,10 +47,14 @@ mod attributes;
 mod caller;
 mod fs;
 mod fs_async;
+#[path = "../passthrough/identity.rs"]
+mod identity;
 mod mirror;
 mod node;
 mod open;
 mod reach;
+#[path = "../passthrough/seek.rs"]
+mod seek;
 mod settings;
 mod tree;
 

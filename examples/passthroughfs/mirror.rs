@@ -15,8 +15,8 @@ use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
 use crate::caller::{self, ActingAs};
 use crate::node::{self, Listed};
-use crate::open::{Access, Open};
-use crate::reach::stat_at;
+use crate::open::{Access, Open, is_quiet};
+use crate::reach::{stat_at, stat_of};
 use crate::tree::{Source, Tree};
 
 /// The file system.
@@ -47,7 +47,7 @@ impl Mirror {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = File::from(fs::open(source, flags, Mode::empty())?);
         Ok(Self {
-            tree: Tree::new(Source::of(&fs::fstat(&root)?)),
+            tree: Tree::new(stat_of(&root)?.1),
             root: Arc::new(root),
             writeback,
             directories: HashMap::new(),
@@ -59,22 +59,35 @@ impl Mirror {
         Ok(node::attr(ino, &self.stat(ino)?))
     }
 
-    /// What `name` is in `parent`, and one lookup more of it.
-    pub(crate) fn look_up(&mut self, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+    /// What `name` is in `parent`, valid for no time, and one lookup more of it.
+    pub(crate) fn look_up(&mut self, parent: Ino, name: &OsStr) -> io::Result<Entry> {
         let dir = self.reach(parent)?;
         self.look_up_in(&dir, parent, name)
     }
 
     /// The same, where `parent` is at hand.
-    pub(crate) fn look_up_in(&mut self, dir: &File, parent: Ino, name: &OsStr) -> io::Result<Attr> {
-        let stat = stat_at(dir, name)?;
-        self.met(parent, name, &stat)
+    pub(crate) fn look_up_in(
+        &mut self,
+        dir: &File,
+        parent: Ino,
+        name: &OsStr,
+    ) -> io::Result<Entry> {
+        let found = stat_at(dir, name)?;
+        self.met(parent, name, found)
     }
 
-    fn met(&mut self, parent: Ino, name: &OsStr, stat: &Stat) -> io::Result<Attr> {
-        let ino = self.tree.meet(parent, name, Source::of(stat))?;
+    fn met(
+        &mut self,
+        parent: Ino,
+        name: &OsStr,
+        (stat, source): (Stat, Source),
+    ) -> io::Result<Entry> {
+        let ino = self.tree.meet(parent, name, source)?;
         self.tree.count(ino);
-        Ok(node::attr(ino, stat))
+        Ok(Entry {
+            generation: source.generation(),
+            ..Entry::new(node::attr(ino, &stat), Duration::ZERO)
+        })
     }
 
     pub(crate) fn set(&mut self, caller: Caller, ino: Ino, changes: &SetAttr) -> io::Result<Attr> {
@@ -86,7 +99,7 @@ impl Mirror {
     }
 
     /// Gives `ino` one more name, and counts a lookup.
-    pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> io::Result<Attr> {
+    pub(crate) fn link(&mut self, ino: Ino, parent: Ino, name: &OsStr) -> io::Result<Entry> {
         let (file, dir) = (self.reach(ino)?, self.reach(parent)?);
         node::link(&file, &dir, name)?;
         self.look_up_in(&dir, parent, name)
@@ -135,7 +148,7 @@ impl Mirror {
         parent: Ino,
         (name, mode): (&OsStr, u32),
         make: impl FnOnce(&File, Mode) -> rustix::io::Result<()>,
-    ) -> io::Result<Attr> {
+    ) -> io::Result<Entry> {
         let dir = self.reach(parent)?;
         let mode = caller::mode_of_new(&*dir, mode, caller);
         let acting = ActingAs::maker(caller, mode)?;
@@ -152,7 +165,7 @@ impl Mirror {
         parent: Ino,
         name: &OsStr,
         how: Create,
-    ) -> io::Result<Attr> {
+    ) -> io::Result<Entry> {
         let dir = self.reach(parent)?;
         let access = self.access(how.flags);
         let mode = caller::mode_of_new(&*dir, how.mode, caller);
@@ -160,13 +173,15 @@ impl Mirror {
         let created = node::create(&dir, name, access.flags(), mode);
         drop(acting);
         let file = created.map_err(|error| caller::exists_already(error, how.flags))?;
-        let attr = self.met(parent, name, &fs::fstat(&file)?)?;
-        self.tree.get_mut(attr.ino)?.open = Some(Open {
+        let quiet = quiet(&file, how.flags)?;
+        let entry = self.met(parent, name, stat_of(&file)?)?;
+        self.tree.get_mut(entry.ino)?.open = Some(Open {
             file: Arc::new(file),
             access,
+            quiet,
             count: 1,
         });
-        Ok(attr)
+        Ok(entry)
     }
 
     /// What a file that is opened with `flags` is opened for in the source.
@@ -193,11 +208,17 @@ impl Mirror {
             None if inode.held.is_none() => Arc::new(self.open_by_name(ino, access.flags())?),
             _ => Arc::new(node::reopen(&*self.reach(ino)?, access.flags())?),
         };
+        let before = open.and_then(|open| open.quiet.clone());
+        let quiet = match before {
+            None => quiet(&file, flags)?,
+            before => before,
+        };
         let inode = self.tree.get_mut(ino)?;
         let count = inode.open.as_ref().map_or(0, |open| open.count) + 1;
         inode.open = Some(Open {
             file: Arc::clone(&file),
             access,
+            quiet,
             count,
         });
         // Not sent, but where a kernel insists.
@@ -212,6 +233,13 @@ impl Mirror {
     pub(crate) fn opened(&self, ino: Ino) -> Result<Arc<File>, Errno> {
         let open = self.tree.get(ino)?.open.as_ref().ok_or(Errno::EBADF)?;
         Ok(Arc::clone(&open.file))
+    }
+
+    /// The same, to read for somebody who has it open with `flags`.
+    pub(crate) fn opened_to_read(&self, ino: Ino, flags: OpenFlags) -> Result<Arc<File>, Errno> {
+        let open = self.tree.get(ino)?.open.as_ref().ok_or(Errno::EBADF)?;
+        let quiet = open.quiet.as_ref().filter(|_| is_quiet(flags));
+        Ok(Arc::clone(quiet.unwrap_or(&open.file)))
     }
 
     /// Once less open. After the last time there is no descriptor: it is returned, since closing may take long.
@@ -251,13 +279,12 @@ impl Mirror {
     ) -> io::Result<()> {
         let directory = self.directory(handle)?;
         let (file, listed) = (Arc::clone(&directory.file), Arc::clone(&directory.listed));
-        let device = fs::fstat(&file)?.st_dev;
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         for (next, entry) in (1..).zip(&*listed).skip(start) {
             let name = entry.name.as_os_str();
             if !out.is_plus() || matches!(name.as_bytes(), b"." | b"..") {
-                let source = Source::new(device, entry.number, entry.mode);
-                let number = self.tree.number(source).unwrap_or(Ino(entry.number));
+                let number = self.tree.child_with(ino, name, entry.number);
+                let number = number.unwrap_or(Ino(entry.number));
                 let shown = Entry::new(Attr::new(number, entry.mode), timeout);
                 if out.add(name, &shown, next) == Added::Full {
                     break;
@@ -266,12 +293,12 @@ impl Mirror {
             }
             // Gone meanwhile; or an error that the caller sees when it looks the name up. What is listed so far is counted,
             // and has to be answered.
-            let Ok(attr) = self.look_up_in(&file, ino, name) else {
+            let Ok(entry) = self.look_up_in(&file, ino, name) else {
                 continue;
             };
-            let added = out.add(name, &caller::entry(attr, timeout), next);
+            let added = out.add(name, &caller::entry(entry, timeout), next);
             if added != Added::Counted {
-                self.tree.forget(attr.ino, 1);
+                self.tree.forget(entry.ino, 1);
             }
             if added == Added::Full {
                 break;
@@ -287,4 +314,13 @@ impl Mirror {
     pub(crate) fn close_directory(&mut self, handle: Fh) -> Option<Directory> {
         self.directories.remove(&handle)
     }
+}
+
+/// A descriptor to read `file` by without moving its time of access, if it is opened so.
+fn quiet(file: &File, flags: OpenFlags) -> io::Result<Option<Arc<File>>> {
+    if !is_quiet(flags) || !Access::of(flags).read {
+        return Ok(None);
+    }
+    let quiet = node::reopen(file, OFlags::RDONLY | OFlags::NOATIME)?;
+    Ok(Some(Arc::new(quiet)))
 }

@@ -12,7 +12,14 @@ pub(crate) struct Open {
     /// Replaced when somebody wants more of it than was opened; who has the old one goes on with that.
     pub(crate) file: Arc<File>,
     pub(crate) access: Access,
+    /// One to read without moving the time of access, once somebody has opened it so.
+    pub(crate) quiet: Option<Arc<File>>,
     pub(crate) count: u64,
+}
+
+/// Whether who opens with these flags has asked to leave the time of access alone.
+pub(crate) fn is_quiet(flags: OpenFlags) -> bool {
+    flags.bits() & libc::O_NOATIME != 0
 }
 
 /// What may be done by a descriptor.

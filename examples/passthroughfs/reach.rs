@@ -8,6 +8,7 @@ use std::sync::Arc;
 use fuse3::{Errno, Ino};
 use rustix::fs::{self, AtFlags, Mode, OFlags, Stat};
 
+use crate::identity::{identity, identity_at};
 use crate::mirror::Mirror;
 use crate::node;
 use crate::tree::{Name, Source};
@@ -32,7 +33,7 @@ impl Mirror {
             else {
                 continue;
             };
-            if Source::of(&fs::fstat(&file)?) == inode.source {
+            if stat_of(&file)?.1 == inode.source {
                 return Ok(Arc::new(file));
             }
         }
@@ -51,7 +52,7 @@ impl Mirror {
         }
         for (parent, name) in &inode.names {
             let found = changed(self.walk(*parent).and_then(|dir| stat_at(&dir, name)))?;
-            if let Some(stat) = found.filter(|stat| Source::of(stat) == inode.source) {
+            if let Some((stat, _)) = found.filter(|(_, source)| *source == inode.source) {
                 return Ok(stat);
             }
         }
@@ -72,14 +73,15 @@ impl Mirror {
         for (parent, name) in &inode.names {
             let open = || {
                 let dir = self.walk(*parent)?;
-                if Source::of(&stat_at(&dir, name)?) != inode.source {
+                if stat_at(&dir, name)?.1 != inode.source {
                     return Err(Errno::ESTALE.into());
                 }
                 let file = fs::openat(&dir, name.as_os_str(), access | careful, Mode::empty())?;
-                Ok((fs::fstat(&file)?, File::from(file)))
+                let file = File::from(file);
+                Ok((stat_of(&file)?.1, file))
             };
             let found = changed(open())?;
-            if let Some((_, file)) = found.filter(|(stat, _)| Source::of(stat) == inode.source) {
+            if let Some((_, file)) = found.filter(|(source, _)| *source == inode.source) {
                 return Ok(file);
             }
         }
@@ -128,14 +130,21 @@ impl Mirror {
         let Some(file) = changed(node::find(dir, name))? else {
             return Ok(None);
         };
-        let is_it = Source::of(&fs::fstat(&file)?) == inode.source;
+        let is_it = stat_of(&file)?.1 == inode.source;
         Ok(is_it.then_some(file))
     }
 }
 
-/// stat(2) of `name` in `dir`; of a symbolic link, the link's.
-pub(crate) fn stat_at(dir: &File, name: &OsStr) -> io::Result<Stat> {
-    Ok(fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
+/// stat(2) of `name` in `dir`, and what it is; of a symbolic link, the link's.
+pub(crate) fn stat_at(dir: &File, name: &OsStr) -> io::Result<(Stat, Source)> {
+    let stat = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok((stat, Source::new(&stat, identity_at(dir, name))))
+}
+
+/// The same of `file`.
+pub(crate) fn stat_of(file: &File) -> io::Result<(Stat, Source)> {
+    let stat = fs::fstat(file)?;
+    Ok((stat, Source::new(&stat, identity(file))))
 }
 
 /// `None` for what says that somebody else has changed the source.

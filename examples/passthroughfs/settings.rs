@@ -24,8 +24,8 @@ impl Settings {
         }
     }
 
-    pub(crate) fn entry(&self, attr: Attr) -> Entry {
-        caller::entry(attr, self.timeout)
+    pub(crate) fn entry(&self, entry: Entry) -> Entry {
+        caller::entry(entry, self.timeout)
     }
 
     /// The attributes, and for how long the kernel may answer for them by itself.

@@ -8,31 +8,40 @@ use std::sync::Arc;
 use fuse3::{Errno, Ino};
 use rustix::fs::Stat;
 
+use crate::identity::generation;
 use crate::open::Open;
 
 /// A directory, and a name in it.
 pub(crate) type Name = (Ino, OsString);
 
-/// What a file is in the source: device, number, type.
+/// What a file is in the source: device, number, type, and which of those that have the number one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Source {
     device: u64,
     number: u64,
     kind: u32,
+    identity: u64,
 }
 
 impl Source {
-    pub(crate) fn new(device: u64, number: u64, mode: u32) -> Self {
-        let kind = mode & libc::S_IFMT;
+    /// `identity` has to be found out after `stat`: by then a file that is gone has none, so that the two are not one's number
+    /// and the other's identity of two files that are told apart by it.
+    pub(crate) fn new(stat: &Stat, identity: u64) -> Self {
         Self {
-            device,
-            number,
-            kind,
+            device: stat.st_dev,
+            number: stat.st_ino,
+            kind: stat.st_mode & libc::S_IFMT,
+            identity,
         }
     }
 
-    pub(crate) fn of(stat: &Stat) -> Self {
-        Self::new(stat.st_dev, stat.st_ino, stat.st_mode)
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// As file handles have it.
+    pub(crate) fn generation(&self) -> u64 {
+        generation(self.identity)
     }
 }
 
@@ -109,6 +118,13 @@ impl Tree {
     /// What the kernel knows `name` in `parent` by.
     pub(crate) fn child(&self, parent: Ino, name: &OsStr) -> Option<Ino> {
         self.inodes.get(&parent)?.children.get(name).copied()
+    }
+
+    /// The same, if that has the number `number` in the source.
+    pub(crate) fn child_with(&self, parent: Ino, name: &OsStr, number: u64) -> Option<Ino> {
+        let ino = self.child(parent, name)?;
+        let inode = self.inodes.get(&ino)?;
+        (inode.source.number() == number).then_some(ino)
     }
 
     /// `name` in `parent` was found to be `source`. To be followed by a lookup that is counted, or by [`collect`](Self::collect).
@@ -292,7 +308,7 @@ mod tests {
             } else {
                 libc::S_IFREG
             };
-            let ino = self.meet(parent, OsStr::new(name), Source::new(7, number, kind));
+            let ino = self.meet(parent, OsStr::new(name), source(number, kind, 0));
             let ino = ino.unwrap();
             self.count(ino);
             self.check();
@@ -314,8 +330,17 @@ mod tests {
         }
     }
 
+    fn source(number: u64, kind: u32, identity: u64) -> Source {
+        Source {
+            device: 7,
+            number,
+            kind,
+            identity,
+        }
+    }
+
     fn tree() -> Tree {
-        Tree::new(Source::new(7, 2, libc::S_IFDIR))
+        Tree::new(source(2, libc::S_IFDIR, 0))
     }
 
     fn n(name: &str) -> &OsStr {
@@ -413,6 +438,27 @@ mod tests {
             t.check();
         }
         assert_eq!(t.inodes.len(), 1);
+    }
+
+    #[test]
+    fn a_number_that_is_given_again_is_another_inode() {
+        let mut t = tree();
+        let d = t.found(ROOT, "d", 10);
+        let f = t.found(d, "f", 12);
+        // Deleted in the source, where another directory has the number, and then the name, too.
+        for name in ["n", "d"] {
+            let again = source(10, libc::S_IFDIR, 1);
+            let n = t.meet(ROOT, OsStr::new(name), again).unwrap();
+            assert_ne!(n, d);
+            t.count(n);
+            t.check();
+        }
+        assert_eq!(t.paths(f), Vec::<String>::new());
+        for ino in [f, d] {
+            t.forget(ino, 1);
+            t.check();
+        }
+        assert_eq!(t.inodes.len(), 2);
     }
 
     #[test]

@@ -82,8 +82,7 @@ pub(crate) fn length_of_names(path: &Path) -> usize {
 
 pub(crate) fn names_of_attributes(place: &mut Place) {
     if !place.xattrs {
-        place.said = vec![String::new(); 2];
-        return;
+        return place.leave_out();
     }
     let path = place.file("file", (2001, 50), 0o644);
     let behind = place.behind.join("file");

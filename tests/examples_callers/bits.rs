@@ -68,14 +68,14 @@ const CHANGES: &[(&str, Call)] = &[
     }),
 ];
 
-fn bits_after_changes(place: &mut Place) {
+pub(crate) fn bits_after_changes(place: &mut Place) {
     changes_of(place, &[0o4777, 0o2777, 0o6777, 0o777]);
 }
 
 /// A set-group-id bit without execution by the group, which is no bit to run by.
 const NO_EXECUTION: u32 = 0o2767;
 
-fn bits_without_execution(place: &mut Place) {
+pub(crate) fn bits_without_execution(place: &mut Place) {
     changes_of(place, &[NO_EXECUTION]);
 }
 
@@ -101,7 +101,7 @@ fn changes_of(place: &mut Place, modes: &[u32]) {
 }
 
 /// The bits are given to a file that somebody has open already.
-fn bits_given_to_what_is_open(place: &mut Place) {
+pub(crate) fn bits_given_to_what_is_open(place: &mut Place) {
     for (who, user) in USERS {
         for flags in [0, libc::O_DIRECT] {
             let name = format!("changed by {who} with {flags:#o}");
@@ -120,7 +120,7 @@ fn bits_given_to_what_is_open(place: &mut Place) {
 }
 
 /// Who gives a file away loses the bits, too.
-fn bits_after_chown(place: &mut Place) {
+pub(crate) fn bits_after_chown(place: &mut Place) {
     for mode in [0o6777, 0o2767] {
         for groups in [&[][..], &[50], &[50, 60]] {
             let name = format!("{mode:o}, given to 60 by one of {groups:?}");
@@ -167,7 +167,7 @@ fn bits_do_not_survive_a_change_of_the_group() {
 }
 
 /// chmod(2) of the set-group-id bit is for who is of the group.
-fn set_group_id(place: &mut Place) {
+pub(crate) fn set_group_id(place: &mut Place) {
     for (gid, groups) in [(2001, &[][..]), (50, &[]), (2001, &[60, 50])] {
         let name = format!("by one of {gid} and {groups:?}");
         let path = place.file(&name, (2001, 50), 0o755);

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::mount::skip::skip;
 use crate::mount::{is_root, within};
-use crate::place::Source;
+use crate::place::{Source, WAYS, Way};
 
 /// flock(2) of a file that somebody else has locked, a hundred times at once.
 #[test]
@@ -63,6 +63,32 @@ fn who_waits_for_a_lock_needs_no_thread() {
     drop((holder, files));
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
+}
+
+/// flock(2) of a file that is closed while others have it open.
+#[test]
+fn a_lock_goes_when_its_file_is_closed() {
+    if !is_root() {
+        return skip("locks of closed files", "only root mounts for others");
+    }
+    let of_the_source = |way: &&Way| way.0 == "passthrough_hp";
+    for way in WAYS.iter().filter(of_the_source) {
+        let source = Source::new();
+        let Some(mounted) = source.mounted(*way) else {
+            return;
+        };
+        let path = mounted.path().join("file");
+        fs::write(&path, "text").unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let (first, second) = (open(), open());
+        flock(&first, FlockOperation::NonBlockingLockExclusive).unwrap();
+        drop(first);
+        let free = || flock(&second, FlockOperation::NonBlockingLockExclusive).is_ok();
+        assert!(within(Duration::from_secs(10), free), "{way:?}");
+        drop(second);
+        let ended = mounted.unmount();
+        assert!(ended.status.success(), "{ended:?}");
+    }
 }
 
 /// How many threads of this process are in flock(2).

@@ -10,8 +10,13 @@ mod mount;
 mod acls;
 mod attributes;
 mod bits;
+#[path = "../common/handle.rs"]
+mod handle;
 mod locks;
 mod names;
+mod numbers;
 mod place;
+mod reading;
 mod umask;
 mod user;
+mod wide;

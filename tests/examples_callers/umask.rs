@@ -10,7 +10,7 @@ use crate::place::{Call, Place, WAYS, everywhere};
 use crate::user::{ONE, ROOT, User, user};
 
 /// New files of all kinds, in directories with and without a default ACL.
-fn made_with_umask(place: &mut Place) {
+pub(crate) fn made_with_umask(place: &mut Place) {
     use Of::{Mask, Others, Owner, Owners, User};
     let entries = [
         (Owner, 7),

@@ -1,57 +1,13 @@
 //! File handles: what name_to_handle_at(2) says of a file, and who may be behind it later.
 
-use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd, FromRawFd};
-use std::os::unix::ffi::OsStrExt;
+use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use crate::calls::errno;
+use crate::handle::Handle;
 use crate::mount::{Mounted, is_root, skip, within};
 use crate::{DEADLINE, PATIENCE, left};
-
-/// `struct file_handle`, with room for what a file system has to say.
-#[repr(C)]
-struct Handle {
-    header: libc::file_handle,
-    room: [u8; libc::MAX_HANDLE_SZ as usize],
-}
-
-impl Handle {
-    fn of(path: &Path) -> Self {
-        let path = CString::new(path.as_os_str().as_bytes()).unwrap();
-        let header = libc::file_handle {
-            handle_bytes: libc::MAX_HANDLE_SZ.unsigned_abs(),
-            handle_type: 0,
-            f_handle: [],
-        };
-        let mut handle = Self {
-            header,
-            room: [0; libc::MAX_HANDLE_SZ as usize],
-        };
-        let (start, mut mount) = ((&raw mut handle).cast(), 0);
-        // SAFETY: the path is NUL-terminated, and `start` points to as much room as the header says.
-        let result = unsafe {
-            libc::name_to_handle_at(libc::AT_FDCWD, path.as_ptr(), start, &raw mut mount, 0)
-        };
-        assert_eq!(result, 0, "{}", io::Error::last_os_error());
-        handle
-    }
-
-    fn open(&mut self, mount: &Path) -> io::Result<File> {
-        let mount = File::open(mount).unwrap();
-        let start = (&raw mut *self).cast();
-        // SAFETY: the descriptor is open, and `start` points to a handle that the kernel has filled.
-        let opened = unsafe { libc::open_by_handle_at(mount.as_raw_fd(), start, libc::O_RDONLY) };
-        if opened == -1 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the call has just opened it, for nobody else.
-        Ok(unsafe { File::from_raw_fd(opened) })
-    }
-}
 
 /// Only root may open by a handle.
 fn by_root() -> bool {
@@ -73,7 +29,7 @@ fn a_handle_does_not_outlive_the_file_system() {
         };
         fs::write(first.path().join("a"), "of a").unwrap();
         let number = fs::metadata(first.path().join("a")).unwrap().ino();
-        let mut handle = Handle::of(&first.path().join("a"));
+        let mut handle = Handle::of(&first.path().join("a")).unwrap();
         assert!(handle.open(first.path()).is_ok());
         assert!(first.unmount().status.success());
 
@@ -101,7 +57,7 @@ fn a_handle_leads_to_what_has_a_name() {
         ["directory/file", "gone", "directory"].map(|name| root.join(name));
     fs::write(&file, "text").unwrap();
     fs::write(&gone, "text").unwrap();
-    let mut handles = [&file, &gone, &directory].map(|path| Handle::of(path));
+    let mut handles = [&file, &gone, &directory].map(|path| Handle::of(path).unwrap());
     fs::remove_file(&gone).unwrap();
     let forgotten = || {
         fs::write("/proc/sys/vm/drop_caches", "2").unwrap();

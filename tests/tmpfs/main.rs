@@ -8,6 +8,8 @@ mod calls;
 mod computed;
 mod ending;
 mod features;
+#[path = "../common/handle.rs"]
+mod handle;
 mod handles;
 #[path = "../common/ignored.rs"]
 mod ignored;
