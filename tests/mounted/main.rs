@@ -29,6 +29,7 @@ mod kept;
 #[path = "../common/kernel.rs"]
 mod kernel;
 mod killed;
+mod leaks;
 mod life;
 mod lock;
 mod names;

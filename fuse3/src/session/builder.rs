@@ -440,7 +440,7 @@ impl<F: Filesystem> Builder<F> {
         unsafe { conn.attach(session, true) };
         let mut session = Session::new(core, self.settings).map_err(MountError::Signals)?;
         session
-            .mount(place)
+            .mount(place, options.auto_unmount())
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;
         Ok(session)
     }

@@ -106,6 +106,10 @@ impl Options {
         split(options.as_bytes()).try_for_each(|option| self.add(&option))
     }
 
+    pub(crate) fn auto_unmount(&self) -> bool {
+        self.mount.iter().any(|option| option == "auto_unmount")
+    }
+
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> + '_ {
         self.mount.iter().map(|option| escape(option))
