@@ -37,7 +37,6 @@ mod tree;
 mod virtuals;
 mod xattrs;
 
-use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,11 +91,8 @@ fn main() -> ExitCode {
             let lock = Arc::new(GlobalLock::new(inodes));
             let mut builder = command
                 .builder(Tmpfs::new(Arc::clone(&lock)), Arc::clone(&lock))
-                .default_permissions();
-            let has_name = |option: &OsString| option.as_encoded_bytes().starts_with(b"fsname=");
-            if !command.mount_options.iter().any(has_name) {
-                builder = builder.fsname(command.options.source.display());
-            }
+                .default_permissions()
+                .fsname(command.options.source.display());
             if command.options.noatime {
                 builder = builder.option("noatime");
             }

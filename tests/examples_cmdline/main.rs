@@ -10,6 +10,7 @@ mod fusermount3;
 mod ignored;
 #[path = "../common/kernel.rs"]
 mod kernel;
+mod names;
 mod place;
 #[path = "../common/program.rs"]
 mod program;
