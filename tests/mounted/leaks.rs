@@ -142,7 +142,9 @@ fn nothing_is_left_of_sessions_with_any_option() {
         }
         child::run_with(
             name,
-            |child| drop(child.env(OPTION, option)),
+            |child| {
+                child.env(OPTION, option);
+            },
             || many(option, ask),
         );
     }
