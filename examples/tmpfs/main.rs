@@ -13,6 +13,9 @@
 //! | `reclaim` | a **background thread** that takes the lock, and waits with it released |
 //! | `check`, `report` | whether nothing was lost |
 //!
+//! As with the kernel's tmpfs, and other than with llfuse's `tmpfs.py`, the kernel checks permissions: an ordinary user may not
+//! give files away. (`tmpfs_sqlite -o no_default_permissions` is as the original.)
+//!
 //! SIGINT, SIGTERM and SIGHUP end it, too. It then says what it has done, and fails if its accounts are wrong. Without `-f` it
 //! goes to the background once it is mounted, and says nothing.
 

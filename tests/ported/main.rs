@@ -5,9 +5,9 @@
 
 mod behind;
 #[path = "../common/calls.rs"]
-#[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
 mod checks;
+mod handlers;
 mod kept;
 mod lltest;
 #[path = "../common/mount.rs"]
