@@ -329,6 +329,12 @@ impl<F: Filesystem> Builder<F> {
         self.settings.keep_mounted = true;
         let (path, place) = mount::place(&device);
         let mounts = served_by(&device);
+        if mounts.is_none() && options.connection.over_io_uring {
+            crate::base::log::warn!(
+                "the mount option \"io_uring\" has no effect: {} is no /dev/fuse, and io_uring is for mounts only",
+                path.display()
+            );
+        }
         let lacking = mounts.map(|mounts| options.not_in_force(&mounts));
         if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty()) {
             return Err(MountError::NotInForce(path, lacking));
