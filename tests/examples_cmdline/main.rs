@@ -18,3 +18,4 @@ mod program;
 mod skip;
 mod socket;
 mod users;
+mod workers;
