@@ -5,6 +5,7 @@
 
 mod behind;
 #[path = "../common/calls.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
 mod checks;
 mod handlers;

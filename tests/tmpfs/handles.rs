@@ -106,7 +106,10 @@ fn a_handle_leads_to_what_has_a_name() {
     // How many inodes there are is said by each in its own way.
     let of_tmpfs = |root: &Path| left(root) == "3 inodes, 0 nameless, 1 lookups, 0 open, 1 blocks";
     let of_memfs = |root: &Path| statvfs(root).unwrap().f_files == 3;
-    let all: [(&str, &dyn Fn(&Path) -> bool); 2] = [("tmpfs", &of_tmpfs), ("memfs_ll", &of_memfs)];
+    let all = [
+        ("tmpfs", &of_tmpfs as &dyn Fn(&Path) -> bool),
+        ("memfs_ll", &of_memfs),
+    ];
     for (example, is_forgotten) in all {
         let Some(mounted) = Mounted::new(example, &["-f"], DEADLINE) else {
             return;
