@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fuse3::Builder;
-use fuse3::session::OnPanic;
+use fuse3::session::{Interruption, OnPanic};
 use fuse3::testing::MountPoint;
 
 use crate::child::{self, this_test};
@@ -20,7 +20,7 @@ use crate::probe::Probe;
 type Ask = fn(Builder<Probe>) -> Builder<Probe>;
 
 /// What every session is made with once; each option by the name of its method.
-pub(crate) const OPTIONS: [(&str, Ask); 27] = [
+pub(crate) const OPTIONS: [(&str, Ask); 28] = [
     ("option", |b| b.option("max_write=16384")),
     ("options", |b| b.options("noatime,nosuid")),
     ("fsname", |b| b.fsname("source")),
@@ -41,6 +41,7 @@ pub(crate) const OPTIONS: [(&str, Ask); 27] = [
     ("keep_mounted", |b| b.keep_mounted(true)),
     ("teardown_watchdog", |b| b.teardown_watchdog(DEADLINE)),
     ("on_panic", |b| b.on_panic(OnPanic::Continue)),
+    ("interruption", |b| b.interruption(Interruption::Any)),
     ("stacktrace", |b| b.stacktrace(true)),
     ("on_notify_error", |b| b.on_notify_error(|_, _| ())),
     ("runtime", |b| b.runtime(runtime())),

@@ -10,7 +10,7 @@ use crate::leaks;
 type Row = (&'static str, &'static str, &'static str);
 
 /// The methods of `Builder`. Not every kernel has CUSE, so that those of it are shown over a socket.
-const METHODS: [Row; 29] = [
+const METHODS: [Row; 30] = [
     (
         "allow_other",
         "mounted/effects.rs",
@@ -52,6 +52,11 @@ const METHODS: [Row; 29] = [
         "handle_signals",
         "mounted/signals.rs",
         "each_ends_the_session_which_says_so_and_restores_the_handlers",
+    ),
+    (
+        "interruption",
+        "mounted/alarmed.rs",
+        "a_signal_that_is_caught_interrupts_where_any_counts",
     ),
     (
         "keep_mounted",
