@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications interrupts capi cross missing newcomer packages matrix
+.PHONY: help setup demo test conformance bench compare cachefs notifications interrupts sessions capi cross missing newcomer packages matrix
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -32,6 +32,9 @@ notifications: setup ## a thousand sessions that end with notifications on their
 
 interrupts: setup ## a hundred thousand calls in each style, of clients that get a signal each millisecond: none may fail with EINTR
 	@scripts/interrupts
+
+sessions: setup ## a hundred sessions with each option: no descriptor, thread, process or mount is left (as root)
+	@scripts/sessions
 
 cross: setup ## aarch64 under qemu, and musl, in a Debian 13 chroot: units, headers, wire tests (as root)
 	@scripts/cross

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem};
-use fuse3::{Ino, Listing, Open, Opened, ReadBuf};
+use fuse3::{Ino, Listing, Open, OpenFlags, Opened, ReadBuf};
 use tokio::task::yield_now;
 
 use crate::file::{FILE, Owner, TEXT, TIMEOUT};
@@ -69,6 +69,13 @@ impl Filesystem for Message {
                 FILE => Ok(out.lend_from(TEXT, offset)),
                 _ => Err(Errno::EISDIR.into()),
             }
+        })
+    }
+
+    fn opendir(&self, cx: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        cx.spawn(move |_| async move {
+            log::debug!("opendir of {ino}");
+            Ok(file::opendir(ino)?)
         })
     }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{Answer, Attr, Context, Data, DirBuf, Entry, Errno, FileInfo, Filesystem, GlobalLock};
-use fuse3::{Ino, Listing, Open, Opened, ReadBuf};
+use fuse3::{Ino, Listing, Open, OpenFlags, Opened, ReadBuf, StatVfs};
 
 use crate::file::{FILE, Owner, TEXT, TIMEOUT};
 
@@ -62,6 +62,11 @@ impl Filesystem for Message {
         }
     }
 
+    fn opendir(&self, _: &mut Cx<'_>, ino: Ino, _: OpenFlags) -> Answer<Opened> {
+        log::debug!("opendir of {ino}");
+        Ok(file::opendir(ino)?)
+    }
+
     fn readdir(
         &self,
         _: &mut Cx<'_>,
@@ -75,6 +80,20 @@ impl Filesystem for Message {
             Ino::ROOT => Ok(self.0.list(offset, out)?),
             _ => Err(Errno::ENOTDIR.into()),
         }
+    }
+
+    /// The original's figures.
+    fn statfs(&self, _: &mut Cx<'_>, _: Ino) -> Answer<StatVfs> {
+        Ok(StatVfs {
+            bsize: 512,
+            frsize: 512,
+            blocks: 1024,
+            bfree: 1024,
+            bavail: 1024,
+            files: 100,
+            ffree: 100,
+            ..StatVfs::default()
+        })
     }
 }
 

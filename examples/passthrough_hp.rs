@@ -36,7 +36,7 @@ options:
       --nopassthrough     do not let the kernel read and write the source by itself
       --single            one request at a time
   -o OPTION[,OPTION..]    options of the mount, as mount.fuse(8) has them
-      --num-threads=N     how many requests at a time
+      --num-threads=N     how many requests at a time, 10 unless given
       --clone-fd          a descriptor of /dev/fuse for each thread
       --direct-io         pass the page cache by";
 
@@ -56,6 +56,9 @@ struct Options {
     mount: Vec<String>,
     paths: Vec<PathBuf>,
 }
+
+/// libfuse's default, and so C's. Each worker has two pipes for splice(2), and keeps them.
+const THREADS: u32 = 10;
 
 /// What libfuse's parser takes for yes, and for no.
 const YES: [&str; 5] = ["1", "t", "T", "true", "True"];
@@ -188,12 +191,10 @@ fn serve(options: Options) -> Result<Reason, Box<dyn Error>> {
     for option in options.mount.iter().filter(|option| !option.is_empty()) {
         builder = builder.options(option);
     }
-    if let Some(threads) = options.threads {
-        builder = builder.workers(threads);
-    }
-    if options.single {
-        builder = builder.workers(1);
-    }
+    builder = builder.workers(match options.threads {
+        _ if options.single => 1,
+        threads => threads.unwrap_or(THREADS),
+    });
     let session = builder.mount(mount_point)?;
     let foreground = options.foreground || options.debug || options.debug_fuse;
     let session = session.daemonize(foreground)?;

@@ -101,6 +101,26 @@ fn an_acl_without_the_capability_is_said() {
     wire.end();
 }
 
+/// C's libfuse has none for a session whose reads and writes are others (`fuse_session_custom_io()`), either.
+#[test]
+fn a_socket_has_no_io_uring() {
+    let _alone = begin();
+    for (option, lines) in [("io_uring", 1), ("fsname=io_uring", 0)] {
+        LINES.lock().unwrap().clear();
+        let (_peer, served) = UnixDatagram::pair().unwrap();
+        // A libfuse that does not know the option refuses it.
+        drop(
+            Session::builder(Fs, Concurrent)
+                .option(option)
+                .mount_fd(served),
+        );
+        let said = logged();
+        let why = "the mount option \"io_uring\" has no effect: /dev/fd/";
+        let warned = said.iter().filter(|line| line.contains(why));
+        assert_eq!(warned.count(), lines, "{said:?}");
+    }
+}
+
 /// And for each operation that comes, and has no handler; once.
 #[test]
 fn what_has_no_handler_is_said_once_in_a_session() {

@@ -43,7 +43,7 @@ pub(crate) struct Memfs {
     tree: RwLock<Tree>,
     listings: Listings,
     /// Another each time that the program runs, so that a file handle from before does not lead to a new file with the old
-    /// one's number. The root is never the answer to a name, whose generation is 0.
+    /// one's number. The root's is 0.
     generation: u64,
 }
 
@@ -74,9 +74,14 @@ impl Memfs {
     /// One lookup more. The tree is locked meanwhile, or `inode` could be gone before it is counted.
     fn entry(&self, _tree: &Tree, inode: &Inode) -> Entry {
         inode.lookups.fetch_add(1, Ordering::Relaxed);
+        let attr = inode.attr();
+        let generation = match attr.ino {
+            Ino::ROOT => 0,
+            _ => self.generation,
+        };
         Entry {
-            generation: self.generation,
-            ..Entry::new(inode.attr(), self.timeout())
+            generation,
+            ..Entry::new(attr, self.timeout())
         }
     }
 
@@ -107,8 +112,10 @@ impl Filesystem for Memfs {
             let wanted = connection.want(Capabilities::WRITEBACK_CACHE);
             wanted.map_err(io::Error::other)?;
         }
-        // Where it is not to be had, the kernel sends one lookup or listing of a directory at a time.
-        let _ = connection.want(Capabilities::PARALLEL_DIROPS);
+        // Where the first is not to be had, the kernel sends one lookup or listing of a directory at a time; without the second
+        // a file handle leads to what the kernel still knows.
+        let wanted = Capabilities::PARALLEL_DIROPS | Capabilities::EXPORT_SUPPORT;
+        connection.want_offered(wanted);
         Ok(())
     }
 

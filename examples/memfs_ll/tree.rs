@@ -85,7 +85,14 @@ impl Tree {
         self.directories.get_mut(&ino).ok_or(Errno::ENOTDIR)
     }
 
+    /// Also "." of any inode, and "..", which the kernel asks for when it has a file handle of what it has forgotten.
     pub(crate) fn find(&self, (parent, name): Place<'_>) -> Result<Ino, Errno> {
+        if name == "." {
+            return self.get(parent).map(|_| parent);
+        }
+        if name == ".." {
+            return Ok(self.directory(parent)?.parent);
+        }
         if name.len() > 255 {
             return Err(Errno::ENAMETOOLONG);
         }

@@ -78,3 +78,11 @@ pub(crate) fn open(ino: Ino, flags: OpenFlags) -> Result<Opened, Errno> {
         _ => Err(Errno::ENOENT),
     }
 }
+
+/// There is one directory.
+pub(crate) fn opendir(ino: Ino) -> Result<Opened, Errno> {
+    match ino {
+        Ino::ROOT => Ok(Opened::new(Fh(ino.0))),
+        _ => Err(Errno::ENOENT),
+    }
+}

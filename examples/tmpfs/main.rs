@@ -13,6 +13,9 @@
 //! | `reclaim` | a **background thread** that takes the lock, and waits with it released |
 //! | `check`, `report` | whether nothing was lost |
 //!
+//! As with the kernel's tmpfs, and other than with llfuse's `tmpfs.py`, the kernel checks permissions: an ordinary user may not
+//! give files away. (`tmpfs_sqlite -o no_default_permissions` is as the original.)
+//!
 //! SIGINT, SIGTERM and SIGHUP end it, too. It then says what it has done, and fails if its accounts are wrong. Without `-f` it
 //! goes to the background once it is mounted, and says nothing.
 
@@ -37,7 +40,6 @@ mod tree;
 mod virtuals;
 mod xattrs;
 
-use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -92,11 +94,8 @@ fn main() -> ExitCode {
             let lock = Arc::new(GlobalLock::new(inodes));
             let mut builder = command
                 .builder(Tmpfs::new(Arc::clone(&lock)), Arc::clone(&lock))
-                .default_permissions();
-            let has_name = |option: &OsString| option.as_encoded_bytes().starts_with(b"fsname=");
-            if !command.mount_options.iter().any(has_name) {
-                builder = builder.fsname(command.options.source.display());
-            }
+                .default_permissions()
+                .fsname(command.options.source.display());
             if command.options.noatime {
                 builder = builder.option("noatime");
             }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use fuse3::context::Guard;
 use fuse3::{
-    Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno,
-    Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf,
-    RenameFlags, SetAttr, StatVfs,
+    AccessMode, Answer, Attr, Capabilities, Connection, Context, Create, Created, Data, DirBuf,
+    Entry, Errno, Fh, FileInfo, Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened,
+    ReadBuf, RenameFlags, SetAttr, StatVfs,
 };
 
 use crate::error::{Error, Result};
@@ -226,6 +226,11 @@ impl Filesystem for TmpfsSqlite {
 
     fn fsyncdir(&self, cx: &mut Cx<'_>, _: Ino, _: &FileInfo, _datasync: bool) -> Answer<()> {
         Ok(cx.sync()?)
+    }
+
+    /// Asked only with `-o no_default_permissions`.
+    fn access(&self, _: &mut Cx<'_>, _: Ino, _: AccessMode) -> Answer<()> {
+        Ok(())
     }
 
     fn statfs(&self, cx: &mut Cx<'_>, _: Ino) -> Answer<StatVfs> {

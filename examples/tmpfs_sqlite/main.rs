@@ -13,6 +13,9 @@
 //! workers share it, and no handler can forget to take the lock. (llfuse's has one worker.) Each handler is a transaction: what
 //! fails has changed nothing.
 //!
+//! The kernel checks permissions by mode, owner and group, so that an ordinary user may not give files away, say. The original
+//! leaves that out: with `-o no_default_permissions` whoever may use the mount may do everything, too.
+//!
 //! It stays in the foreground: a connection must not be taken across a fork(2), which going to the background is.
 //!
 //! libsqlite3 is built with it. Where the distribution's is to be used, set `LIBSQLITE3_SYS_USE_PKG_CONFIG=1` at the build.
@@ -41,6 +44,8 @@ use crate::store::Store;
 struct Options {
     database: Option<PathBuf>,
     debug_fuse: bool,
+    /// Who may use the mount may do everything.
+    unchecked: bool,
 }
 
 fn main() -> ExitCode {
@@ -55,6 +60,11 @@ fn main() -> ExitCode {
             "have libfuse say what it is asked and answers",
             |options| options.debug_fuse = true,
         )
+        .flag(
+            "no_default_permissions",
+            "check no permissions, as the original",
+            |options| options.unchecked = true,
+        )
         .main(|command| {
             // The root looks like the directory that it is mounted on. If that is not there, `mount` says so.
             let below = std::fs::metadata(&command.mount_point);
@@ -63,12 +73,13 @@ fn main() -> ExitCode {
             let database = command.options.database.as_deref();
             let store = Store::open(database, mode, uid, gid)?;
             let lock = Arc::new(GlobalLock::new(store));
-            let session = command
+            let mut builder = command
                 .builder(TmpfsSqlite, Arc::clone(&lock))
-                .default_permissions()
-                .debug(command.debug || command.options.debug_fuse)
-                .mount(&command.mount_point)?;
-            let reason = session.run()?.reason;
+                .debug(command.debug || command.options.debug_fuse);
+            if !command.options.unchecked {
+                builder = builder.default_permissions();
+            }
+            let reason = builder.mount(&command.mount_point)?.run()?.reason;
 
             let wrong = lock.lock()?.close()?;
             for what in &wrong {

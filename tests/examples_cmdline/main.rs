@@ -10,6 +10,7 @@ mod fusermount3;
 mod ignored;
 #[path = "../common/kernel.rs"]
 mod kernel;
+mod names;
 mod place;
 #[path = "../common/program.rs"]
 mod program;
@@ -17,3 +18,4 @@ mod program;
 mod skip;
 mod socket;
 mod users;
+mod workers;

@@ -49,6 +49,16 @@ fn memfs_ll() {
     serves("memfs_ll", &["-f"], ROUND, "text\n");
 }
 
+/// An ordinary user gives a directory away only where, as in llfuse's tmpfs.py, nobody checks.
+#[test]
+fn tmpfs_sqlite() {
+    let script = "mkdir mnt/d && test -w mnt/d && chown 1001 mnt/d 2>/dev/null; stat -c %u mnt/d";
+    let unchecked = ["-o", "no_default_permissions"];
+    serves("tmpfs_sqlite", &unchecked, script, "1001\n");
+    let script = format!("{script} | sed \"s/^$(id -u)$/mine/\"");
+    serves("tmpfs_sqlite", &[], &script, "mine\n");
+}
+
 #[test]
 fn poll() {
     let script = "ls mnt | tr -d '\\n'; sleep 1; cat mnt/? | tr -d '0-9A-F' | wc -c";

@@ -84,6 +84,8 @@ fn others_are_let_in_as_it_was_asked_for() {
 struct Reads {
     largest: AtomicUsize,
     agreed: Mutex<Option<Capabilities>>,
+    /// Asks for everything, which an option then has to turn off.
+    greedy: bool,
 }
 
 const SIZE: u64 = 1 << 20;
@@ -97,6 +99,9 @@ impl Filesystem for Reads {
         connection: &mut Connection<'_>,
     ) -> std::io::Result<()> {
         *self.agreed.lock().unwrap() = Some(connection.capable());
+        for (_, capability, _) in CAPABILITIES.iter().filter(|_| self.greedy) {
+            connection.want(*capability & connection.capable())?;
+        }
         Ok(())
     }
 
@@ -143,11 +148,12 @@ fn no_read_is_larger_than_was_asked_for() {
 }
 
 /// What of the connection an option turns on, or off.
-const CAPABILITIES: [(&str, Capabilities, bool); 19] = [
+const CAPABILITIES: [(&str, Capabilities, bool); 22] = [
     ("async_read", Capabilities::ASYNC_READ, true),
     ("sync_read", Capabilities::ASYNC_READ, false),
     ("atomic_o_trunc", Capabilities::ATOMIC_O_TRUNC, true),
     ("no_remote_lock", Capabilities::POSIX_LOCKS, false),
+    ("no_remote_lock", Capabilities::FLOCK_LOCKS, false),
     ("no_remote_posix_lock", Capabilities::POSIX_LOCKS, false),
     ("no_remote_flock", Capabilities::FLOCK_LOCKS, false),
     ("splice_read", Capabilities::SPLICE_READ, true),
@@ -163,11 +169,17 @@ const CAPABILITIES: [(&str, Capabilities, bool); 19] = [
     ("writeback_cache", Capabilities::WRITEBACK_CACHE, true),
     ("no_writeback_cache", Capabilities::WRITEBACK_CACHE, false),
     ("readdirplus=no", Capabilities::READDIRPLUS, false),
+    ("readdirplus=no", Capabilities::READDIRPLUS_AUTO, false),
+    ("readdirplus=yes", Capabilities::READDIRPLUS_AUTO, false),
 ];
 
-fn agreed(options: &str) -> (Agreement, Capabilities) {
-    let builder = Session::builder(Reads::default(), Concurrent).options(options);
-    let mount = Mount::new(builder);
+fn agreed(options: Option<&str>, greedy: bool) -> (Agreement, Capabilities) {
+    let reads = Reads {
+        greedy,
+        ..Reads::default()
+    };
+    let builder = Session::builder(reads, Concurrent);
+    let mount = Mount::new(options.into_iter().fold(builder, Builder::options));
     File::open(mount.join("file")).unwrap();
     let agreement = mount.handle().connection().unwrap();
     let capable = mount.end().fs.agreed.lock().unwrap().unwrap();
@@ -177,15 +189,18 @@ fn agreed(options: &str) -> (Agreement, Capabilities) {
 #[test]
 fn options_of_the_connection_are_agreed_on() {
     require_mount!();
+    let (all, capable) = agreed(None, true);
     for (option, capability, on) in CAPABILITIES {
-        let (agreement, capable) = agreed(option);
-        let on = on && capable.contains(capability);
+        let offered = capable.contains(capability);
+        assert_eq!(all.granted.contains(capability), offered, "{option}");
+        let (agreement, _) = agreed(Some(option), !on);
+        let on = on && offered;
         assert_eq!(agreement.granted.contains(capability), on, "{option}");
     }
     // Two of them at once show that neither is what it is without them.
     let numbers =
         "max_write=16384,max_readahead=8192,max_background=9,congestion_threshold=5,time_gran=100";
-    let (agreement, _) = agreed(numbers);
+    let (agreement, _) = agreed(Some(numbers), false);
     assert_eq!(agreement.max_write, 16384);
     assert_eq!(agreement.max_readahead, 8192);
     assert_eq!(agreement.max_background, 9);
@@ -194,13 +209,14 @@ fn options_of_the_connection_are_agreed_on() {
 }
 
 /// How many descriptors of the process are of /dev/fuse.
-fn devices() -> usize {
+pub(crate) fn devices() -> usize {
     let all = fs::read_dir("/proc/self/fd").unwrap();
     let of = all.filter_map(|fd| fs::read_link(fd.unwrap().path()).ok());
     of.filter(|link| link.to_str() == Some("/dev/fuse")).count()
 }
 
-fn workers() -> usize {
+/// How many threads it has.
+pub(crate) fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
@@ -240,16 +256,36 @@ fn options_of_the_loop() {
             Probe::new().on(held).builder()
         };
         for (limit, left) in [(Some(1), true), (None, false)] {
-            let before = workers();
+            let before = threads();
             let mount = Mount::new(slow().max_idle_workers(limit));
             busy(&mount);
             std::thread::sleep(Duration::from_millis(200));
             // The thread of `run`, the watchdog, one idle worker, and one that reads.
-            let few = workers() - before <= 5;
-            assert_eq!(few, left, "{limit:?}: {}", workers() - before);
+            let few = threads() - before <= 5;
+            assert_eq!(few, left, "{limit:?}: {}", threads() - before);
             mount.end();
         }
     });
+}
+
+/// What a session with one client says on stderr.
+pub(crate) fn logged(builder: Builder<Probe>) -> String {
+    let mut stderr = nameless();
+    // SAFETY: no memory is involved; both are open.
+    let before = unsafe { libc::dup(2) };
+    redirect(&stderr);
+    let mount = Mount::new(builder);
+    let result = fs::metadata(mount.join("file"));
+    mount.end();
+    // SAFETY: as above.
+    unsafe { libc::dup2(before, 2) };
+    // SAFETY: it is this function's.
+    unsafe { libc::close(before) };
+    result.unwrap();
+    let mut text = String::new();
+    stderr.seek(SeekFrom::Start(0)).unwrap();
+    stderr.read_to_string(&mut text).unwrap();
+    text
 }
 
 /// libfuse's own log, of each request.
@@ -257,21 +293,7 @@ fn options_of_the_loop() {
 fn requests_are_logged_when_debugging() {
     require_mount!();
     for debug in [false, true] {
-        let mut stderr = nameless();
-        // SAFETY: no memory is involved; both are open.
-        let before = unsafe { libc::dup(2) };
-        redirect(&stderr);
-        let mount = Mount::new(Probe::new().builder().debug(debug));
-        let result = fs::metadata(mount.join("file"));
-        mount.end();
-        // SAFETY: as above.
-        unsafe { libc::dup2(before, 2) };
-        // SAFETY: it is this function's.
-        unsafe { libc::close(before) };
-        result.unwrap();
-        let mut text = String::new();
-        stderr.seek(SeekFrom::Start(0)).unwrap();
-        stderr.read_to_string(&mut text).unwrap();
+        let text = logged(Probe::new().builder().debug(debug));
         assert_eq!(text.contains("LOOKUP"), debug, "{text}");
     }
 }

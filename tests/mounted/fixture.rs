@@ -255,6 +255,11 @@ impl Gate {
         assert!(state.0 >= count, "{} came to the gate", state.0);
     }
 
+    /// How many have come to it.
+    pub(crate) fn count(&self) -> usize {
+        self.state.lock().unwrap().0
+    }
+
     pub(crate) fn open(&self) {
         self.state.lock().unwrap().1 = true;
         self.changed.notify_all();

@@ -16,9 +16,13 @@ use std::time::{Duration, Instant};
 use fuse3::lock::Locking;
 use fuse3::{Concurrent, GlobalLock, Ino, Notifier, Operation, Session};
 
-use crate::child::finish_within;
-use crate::fixture::{DEADLINE, Mount, c_string, gone_soon, require_mount, until};
+use crate::child::{finish_within, this_test};
+use crate::fixture::{
+    DEADLINE, Mount, MountPoint, c_string, force_unmount, gone_soon, is_mounted, require_mount,
+    until,
+};
 use crate::patient::{ALL, Books, How, Patient};
+use crate::probe::Probe;
 
 /// Where root has the kernel drop what nobody uses, of all there is.
 const DROP_CACHES: &str = "/proc/sys/vm/drop_caches";
@@ -277,3 +281,46 @@ fn in_readdirplus() {
     require_mount!();
     killed_in(Operation::Readdirplus);
 }
+
+/// A server whose handler hangs is ended by the watchdog once somebody has aborted its connection, with status 1.
+#[test]
+fn a_teardown_watchdog_ends_a_server_that_hangs() {
+    require_mount!();
+    let hangs = |_: &mut fuse3::Context<'_, Probe>, operation, _| {
+        if operation == Operation::Read {
+            std::thread::sleep(10 * DEADLINE);
+        }
+        Ok(())
+    };
+    let limit = Duration::from_secs(1);
+    let builder = Probe::new().on(hangs).builder().teardown_watchdog(limit);
+    if fuse3::sys::header_version() < [3, 19, 0] {
+        let point = MountPoint::new();
+        let error = builder.mount(point.path()).unwrap_err().to_string();
+        assert!(error.contains("libfuse 3.19"), "{error}");
+        return;
+    }
+    if let Some(point) = std::env::var_os(WATCHED) {
+        drop(builder.mount(point).unwrap().run());
+        return;
+    }
+    let point = MountPoint::new();
+    let mut server = Command::new(std::env::current_exe().unwrap());
+    let name = this_test!();
+    server.args([name, "--exact", "--test-threads=1"]);
+    server.env(WATCHED, point.path()).stdout(Stdio::null());
+    let mut server = server.spawn().unwrap();
+    until(|| is_mounted(point.path()));
+    let file = point.path().join("file");
+    let mut client = Command::new("cat");
+    let mut client = client.arg(file).stderr(Stdio::null()).spawn().unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    force_unmount(point.path());
+    let status = finish_within(&mut server, point.path(), DEADLINE);
+    client.kill().unwrap();
+    client.wait().unwrap();
+    assert_eq!(status.and_then(|status| status.code()), Some(1));
+}
+
+/// Set in the server of the test above, to where it mounts.
+const WATCHED: &str = "FUSE3_TEST_POINT";

@@ -9,6 +9,7 @@ mod alarmed;
 mod answers;
 mod child;
 mod client;
+mod cmdline;
 mod counts;
 mod deferring;
 mod effects;
@@ -29,6 +30,7 @@ mod kept;
 #[path = "../common/kernel.rs"]
 mod kernel;
 mod killed;
+mod leaks;
 mod life;
 mod lock;
 mod names;
@@ -45,9 +47,11 @@ mod patient;
 mod probe;
 mod real;
 mod rings;
+mod shown;
 mod signals;
 #[path = "../common/skip.rs"]
 mod skip;
+mod spawned;
 mod splice;
 mod tasks;
 #[path = "../common/tempdir.rs"]

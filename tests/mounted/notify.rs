@@ -495,3 +495,25 @@ fn no_thread_before_run_and_none_after() {
         until(|| threads() == before);
     });
 }
+
+/// In place of the log.
+#[test]
+fn who_asked_for_it_is_told_what_the_kernel_did_not_take() {
+    require_mount!();
+    let (told, heard) = mpsc::channel();
+    let told = Mutex::new(told);
+    let builder = Cached::builder(|_, _, _| ()).on_notify_error(move |notification, error| {
+        let what = (format!("{notification:?}"), error);
+        told.lock().unwrap().send(what).unwrap();
+    });
+    let mount = Mount::new(builder);
+    fs::metadata(mount.join("f7")).unwrap();
+    let notifier = mount.handle().notifier();
+    notifier.inval_inode(Ino(17), ..);
+    notifier.inval_inode(Ino(4321), ..);
+    let (what, error) = heard.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(error, NotifyError::Errno(Errno::ENOENT), "{what}");
+    assert!(what.contains("4321"), "{what}");
+    mount.end();
+    assert!(heard.try_recv().is_err());
+}

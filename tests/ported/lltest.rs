@@ -8,6 +8,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
+use crate::calls::statvfs;
 use crate::mount::{Mounted, program};
 
 /// After so long a file system is killed, and its clients get an error.
@@ -83,6 +84,22 @@ fn what_the_file_is() {
             Some(libc::ENOTDIR)
         );
     });
+}
+
+/// `df` shows what the originals say: pyfuse3's says nothing.
+#[test]
+fn what_there_is_room_for() {
+    for (example, blocks, files) in [("lltest", 1024, 100), ("hello_async", 0, 0)] {
+        let Some(mounted) = Mounted::new(example, &[], DEADLINE) else {
+            return;
+        };
+        let stat = statvfs(mounted.path()).unwrap();
+        let seen = [stat.f_blocks, stat.f_bfree, stat.f_bavail];
+        assert_eq!(seen, [blocks; 3], "{example}");
+        assert_eq!([stat.f_files, stat.f_ffree], [files; 2], "{example}");
+        assert!(stat.f_frsize == 512 || blocks == 0, "{example}");
+        assert!(mounted.unmount().status.success());
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod behind;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod calls;
 mod checks;
+mod handlers;
 mod kept;
 mod lltest;
 #[path = "../common/mount.rs"]

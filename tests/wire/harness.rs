@@ -12,7 +12,7 @@ use fuse3::{Builder, End, Filesystem, Session};
 use crate::logger;
 
 /// Nothing here takes longer, unless it hangs.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Waits for what no message tells.
 #[track_caller]

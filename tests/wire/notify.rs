@@ -497,19 +497,19 @@ fn a_hundred_thousand_do_not_block() {
     let fs = Probe::<crate::recorder::Locked>::new({
         let shared = Arc::clone(&shared);
         move |_, _| {
-            let start = Instant::now();
             let notifier = shared.get().unwrap();
             for number in 0..100_000 {
                 notifier.inval_entry(Ino::ROOT, number.to_string());
             }
-            told.send(start.elapsed()).unwrap();
+            told.send(()).unwrap();
             enoent()
         }
     });
     let mut wire = Wire::new(fs, Style::lock());
     shared.set(wire.handle.notifier()).unwrap();
     let unique = wire.send(&proto::lookup(1, b"name"));
-    assert!(await_from(&took) < DEADLINE / 2);
+    // Nobody has taken one of them.
+    await_from(&took);
     let (mut next, mut answered) = (0, false);
     while next < 100_000 || !answered {
         let message = wire.receive();

@@ -12,7 +12,7 @@ use crate::types::{capabilities::Capabilities, setting::SettingError};
 pub(crate) struct ConnOptions {
     wishes: Vec<(String, Wish)>,
     /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
-    over_io_uring: bool,
+    pub(crate) over_io_uring: bool,
     /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
     max_read: u32,
 }

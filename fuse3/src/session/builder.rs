@@ -70,7 +70,10 @@ impl<F: Filesystem> Builder<F> {
         }
     }
 
-    fn change(mut self, add: impl FnOnce(&mut Options) -> Result<(), OptionError>) -> Self {
+    pub(super) fn change(
+        mut self,
+        add: impl FnOnce(&mut Options) -> Result<(), OptionError>,
+    ) -> Self {
         // The first mistake is kept, for `mount` to return.
         self.options = self
             .options
@@ -96,15 +99,16 @@ impl<F: Filesystem> Builder<F> {
         self.change(|all| all.add_all(options.as_ref()))
     }
 
-    /// `fsname=NAME`: the source, first column of df(1).
+    /// `fsname=NAME`: the source, first column of df(1). One that [`option`](Self::option) or the command line gives has the last
+    /// word, in whatever order they come; so it is with `subtype`.
     pub fn fsname(self, name: impl fmt::Display) -> Self {
-        self.option(format!("fsname={name}"))
+        self.change(|options| options.name(format!("fsname={name}").as_ref()))
     }
 
     /// `subtype=NAME`: the type is shown as `fuse.NAME`. With a comma in it only for root: libfuse hands it to fusermount3
     /// as it is, and when that refuses it, mounts without.
     pub fn subtype(self, name: impl fmt::Display) -> Self {
-        self.option(format!("subtype={name}"))
+        self.change(|options| options.name(format!("subtype={name}").as_ref()))
     }
 
     /// `allow_other`: all users may access the mount, not only who mounted it. Users need `user_allow_other` in
@@ -325,6 +329,12 @@ impl<F: Filesystem> Builder<F> {
         self.settings.keep_mounted = true;
         let (path, place) = mount::place(&device);
         let mounts = served_by(&device);
+        if mounts.is_none() && options.connection.over_io_uring {
+            crate::base::log::warn!(
+                "the mount option \"io_uring\" has no effect: {} is no /dev/fuse, and io_uring is for mounts only",
+                path.display()
+            );
+        }
         let lacking = mounts.map(|mounts| options.not_in_force(&mounts));
         if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty()) {
             return Err(MountError::NotInForce(path, lacking));
@@ -440,7 +450,7 @@ impl<F: Filesystem> Builder<F> {
         unsafe { conn.attach(session, true) };
         let mut session = Session::new(core, self.settings).map_err(MountError::Signals)?;
         session
-            .mount(place)
+            .mount(place, options.auto_unmount())
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;
         Ok(session)
     }

@@ -16,6 +16,7 @@ pub(crate) mod child;
 pub mod cmdline;
 pub(crate) mod device;
 pub(crate) mod foreign;
+pub(crate) mod fusermount;
 pub(crate) mod handle;
 pub(crate) mod loopconfig;
 pub(crate) mod mount;

@@ -11,6 +11,8 @@ use crate::session::mountinfo::MountInfo;
 pub(crate) struct Options {
     /// For libfuse.
     mount: Vec<OsString>,
+    /// How many of them, the first ones, are names that the program has chosen.
+    names: usize,
     /// For `init`.
     pub(crate) connection: ConnOptions,
     /// libfuse 2's `nonempty`: what is mounted there is mounted over.
@@ -101,9 +103,22 @@ impl Options {
         Ok(())
     }
 
+    /// `fsname` or `subtype` as the program has chosen it. It comes before what [`add`](Self::add) was given, and of two libfuse
+    /// takes the last.
+    pub(crate) fn name(&mut self, option: &OsStr) -> Result<(), OptionError> {
+        self.add(option)?;
+        self.mount[self.names..].rotate_right(1);
+        self.names += 1;
+        Ok(())
+    }
+
     /// A string as given to `-o`.
     pub(crate) fn add_all(&mut self, options: &OsStr) -> Result<(), OptionError> {
         split(options.as_bytes()).try_for_each(|option| self.add(&option))
+    }
+
+    pub(crate) fn auto_unmount(&self) -> bool {
+        self.mount.iter().any(|option| option == "auto_unmount")
     }
 
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
@@ -249,6 +264,18 @@ mod tests {
         let mut all = Options::default();
         all.add(OsStr::new(r"fsname=x,y\z")).unwrap();
         assert_eq!(all.arguments().collect::<Vec<_>>(), [r"-ofsname=x\,y\\z"]);
+    }
+
+    #[test]
+    fn what_the_user_gave_comes_after_the_names_of_the_program() {
+        let mut all = Options::default();
+        all.name(OsStr::new("fsname=first")).unwrap();
+        all.add_all(OsStr::new("ro,fsname=user")).unwrap();
+        all.name(OsStr::new("fsname=second")).unwrap();
+        let order = ["-ofsname=first", "-ofsname=second", "-oro", "-ofsname=user"];
+        assert_eq!(all.arguments().collect::<Vec<_>>(), order);
+        let comma = OptionError::Comma("subtype=a,b".to_owned());
+        assert_eq!(all.name(OsStr::new("subtype=a,b")), Err(comma));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::conn::{stats::SessionStats, wake::Wake};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::locking::{Library, Locking};
 use crate::session::builder::{Builder, Settings};
+use crate::session::fusermount::{Before, Waiting};
 use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
 use crate::session::{handle::Handle, loopconfig::LoopConfig, mount, signals::Handling};
@@ -40,6 +41,8 @@ pub struct Session<F: Filesystem> {
     ended: bool,
     /// What it has mounted.
     own: Option<Own>,
+    /// What waits for the end, with `auto_unmount`.
+    waiting: Option<Waiting>,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -59,6 +62,7 @@ impl<F: Filesystem> Session<F> {
             again: false,
             ended: false,
             own: None,
+            waiting: None,
             handling: None,
         };
         if settings.handle_signals {
@@ -68,11 +72,15 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
-    pub(crate) fn mount(&mut self, mount_point: &CStr) -> Result<(), String> {
+    pub(crate) fn mount(&mut self, mount_point: &CStr, auto_unmount: bool) -> Result<(), String> {
         let session = self.raw();
+        let before = auto_unmount.then(Before::now);
         // SAFETY: the session is new, and `mount_point` lives; libfuse copies it.
         let mount = || unsafe { sys::fuse_session_mount(session, mount_point.as_ptr()) };
-        match libfuse_log::listen(mount) {
+        let result = libfuse_log::listen(mount);
+        // Dropped where it failed.
+        let waiting = before.and_then(|before| before.waiting());
+        match result {
             (0, _) => {}
             (_, said) if said.is_empty() => {
                 return Err("fusermount3 said why on stderr".to_owned());
@@ -81,6 +89,7 @@ impl<F: Filesystem> Session<F> {
         }
         let point = Path::new(OsStr::from_bytes(mount_point.to_bytes()));
         self.own = Own::on(point);
+        self.waiting = waiting;
         self.core.conn().open(self.core.host());
         Ok(())
     }
@@ -350,7 +359,10 @@ impl<F: Filesystem> Session<F> {
             }
             // SAFETY: the session lives, its loop has ended or never ran, and nobody uses the descriptor (`close`).
             unsafe { sys::fuse_session_unmount(session) };
+            self.waiting = None;
         }
+        // It would unmount what is to stay.
+        mem::forget(self.waiting.take());
         // No signal leaves a dead mount any more. But one may end the process while `destroy` takes long.
         self.handling = None;
         self.core.destroy();
@@ -373,6 +385,7 @@ impl<F: Filesystem> Session<F> {
             again: self.again,
             ended: mem::replace(&mut self.ended, true),
             own: self.own.take(),
+            waiting: self.waiting.take(),
             handling: self.handling.take(),
         };
         // What is not spawned is not dropped either: here it would wait for ever.

@@ -9,7 +9,7 @@ use crate::testing::proto::{self, InitIn, InitOut, Request, opcode};
 use crate::types::errno::Errno;
 
 /// Nothing on the socket takes longer, unless it hangs.
-pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The kernel, as a test plays it: one end of a socket pair, of which a server has the other in place of /dev/fuse.
 ///

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::dispatch::filesystem::Filesystem;
+use crate::session::cmdline::help::base_name;
 use crate::session::{builder::Builder, session::Session};
 
 /// `struct fuse_cmdline_opts`: what a [`CommandLine`](crate::CommandLine) asks for.
@@ -54,7 +55,8 @@ impl<T> Command<T> {
     /// A [`Builder`] of a session of `fs`, with what the command line asks for; 10 workers unless it says otherwise, as
     /// libfuse's help has it. SIGINT, SIGTERM and SIGHUP end the session.
     ///
-    /// What is set on the builder afterwards goes before the command line.
+    /// What is set on the builder afterwards goes before the command line, except that the user's `fsname` and `subtype` go before
+    /// those of the builder.
     pub fn builder<F: Filesystem>(&self, fs: F, lock: F::Lock) -> Builder<F> {
         let workers = match self.max_threads {
             _ if self.single => 1,
@@ -66,6 +68,18 @@ impl<T> Command<T> {
             .clone_fd(self.clone_fd)
             .debug(self.debug)
             .handle_signals(true);
-        self.mount_options.iter().fold(builder, Builder::option)
+        let default = self.default_subtype();
+        let add = |builder: Builder<F>, option: &OsString| match *option == default {
+            true => builder.change(|options| options.name(option)),
+            false => builder.option(option),
+        };
+        self.mount_options.iter().fold(builder, add)
+    }
+
+    /// What libfuse sets when neither `fsname` nor `subtype` is given.
+    pub(super) fn default_subtype(&self) -> OsString {
+        let mut subtype = OsString::from("subtype=");
+        subtype.push(base_name(&self.program));
+        subtype
     }
 }

@@ -2,7 +2,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::str::FromStr;
 
-use crate::session::cmdline::help;
 use crate::session::cmdline::own::{Fit, Own};
 use crate::session::cmdline::{command::Command, error::CommandLineError};
 use crate::session::options;
@@ -136,8 +135,7 @@ impl<'a, T> Parser<'a, T> {
             return Err(end);
         }
         if !self.named {
-            let mut subtype = OsString::from("subtype=");
-            subtype.push(help::base_name(&self.command.program));
+            let subtype = self.command.default_subtype();
             self.command.mount_options.push(subtype);
         }
         Ok(self.names)
