@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Arc, OnceLock, mpsc};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fuse3::notify::{Blocking, Notification, NotifyError, Retrieval, Retrieved};
 use fuse3::{Concurrent, Errno, GlobalLock, Ino, Notifier, Operation};

@@ -15,7 +15,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(30);
 ///
 /// A [`Wire`](super::Wire) has one, and the session that it is the kernel of. By itself it is for a program: the other end
 /// becomes one of its descriptors, N, and `/dev/fd/N` its mount point, as for a program for which somebody else has mounted.
-/// Whatever is waited for, it is for 10 seconds at most.
+/// Whatever is waited for, it is for 30 seconds at most.
 ///
 /// Each message of the server is checked by the rules of the kernel (`fuse_dev_do_write()` in fs/fuse/dev.c): its header has the
 /// length of the message; its error is 0 or from -511 to -1, and then nothing follows; and it answers a request that was sent

@@ -17,7 +17,7 @@ use crate::testing::{peer::DEADLINE, peer::Peer, proto::InitIn};
 ///
 /// libfuse's own loop reads the requests that the test [sends](Peer::send), and writes its replies for the test to
 /// [receive](Peer::receive), to the byte; no mount, no privileges and no /dev/fuse are needed, and many can run at once.
-/// The session runs on a thread of its own. Whatever is waited for, it is for 10 seconds at most.
+/// The session runs on a thread of its own. Whatever is waited for, it is for 30 seconds at most.
 ///
 /// ```
 /// use fuse3::testing::{Wire, proto};
