@@ -147,12 +147,19 @@ fn bits_without_execution_do_not_survive_a_change_by_others() {
         "writeback",
         "--enable-writeback-cache",
     ];
-    let cached = |(_, options, _): &Way| {
+    // From libfuse 3.17 on passthrough_hp has the kernel write to the source by itself unless told not to.
+    let by_itself = fuse3::sys::header_version() >= [3, 17, 0];
+    let of_the_kernel = |(example, options, _): &Way| {
         let last = options.last().unwrap_or(&"");
         cached.iter().any(|option| last.ends_with(option))
+            || by_itself && *example == "passthrough_hp"
     };
-    let ways: Vec<_> = WAYS.iter().copied().filter(|way| !cached(way)).collect();
-    assert_eq!(ways.len(), WAYS.len() - 5);
+    let ways: Vec<_> = WAYS
+        .iter()
+        .copied()
+        .filter(|way| !of_the_kernel(way))
+        .collect();
+    assert_eq!(ways.len(), WAYS.len() - if by_itself { 7 } else { 5 });
     everywhere("bits without execution", &ways, bits_without_execution);
 }
 
