@@ -4,13 +4,12 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::conn::conn::{Conn, Host};
+use crate::base::{log, os::spawn};
 use crate::conn::{
     connection::Connection, daemon::Waiting, options::ConnOptions, panics::Trouble, undo::Undo,
 };
@@ -387,9 +386,7 @@ impl<F: Filesystem> Host for Core<F> {
         }
         // Whoever sent the answer holds the lock, which the handlers want: they get it on a thread of their own, once it is
         // released.
-        let spawned = thread::Builder::new()
-            .name("fuse3-undo".to_owned())
-            .spawn(move || self.take_back(undo));
+        let spawned = spawn("fuse3-undo", move || self.take_back(undo));
         if let Err(error) = spawned {
             crate::base::log::error!("what a deferred reply gave out was not taken back: {error}");
         }

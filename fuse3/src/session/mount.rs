@@ -10,6 +10,7 @@ use std::{fmt, fs, io};
 
 use parking_lot::Mutex;
 
+use crate::base::os::open_device;
 use crate::session::mountinfo::{MountInfo, Place, mounts_on};
 use crate::session::options::OptionError;
 use crate::sys::LayoutMismatch;
@@ -255,17 +256,9 @@ fn may_mount() -> bool {
 }
 
 fn check_device() -> io::Result<()> {
-    let file = open_device("/dev/fuse")?;
-    if file.metadata()?.file_type().is_char_device() {
-        Ok(())
-    } else {
-        Err(io::Error::other("it is not a character device"))
-    }
-}
-
-/// Opens it to be read and written.
-pub(crate) fn open_device(path: impl AsRef<Path>) -> io::Result<fs::File> {
-    fs::File::options().read(true).write(true).open(path)
+    let kind = open_device("/dev/fuse")?.metadata()?.file_type();
+    let other = || io::Error::other("it is not a character device");
+    kind.is_char_device().then_some(()).ok_or_else(other)
 }
 
 #[cfg(test)]

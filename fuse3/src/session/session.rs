@@ -6,9 +6,11 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{ExitCode, Termination};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
-use std::{fmt, io, thread};
+use std::sync::{Arc, Weak};
+use std::{fmt, io};
 
+use crate::base::log;
+use crate::base::os::{checked, open_device, spawn};
 use crate::conn::conn::{TERMINATED, TROUBLE};
 use crate::conn::{daemon, drain::resend, libfuse_log, panics::Trouble};
 use crate::conn::{stats::SessionStats, wake::Wake};
@@ -17,7 +19,7 @@ use crate::lock::locking::{Library, Locking};
 use crate::session::builder::{Builder, Settings};
 use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
-use crate::session::{handle::Handle, loopconfig::LoopConfig, mount, signals::Handling};
+use crate::session::{handle::Handle, loopconfig::LoopConfig, signals::Handling};
 use crate::sys;
 use crate::types::capabilities::Capabilities;
 
@@ -52,19 +54,16 @@ impl<F: Filesystem> Session<F> {
 
     /// From now on signals end it, if asked for. It is not mounted yet.
     pub(crate) fn new(core: Arc<Core<F>>, settings: Settings) -> io::Result<Self> {
-        let mut session = Self {
+        let handling = settings.handle_signals.then(|| Handling::of(core.conn()));
+        Ok(Self {
             core,
             settings,
             started: false,
             again: false,
             ended: false,
             own: None,
-            handling: None,
-        };
-        if settings.handle_signals {
-            session.handling = Some(Handling::of(session.core.conn())?);
-        }
-        Ok(session)
+            handling: handling.transpose()?,
+        })
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
@@ -377,9 +376,7 @@ impl<F: Filesystem> Session<F> {
         };
         // What is not spawned is not dropped either: here it would wait for ever.
         let ending = ManuallyDrop::new(ending);
-        let spawned = thread::Builder::new()
-            .name("fuse3-end".to_owned())
-            .spawn(|| drop(ManuallyDrop::into_inner(ending)));
+        let spawned = spawn("fuse3-end", || drop(ManuallyDrop::into_inner(ending)));
         if let Err(error) = spawned {
             crate::base::log::error!(
                 "it is left mounted, since no thread could be started: {error}"
@@ -399,18 +396,14 @@ fn disconnect(session: *mut sys::fuse_session, unmounted: bool) {
         // It was not mounted.
         return;
     }
-    let other = if unmounted {
-        mount::open_device("/dev/null").map(OwnedFd::from)
-    } else {
-        severed()
+    let other = match unmounted {
+        true => open_device("/dev/null").map(OwnedFd::from),
+        false => severed(),
     };
     let replaced = other.and_then(|other| {
         // SAFETY: `fd` is open, and libfuse's: it opened it itself, or `Builder` gave up an `OwnedFd` for it. Nobody else uses
         // the number, since the gate is shut and the loop is over (`Session::end`).
-        match unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) } {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        }
+        checked(unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) })
     });
     if let Err(error) = replaced {
         crate::base::log::error!(
@@ -423,9 +416,7 @@ fn disconnect(session: *mut sys::fuse_session, unmounted: bool) {
 fn severed() -> io::Result<OwnedFd> {
     let mut pipe = [-1; 2];
     // SAFETY: `pipe` has room for both descriptors.
-    if unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    checked(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) })?;
     // SAFETY: the call above opened it, and nobody else has it.
     drop(unsafe { OwnedFd::from_raw_fd(pipe[0]) });
     // SAFETY: as above.
