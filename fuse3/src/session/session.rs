@@ -254,7 +254,6 @@ impl<F: Filesystem> Session<F> {
         let wake = Wake::if_needed()?;
         // After `wake`, and so gone before it, whatever happens.
         let wakes = wake.as_ref().map(|wake| conn.wakes_by(wake));
-        self.core.serving.notifications.running();
         if self.again && conn.is_all_answered() {
             if let Some(pass) = conn.pass() {
                 // INIT was answered, since the loop has run before. A kernel that cannot says EINVAL, and nothing can be done
