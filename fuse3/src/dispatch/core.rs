@@ -304,30 +304,22 @@ impl<F: Filesystem> Core<F> {
 
     /// Takes back what an answer gave out that the kernel did not take.
     fn take_back(&self, undo: Undo) {
-        let forget = |ino| {
-            self.take_back_by(Operation::Forget, ino, |fs, cx| fs.forget(cx, ino, 1));
-        };
-        let release = |ino, file| {
-            self.take_back_by(Operation::Release, ino, |fs, cx| {
+        let Undo { is_directory, .. } = undo;
+        if let Some((ino, file)) = undo.release {
+            let operation = match is_directory {
+                true => Operation::Releasedir,
+                false => Operation::Release,
+            };
+            self.take_back_by(operation, ino, |fs, cx| {
                 // Nobody waits for the result of a release.
-                drop(fs.release(cx, ino, &file));
-            });
-        };
-        match undo {
-            Undo::Nothing => {}
-            Undo::Forget(ino) => forget(ino),
-            Undo::Release(ino, file) => release(ino, file),
-            Undo::Releasedir(ino, file) => {
-                self.take_back_by(Operation::Releasedir, ino, |fs, cx| {
-                    // Nobody waits for the result of a release.
-                    drop(fs.releasedir(cx, ino, &file));
+                drop(match is_directory {
+                    true => fs.releasedir(cx, ino, &file),
+                    false => fs.release(cx, ino, &file),
                 });
-            }
-            Undo::ReleaseAndForget(ino, file) => {
-                release(ino, file);
-                forget(ino);
-            }
-            Undo::ForgetEach(inos) => inos.into_iter().for_each(forget),
+            });
+        }
+        for ino in undo.forget {
+            self.take_back_by(Operation::Forget, ino, |fs, cx| fs.forget(cx, ino, 1));
         }
     }
 
