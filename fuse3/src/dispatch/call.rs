@@ -11,10 +11,10 @@ use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::{core::Core, filesystem::Filesystem, report::Reporting};
 use crate::lock::error::LockError;
 use crate::lock::locking::{Library, Locking};
-use crate::notify::error::NotifyError;
+use crate::notify::{error::NotifyError, retrieve::Retrieved};
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::deliver::{revoke, send};
-use crate::reply::payload::Payload;
+use crate::reply::{payload::Payload, writedata::WriteData};
 use crate::sys;
 use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 
@@ -157,11 +157,17 @@ impl<'c, F: Filesystem> Call<'c, F> {
     }
 
     /// `retrieve_reply`, which no handler is called for, and the kernel wants no answer to.
-    pub(crate) fn retrieved(self, ticket: usize, offset: u64, data: Result<Vec<u8>, NotifyError>) {
+    pub(crate) fn retrieved(self, ticket: usize, offset: u64, mut data: WriteData<'_>) {
         self.conn().counters().request(Operation::RetrieveReply);
+        let retrieved = |data: &[u8]| Retrieved {
+            ino: self.asked.ino,
+            offset,
+            data: data.to_vec(),
+        };
+        let answer = data.bytes().map(retrieved);
+        let answer = answer.map_err(|error| NotifyError::Errno(error.into()));
         self.request.none();
-        let notifications = &self.core.serving.notifications;
-        notifications.retrieved(ticket, self.asked.ino, offset, data);
+        self.core.serving.notifications.answer(ticket, answer);
     }
 }
 
