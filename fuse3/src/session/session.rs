@@ -80,7 +80,8 @@ impl<F: Filesystem> Session<F> {
         }
         let point = Path::new(OsStr::from_bytes(mount_point.to_bytes()));
         self.own = Own::on(point);
-        self.core.conn().open(self.core.host());
+        let host: Weak<Core<F>> = Arc::downgrade(&self.core);
+        self.core.conn().open(host);
         Ok(())
     }
 
@@ -93,10 +94,11 @@ impl<F: Filesystem> Session<F> {
     /// A handle on the session, to end it and to ask what it does, from anywhere.
     pub fn handle(&self) -> Handle {
         let core = &self.core;
+        let reporting: Weak<Core<F>> = Arc::downgrade(core);
         Handle {
             conn: Arc::clone(core.conn()),
             notifications: Arc::clone(&core.serving.notifications),
-            reporting: core.reporting(),
+            reporting,
         }
     }
 
