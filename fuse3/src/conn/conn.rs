@@ -13,6 +13,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use crate::conn::connection::{Agreement, Connection};
 use crate::conn::drain::{drain, resend};
 use crate::conn::interruption::Interruption;
+use crate::conn::message::trouble_with;
 use crate::conn::panics::{OnPanic, Troubles};
 use crate::conn::watch::Watch;
 use crate::conn::{pending::Pending, stats::Counters, undo::Undo, wake::Wake};
@@ -315,15 +316,7 @@ impl Conn {
 
     /// The session is over, as above, or its connection is gone, which the loop need not know yet: all workers may be in handlers.
     pub(crate) fn is_lost(&self) -> bool {
-        let is_severed = |pass: Pass<'_>| {
-            let mut polled = libc::pollfd {
-                fd: pass.descriptor(),
-                events: 0,
-                revents: 0,
-            };
-            // SAFETY: `polled` lives, and is one.
-            unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
-        };
+        let is_severed = |pass: Pass<'_>| trouble_with(pass.descriptor()) != 0;
         self.is_over() || self.pass().is_none_or(is_severed)
     }
 
