@@ -64,7 +64,7 @@ pub(crate) struct Conn {
     pub(super) pending: Pending,
     counters: Counters,
     pub(super) troubles: Troubles,
-    pub(super) watch: Arc<Watch>,
+    pub(crate) watch: Arc<Watch>,
     /// Minor version of the kernel's protocol; 0 until `init` has returned.
     minor: AtomicU32,
     /// A member of what `raw` points to, once `init` has returned.
@@ -137,11 +137,6 @@ impl Conn {
             conn.watch = Watch::new(interruption, is_lost);
             conn
         })
-    }
-
-    /// What tells requests of the end, and of callers that die.
-    pub(crate) fn watch(&self) -> &Arc<Watch> {
-        &self.watch
     }
 
     /// From now on it is this session's, which can be told to end. It need not be mounted yet.
