@@ -214,13 +214,9 @@ pub(crate) fn check(path: &Path, over_file: bool, over_mount: bool) -> Result<CS
     let unusable = |why| MountError::MountPoint(path.to_owned(), why);
     let c_path = |path: &OsStr| CString::new(path.as_bytes()).map_err(|_| unusable(Unusable::Nul));
     c_path(path.as_os_str())?;
-    let io = |error: io::Error| {
-        let dead = error.raw_os_error() == Some(libc::ENOTCONN);
-        unusable(if dead {
-            Unusable::Dead
-        } else {
-            Unusable::Io(error)
-        })
+    let io = |error: io::Error| match error.raw_os_error() {
+        Some(libc::ENOTCONN) => unusable(Unusable::Dead),
+        _ => unusable(Unusable::Io(error)),
     };
     let metadata = fs::metadata(path).map_err(io)?;
     let path = path.canonicalize().map_err(io)?;
