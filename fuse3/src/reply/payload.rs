@@ -237,15 +237,11 @@ impl Payload for Block {
 
 impl Payload for IoctlReply {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
-        let Self {
-            result,
-            data,
-            retry,
-        } = self;
-        if let Some(retry) = retry {
+        if let Some(retry) = &self.retry {
             return send_retry(retry, request, asked);
         }
-        if *result < 0 {
+        let (result, data) = (self.result, &self.data);
+        if result < 0 {
             return mistake(request, format_args!("ioctl gave the result {result}"));
         }
         if data.len() > asked.size {
@@ -255,7 +251,7 @@ impl Payload for IoctlReply {
                 format_args!("ioctl gave {gave} bytes where the caller has room for {size}"),
             );
         }
-        request.ioctl(*result, data)
+        request.ioctl(result, data)
     }
 }
 
