@@ -140,9 +140,8 @@ impl Create {
 
     pub(crate) fn of(mode: u32, file: &FileInfo) -> Self {
         Self {
-            mode,
-            flags: file.flags(),
             kill_suidgid: file.kill_suidgid(),
+            ..Self::new(mode, file.flags())
         }
     }
 }
