@@ -5,7 +5,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::base::cancel::Uncancelled;
+use crate::base::{cancel::Uncancelled, log};
 use crate::conn::{conn::Conn, request::Request};
 use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::{core::Core, filesystem::Filesystem, report::Reporting};
@@ -129,7 +129,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
     #[cold]
     pub(crate) fn stacktrace(self) {
         self.conn().counters().request(Operation::Setxattr);
-        crate::base::log::warn!(
+        log::warn!(
             "what the threads of the file system do:\n{}",
             self.core.report()
         );
@@ -173,7 +173,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
 
 #[cold]
 fn not_called(operation: Operation, error: LockError) -> Errno {
-    crate::base::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
+    log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
     Errno::EDEADLK
 }
 
@@ -189,9 +189,7 @@ fn settle<T: Payload>(
     match mem::replace(duty, Duty::Done) {
         Duty::Here(request) => {
             if let Err(Unanswered::Deferred(_)) = answer {
-                crate::base::log::error!(
-                    "{operation} returned the deferred answer of another request"
-                );
+                log::error!("{operation} returned the deferred answer of another request");
             }
             send(conn, request, asked, answer);
         }
@@ -215,7 +213,7 @@ fn answered_twice<T: Payload>(
         Err(Unanswered::Errno(errno)) => format!("{errno:?}"),
         _ => "one".to_owned(),
     };
-    crate::base::log::error!(
+    log::error!(
         "{operation} both deferred its answer and returned {what}; the deferred one counts"
     );
     revoke(conn, asked, answer);

@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::conn::conn::{Conn, Host};
 use crate::base::{log, os::spawn};
+use crate::conn::conn::{Conn, Host};
 use crate::conn::{
     connection::Connection, daemon::Waiting, options::ConnOptions, panics::Trouble, undo::Undo,
 };
@@ -202,7 +203,7 @@ impl Serving {
         let succeeded = matches!(result, Some(Ok(())));
         self.initialised.store(succeeded, Ordering::SeqCst);
         if let Some(Err(error)) = result {
-            crate::base::log::error!("init failed: {error}");
+            log::error!("init failed: {error}");
             self.conn.trouble(Trouble::Init(error));
         }
         for operation in Operation::ALL {
@@ -228,9 +229,7 @@ impl Serving {
         }
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
-            crate::base::log::warn!(
-                "the process in the foreground was not told of success: {error}"
-            );
+            log::warn!("the process in the foreground was not told of success: {error}");
         }
     }
 }

@@ -242,7 +242,7 @@ impl<F: Filesystem> Session<F> {
     /// Runs the loop, and returns its result.
     fn work(&mut self) -> io::Result<c_int> {
         if self.core.lock.is_held() {
-            crate::base::log::error!(
+            log::error!(
                 "Session::run was called with the global lock held, which no handler could take then"
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
@@ -363,7 +363,7 @@ impl<F: Filesystem> Session<F> {
 
     /// Leaves the end to a thread that can wait for the futures, which this one runs.
     fn end_elsewhere(&mut self) {
-        crate::base::log::warn!(
+        log::warn!(
             "a session was dropped on the thread that runs its futures: it ends in the background, when they have"
         );
         let ending = Self {
@@ -379,9 +379,7 @@ impl<F: Filesystem> Session<F> {
         let ending = ManuallyDrop::new(ending);
         let spawned = spawn("fuse3-end", || drop(ManuallyDrop::into_inner(ending)));
         if let Err(error) = spawned {
-            crate::base::log::error!(
-                "it is left mounted, since no thread could be started: {error}"
-            );
+            log::error!("it is left mounted, since no thread could be started: {error}");
         }
     }
 }
@@ -407,7 +405,7 @@ fn disconnect(session: *mut sys::fuse_session, unmounted: bool) {
         checked(unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) })
     });
     if let Err(error) = replaced {
-        crate::base::log::error!(
+        log::error!(
             "clients wait until the session is destroyed, since the connection did not end before: {error}"
         );
     }
