@@ -97,12 +97,8 @@ impl fmt::Display for ReportedThread {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, thread) in self.threads.iter().enumerate() {
-            if number > 0 {
-                f.write_str("\n")?;
-            }
-            thread.fmt(f)?;
-        }
+        let threads = self.threads.iter().map(ReportedThread::to_string);
+        f.write_str(&threads.collect::<Vec<_>>().join("\n"))?;
         if let Some(lock) = &self.lock {
             write!(f, "\n{lock}")?;
         }

@@ -31,7 +31,9 @@ impl<'u, S> Unlocked<'u, S> {
             not_send: PhantomData,
         }
     }
+}
 
+impl<S> Unlocked<'_, S> {
     /// `with llfuse.lock:` inside `with llfuse.lock_released:`: takes the lock for a while.
     ///
     /// # Panics
