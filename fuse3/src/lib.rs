@@ -147,9 +147,7 @@ mod types;
 
 pub use fuse3_sys as sys;
 
-#[doc(inline)]
 pub use conn::connection;
-#[doc(inline)]
 pub use dispatch::context;
 #[doc(inline)]
 pub use notify::poll;
@@ -157,14 +155,10 @@ pub use notify::poll;
 pub use reply::passthrough;
 #[doc(inline)]
 pub use session::cmdline;
-#[doc(inline)]
 pub use types::{filelock, ioctl, range, statx};
 
-#[doc(inline)]
 pub use conn::connection::Connection;
-#[doc(inline)]
 pub use dispatch::context::{Caller, Context};
-#[doc(inline)]
 pub use dispatch::filesystem::Filesystem;
 #[doc(inline)]
 pub use lock::{Concurrent, GlobalLock, Locked};
@@ -176,23 +170,13 @@ pub use reply::{Answer, Data, DirBuf, Listing, ReadBuf, Reply, WriteData};
 pub use session::cmdline::CommandLine;
 #[doc(inline)]
 pub use session::{Builder, End, Handle, MountError, Reason, Session};
-#[doc(inline)]
 pub use types::attr::{Attr, Entry, SetAttr, SetTime, Timestamp};
-#[doc(inline)]
 pub use types::capabilities::Capabilities;
-#[doc(inline)]
 pub use types::errno::Errno;
-#[doc(inline)]
 pub use types::file::{Create, Created, FileInfo, Open};
-#[doc(inline)]
 pub use types::flags::{AccessMode, OpenFlags, RenameFlags, XattrFlags};
-#[doc(inline)]
 pub use types::ino::{Fh, Ino};
-#[doc(inline)]
 pub use types::opened::Opened;
-#[doc(inline)]
 pub use types::operation::Operation;
-#[doc(inline)]
 pub use types::statfs::StatVfs;
-#[doc(inline)]
 pub use types::xattr::XattrNames;

@@ -1,9 +1,11 @@
-//! What a signal does: sigaction(2).
+//! What a signal does, and which are blocked: sigaction(2), pthread_sigmask(3).
 
 use std::ffi::c_int;
 use std::io;
 use std::mem;
 use std::ptr;
+
+use crate::base::os::checked;
 
 /// A function that a signal calls.
 pub(crate) type Handler = extern "C" fn(c_int);
@@ -13,10 +15,8 @@ pub(crate) fn current(signal: c_int) -> io::Result<libc::sigaction> {
     // SAFETY: `struct sigaction` is integers, pointers and a mask, for which zero is a value.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     // SAFETY: `action` lives; a null action asks only.
-    match unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) } {
-        0 => Ok(action),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::sigaction(signal, ptr::null(), &raw mut action) })?;
+    Ok(action)
 }
 
 /// Has `signal` call `handler`, with these `SA_*`.
@@ -31,10 +31,8 @@ pub(crate) unsafe fn install(signal: c_int, handler: Handler, flags: c_int) -> i
     action.sa_sigaction = handler as usize;
     action.sa_flags = flags;
     // SAFETY: `action` lives, and the caller promises that its handler may run in a signal, with these flags.
-    match unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
+    Ok(())
 }
 
 /// Has `signal` do what it did `before`, unless it no longer calls `ours`: what the program installed meanwhile stays.
@@ -47,10 +45,26 @@ pub(crate) unsafe fn restore(signal: c_int, ours: Handler, before: &libc::sigact
         return;
     }
     // SAFETY: `before` lives, and sigaction(2) returned it for this signal, as the caller promises.
-    if unsafe { libc::sigaction(signal, before, ptr::null_mut()) } != 0 {
-        crate::base::log::error!(
-            "the handler of signal {signal} was not restored: {}",
-            io::Error::last_os_error()
-        );
+    let restored = checked(unsafe { libc::sigaction(signal, before, ptr::null_mut()) });
+    if let Err(error) = restored {
+        crate::base::log::error!("the handler of signal {signal} was not restored: {error}");
+    }
+}
+
+/// Blocks these signals for the calling thread, or unblocks them: `SIG_BLOCK`, `SIG_UNBLOCK`. Returns the mask from before.
+///
+/// Async-signal-safe.
+pub(crate) fn mask(how: c_int, signals: &[c_int]) -> io::Result<libc::sigset_t> {
+    // SAFETY: `sigset_t` is integers, for which zero is a value.
+    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
+    let mut before = set;
+    for signal in signals {
+        // SAFETY: `set` lives; the call refuses what is no signal.
+        unsafe { libc::sigaddset(&raw mut set, *signal) };
+    }
+    // SAFETY: both sets live.
+    match unsafe { libc::pthread_sigmask(how, &raw const set, &raw mut before) } {
+        0 => Ok(before),
+        error => Err(io::Error::from_raw_os_error(error)),
     }
 }

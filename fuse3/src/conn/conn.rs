@@ -13,6 +13,7 @@ use parking_lot::{RwLock, RwLockReadGuard};
 use crate::conn::connection::{Agreement, Connection};
 use crate::conn::drain::{drain, resend};
 use crate::conn::interruption::Interruption;
+use crate::conn::message::trouble_with;
 use crate::conn::panics::{OnPanic, Troubles};
 use crate::conn::watch::Watch;
 use crate::conn::{pending::Pending, stats::Counters, undo::Undo, wake::Wake};
@@ -63,7 +64,7 @@ pub(crate) struct Conn {
     pub(super) pending: Pending,
     counters: Counters,
     pub(super) troubles: Troubles,
-    pub(super) watch: Arc<Watch>,
+    pub(crate) watch: Arc<Watch>,
     /// Minor version of the kernel's protocol; 0 until `init` has returned.
     minor: AtomicU32,
     /// A member of what `raw` points to, once `init` has returned.
@@ -136,11 +137,6 @@ impl Conn {
             conn.watch = Watch::new(interruption, is_lost);
             conn
         })
-    }
-
-    /// What tells requests of the end, and of callers that die.
-    pub(crate) fn watch(&self) -> &Arc<Watch> {
-        &self.watch
     }
 
     /// From now on it is this session's, which can be told to end. It need not be mounted yet.
@@ -315,15 +311,7 @@ impl Conn {
 
     /// The session is over, as above, or its connection is gone, which the loop need not know yet: all workers may be in handlers.
     pub(crate) fn is_lost(&self) -> bool {
-        let is_severed = |pass: Pass<'_>| {
-            let mut polled = libc::pollfd {
-                fd: pass.descriptor(),
-                events: 0,
-                revents: 0,
-            };
-            // SAFETY: `polled` lives, and is one.
-            unsafe { libc::poll(&raw mut polled, 1, 0) > 0 }
-        };
+        let is_severed = |pass: Pass<'_>| trouble_with(pass.descriptor()) != 0;
         self.is_over() || self.pass().is_none_or(is_severed)
     }
 

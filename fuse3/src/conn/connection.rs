@@ -144,11 +144,8 @@ impl Connection<'_> {
             let max_write = most_spliced(self.max_write());
             set_member!(self, fuse3_conn_set_max_write, max_write);
         }
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(SettingError::NotOffered(missing))
-        }
+        let refused = SettingError::NotOffered(missing);
+        missing.is_empty().then_some(()).ok_or(refused)
     }
 
     /// Asks for those of `capabilities` that are [offered](Self::capable), and returns which are wanted then.
@@ -302,14 +299,11 @@ impl Connection<'_> {
     ///
     /// When it is more than 1, and where libfuse, the kernel's version, or how the kernel was built, leaves out passthrough.
     pub fn set_max_backing_stack_depth(&mut self, depth: u32) -> Result<(), SettingError> {
-        in_range("max_backing_stack_depth", depth, 0, 1, "")?;
+        let setting = "max_backing_stack_depth";
+        in_range(setting, depth, 0, 1, "")?;
         let is_set = self.protocol() >= (7, 40)
             && set_member!(self, fuse3_conn_set_max_backing_stack_depth, depth) == 1;
-        needs(
-            is_set,
-            "max_backing_stack_depth",
-            "libfuse 3.17 and Linux 6.9",
-        )?;
+        needs(is_set, setting, "libfuse 3.17 and Linux 6.9")?;
         if !self.capable().contains(Capabilities::PASSTHROUGH) {
             return Err(SettingError::NotOffered(Capabilities::PASSTHROUGH));
         }
@@ -403,11 +397,8 @@ impl Connection<'_> {
 
 /// An error unless `setting` is there.
 fn needs(is_there: bool, setting: &'static str, needs: &'static str) -> Result<(), SettingError> {
-    if is_there {
-        Ok(())
-    } else {
-        Err(SettingError::Missing { setting, needs })
-    }
+    let missing = SettingError::Missing { setting, needs };
+    is_there.then_some(()).ok_or(missing)
 }
 
 impl fmt::Debug for Connection<'_> {

@@ -7,6 +7,8 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use crate::base::os::{checked, open_device};
+
 /// The process in the foreground, which waits for the session to begin.
 ///
 /// It ends with status 0 once it is released. When this process ends before that, it ends with the same status, so that
@@ -38,14 +40,11 @@ pub(crate) fn fork(signal: impl Fn() -> c_int) -> io::Result<Waiting> {
     unsafe { libc::fflush(std::ptr::null_mut()) };
     // SAFETY: this is the only thread, as /proc has said (`threads`), and it starts none in between: no lock is held by a thread
     // that the child does not have.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
+    match checked(unsafe { libc::fork() })? {
         0 => {
             drop(foreground);
             // SAFETY: no precondition.
-            if unsafe { libc::setsid() } == -1 {
-                return Err(io::Error::last_os_error());
-            }
+            checked(unsafe { libc::setsid() })?;
             Ok(Waiting(background))
         }
         child => {
@@ -78,10 +77,9 @@ fn wait(
     let ready = loop {
         match child_says.read(&mut [0]) {
             Ok(count) => break count == 1,
-            Err(error) => match error.kind() {
-                ErrorKind::WouldBlock | ErrorKind::Interrupted => {}
-                _ => break false,
-            },
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(_) => break false,
         }
         if let Some(signal) = signal().filter(|_| !passed_on) {
             // SAFETY: no memory is involved; the process is a child that has not been waited for. It ends, or has.
@@ -112,15 +110,10 @@ fn status_of(child: libc::pid_t) -> c_int {
 impl Waiting {
     /// The session has begun: standard input, output and error become /dev/null, and the process in the foreground ends.
     pub(crate) fn release(mut self) -> io::Result<()> {
-        let null = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open("/dev/null")?;
+        let null = open_device("/dev/null")?;
         for standard in [libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO] {
             // SAFETY: both descriptors may be replaced or duplicated whatever they are; a standard one belongs to nobody.
-            if unsafe { libc::dup2(null.as_raw_fd(), standard) } == -1 {
-                return Err(io::Error::last_os_error());
-            }
+            checked(unsafe { libc::dup2(null.as_raw_fd(), standard) })?;
         }
         self.0.write_all(&[1])
     }

@@ -4,7 +4,7 @@
 //! a session ends, and one that is cancelled in a perror(3) of its own holds the lock of stderr forever: the next one
 //! to fail then never returns, with the descriptor in use.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_short};
 use std::io::IoSlice;
 
 use crate::types::errno::Errno;
@@ -47,14 +47,14 @@ pub(crate) fn two(first: u32, second: u32) -> u64 {
     u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
-/// Whether the kernel has closed the connection.
-pub(crate) fn is_dead(fd: c_int) -> bool {
+/// What poll(2) says of a descriptor without being asked: POLLERR when the kernel has closed the connection.
+pub(crate) fn trouble_with(fd: c_int) -> c_short {
     let mut poll = libc::pollfd {
         fd,
         events: 0,
         revents: 0,
     };
     // SAFETY: `poll` is one structure, and lives.
-    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready > 0 && poll.revents & libc::POLLERR != 0
+    unsafe { libc::poll(&raw mut poll, 1, 0) };
+    poll.revents
 }

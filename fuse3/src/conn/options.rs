@@ -22,17 +22,11 @@ pub(crate) struct ConnOptions {
 enum Wish {
     Want(Capabilities),
     Unwant(Capabilities),
-    Set(Setting, u32),
-}
-
-/// The options that have a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Setting {
-    MaxWrite,
-    MaxReadahead,
-    MaxBackground,
-    CongestionThreshold,
-    TimeGranularity,
+    MaxWrite(u32),
+    MaxReadahead(u32),
+    MaxBackground(u32),
+    CongestionThreshold(u32),
+    TimeGranularity(u32),
 }
 
 const LOCKS: Capabilities = Capabilities::POSIX_LOCKS.union(Capabilities::FLOCK_LOCKS);
@@ -62,12 +56,15 @@ const FLAGS: &[(&str, Wish)] = &[
     ("readdirplus=yes", Unwant(Capabilities::READDIRPLUS_AUTO)),
 ];
 
-const SETTINGS: &[(&str, Setting)] = &[
-    ("max_write", Setting::MaxWrite),
-    ("max_readahead", Setting::MaxReadahead),
-    ("max_background", Setting::MaxBackground),
-    ("congestion_threshold", Setting::CongestionThreshold),
-    ("time_gran", Setting::TimeGranularity),
+/// An option that has a number.
+type Setting = (&'static str, fn(u32) -> Wish);
+
+const SETTINGS: &[Setting] = &[
+    ("max_write", Wish::MaxWrite),
+    ("max_readahead", Wish::MaxReadahead),
+    ("max_background", Wish::MaxBackground),
+    ("congestion_threshold", Wish::CongestionThreshold),
+    ("time_gran", Wish::TimeGranularity),
 ];
 
 impl ConnOptions {
@@ -77,11 +74,11 @@ impl ConnOptions {
             *wish
         } else {
             let (name, value) = option.split_once('=')?;
-            let (_, setting) = SETTINGS.iter().find(|(known, _)| *known == name)?;
+            let (_, set) = SETTINGS.iter().find(|(known, _)| *known == name)?;
             let Ok(number) = value.parse() else {
                 return Some(Err(()));
             };
-            Wish::Set(*setting, number)
+            set(number)
         };
         self.wishes.push((option.to_owned(), wish));
         Some(Ok(()))
@@ -116,7 +113,13 @@ impl ConnOptions {
                     connection.unwant(capabilities);
                     Ok(())
                 }
-                Wish::Set(setting, number) => setting.set(connection, number),
+                Wish::MaxWrite(bytes) => connection.set_max_write(bytes),
+                Wish::MaxReadahead(bytes) => connection.set_max_readahead(bytes),
+                Wish::MaxBackground(requests) => connection.set_max_background(requests),
+                Wish::CongestionThreshold(requests) => {
+                    connection.set_congestion_threshold(requests)
+                }
+                Wish::TimeGranularity(nanos) => connection.set_time_granularity(nanos),
             };
             match result {
                 Ok(()) => {}
@@ -136,22 +139,9 @@ impl ConnOptions {
 /// libfuse takes the environment's word in place of the option, a number that is not 0.
 fn is_forced_over_io_uring() -> bool {
     let value = std::env::var("FUSE_URING_ENABLE").unwrap_or_default();
-    let digits = value.trim_start().trim_start_matches(['+', '-']);
-    digits
-        .trim_start_matches('0')
-        .starts_with(|digit: char| digit.is_ascii_digit())
-}
-
-impl Setting {
-    fn set(self, connection: &mut Connection<'_>, number: u32) -> Result<(), SettingError> {
-        match self {
-            Self::MaxWrite => connection.set_max_write(number),
-            Self::MaxReadahead => connection.set_max_readahead(number),
-            Self::MaxBackground => connection.set_max_background(number),
-            Self::CongestionThreshold => connection.set_congestion_threshold(number),
-            Self::TimeGranularity => connection.set_time_granularity(number),
-        }
-    }
+    let number = value.trim_start().trim_start_matches(['+', '-']);
+    let digits = number.trim_start_matches('0');
+    digits.starts_with(|digit: char| digit.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -169,7 +159,7 @@ mod tests {
             assert_eq!(options.take(other), None, "{other}");
         }
         let wishes: Vec<_> = options.wishes.iter().map(|(_, wish)| *wish).collect();
-        let max_write = Wish::Set(Setting::MaxWrite, 4096);
-        assert_eq!(wishes, [Want(Capabilities::SPLICE_WRITE), max_write]);
+        let splice_write = Want(Capabilities::SPLICE_WRITE);
+        assert_eq!(wishes, [splice_write, Wish::MaxWrite(4096)]);
     }
 }

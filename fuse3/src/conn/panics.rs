@@ -9,6 +9,7 @@ use std::thread;
 
 use parking_lot::Mutex;
 
+use crate::base::log;
 use crate::base::panic::{discard, nested, text};
 use crate::conn::conn::{Conn, TROUBLE};
 use crate::conn::interrupt::Callback;
@@ -80,15 +81,13 @@ impl Conn {
     #[cold]
     pub(crate) fn panicked(&self, what: &dyn fmt::Display, payload: Box<dyn Any + Send>) {
         self.counters().panics(1 + nested());
-        crate::base::log::error!("{what} panicked: {}", text(&*payload));
+        log::error!("{what} panicked: {}", text(&*payload));
         match self.troubles.on_panic {
             OnPanic::End | OnPanic::EndMounted => self.trouble(Trouble::Panic(payload)),
             OnPanic::Continue => discard(payload),
             OnPanic::Poison => {
                 self.set_poisoned(true);
-                crate::base::log::error!(
-                    "every request gets EIO from now on, until Handle::clear_poison"
-                );
+                log::error!("every request gets EIO from now on, until Handle::clear_poison");
                 discard(payload);
             }
         }
@@ -103,7 +102,7 @@ impl Conn {
         };
         drop(first);
         if let Some(other) = other {
-            crate::base::log::warn!(
+            log::warn!(
                 "the session is ending for an earlier panic or error; this one is not returned"
             );
             discard(other);

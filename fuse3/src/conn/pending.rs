@@ -1,6 +1,6 @@
 //! Requests whose answers were taken away from their handlers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 use std::mem;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::base::panic::discard;
+use crate::base::{log, panic::discard};
 use crate::conn::{conn::Conn, interrupt::Interrupts, request::Request, ring::Ring};
 use crate::sys;
 use crate::types::errno::Errno;
@@ -83,22 +83,17 @@ impl Conn {
     /// answer, if there is one.
     pub(crate) fn handled(&self, ticket: Ticket) {
         let mut table = self.pending.table.lock();
-        let Some(held) = table.held.get_mut(&ticket) else {
+        let Entry::Occupied(mut held) = table.held.entry(ticket) else {
             // C code has answered it.
             return;
         };
-        held.is_handled = true;
-        if !matches!(held.by, By::Parcel(_)) {
+        held.get_mut().is_handled = true;
+        if !matches!(held.get().by, By::Parcel(_)) {
             return;
         }
-        let held = table.held.remove(&ticket);
+        let Held { request, by, .. } = held.remove();
         drop(table);
-        if let Some(Held {
-            request,
-            by: By::Parcel(parcel),
-            ..
-        }) = held
-        {
+        if let By::Parcel(parcel) = by {
             parcel(request, true);
         }
     }
@@ -128,7 +123,7 @@ impl Conn {
                 let posted = ring.post(request, Box::new(send));
                 drop(table);
                 if let Err(error) = posted {
-                    crate::base::log::error!(
+                    log::error!(
                         "answers over io_uring wait, since no thread could be started: {error}"
                     );
                 }
@@ -230,10 +225,8 @@ impl Pending {
     ) -> MutexGuard<'t, Table> {
         let mut said = false;
         loop {
-            let held = table.held.values();
-            let count = held
-                .filter(|it| matches!(it.by, By::C) && which(it))
-                .count();
+            let is_lent = |it: &&Held| matches!(it.by, By::C) && which(it);
+            let count = table.held.values().filter(is_lent).count();
             if count == 0 {
                 return table;
             }
@@ -243,7 +236,7 @@ impl Pending {
                 said = true;
                 // The logger is the application's, and may have to do with a RawReply.
                 MutexGuard::unlocked(&mut table, || {
-                    crate::base::log::warn!(
+                    log::warn!(
                         "the session ends when the last RawReply is gone; there are still {count}"
                     );
                 });

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::base::cancel::Uncancelled;
+use crate::base::{cancel::Uncancelled, os::spawn};
 use crate::conn::{conn::Conn, pending::Parcel, request::Request};
 
 /// A thread of libfuse that serves a ring: there is one for each processor.
@@ -72,8 +72,7 @@ impl Ring {
         outbox.parcels.push_back((request, parcel));
         if outbox.helper.is_none() {
             let ring = Arc::clone(self);
-            let helper = thread::Builder::new().name("fuse3-ring".to_owned());
-            outbox.helper = Some(helper.spawn(move || ring.send_all())?);
+            outbox.helper = Some(spawn("fuse3-ring", move || ring.send_all())?);
         }
         drop(outbox);
         self.filled.notify_one();

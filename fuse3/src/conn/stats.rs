@@ -68,12 +68,14 @@ struct Served {
 }
 
 thread_local! {
-    static SERVED: Cell<Served> = const {
-        Cell::new(Served {
-            session: 0,
-            requests: ptr::null(),
-        })
-    };
+    static SERVED: Cell<Served> = const { Cell::new(Served::of(0)) };
+}
+
+impl Served {
+    const fn of(session: u64) -> Self {
+        let requests = ptr::null();
+        Self { session, requests }
+    }
 }
 
 impl Requests {
@@ -118,10 +120,7 @@ impl Counters {
 
     #[cold]
     fn worker(&self) -> Served {
-        let mut served = Served {
-            session: self.session,
-            requests: ptr::null(),
-        };
+        let mut served = Served::of(self.session);
         let mut workers = self.workers.lock();
         if workers.len() < MOST {
             let requests = Box::new(Requests::new());
@@ -157,10 +156,8 @@ impl Counters {
         let workers = self.workers.lock();
         let count = |operation: Operation| {
             let all = workers.iter().map(|worker| &**worker);
-            let counts = all.chain([&self.others]).map(|it| &it.0);
-            counts
-                .map(|it| it[operation as usize].load(Ordering::Relaxed))
-                .sum()
+            let count = |it: &Requests| it.0[operation as usize].load(Ordering::Relaxed);
+            all.chain([&self.others]).map(count).sum()
         };
         let requests = Operation::ALL.iter();
         let requests = requests.map(|operation| (*operation, count(*operation)));

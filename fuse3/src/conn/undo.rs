@@ -2,18 +2,27 @@ use crate::types::{file::FileInfo, ino::Ino};
 
 /// A reply that the kernel did not take has given out something that it will never give back: what the library is to
 /// call in its stead.
-#[derive(Debug)]
-pub enum Undo {
+#[derive(Debug, Default)]
+pub struct Undo {
+    /// `release(ino, file)`, or `releasedir` where it is a directory.
+    pub(crate) release: Option<(Ino, FileInfo)>,
+    pub(crate) is_directory: bool,
+    /// `forget(ino, 1)` of each, after that.
+    pub(crate) forget: Vec<Ino>,
+}
+
+impl Undo {
+    /// Forgets these. A number that is 0 stands for no inode, and is left out.
+    pub(crate) fn forget(inos: impl IntoIterator<Item = Ino>) -> Self {
+        let given_out = inos.into_iter().filter(|ino| *ino != Ino(0));
+        Self {
+            forget: given_out.collect(),
+            ..Self::default()
+        }
+    }
+
     /// Nothing was given out.
-    Nothing,
-    /// `forget(ino, 1)`.
-    Forget(Ino),
-    /// `release(ino, file)`.
-    Release(Ino, FileInfo),
-    /// `releasedir(ino, file)`.
-    Releasedir(Ino, FileInfo),
-    /// `release(ino, file)`, then `forget(ino, 1)`.
-    ReleaseAndForget(Ino, FileInfo),
-    /// `forget(ino, 1)` of each.
-    ForgetEach(Vec<Ino>),
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.release.is_none() && self.forget.is_empty()
+    }
 }

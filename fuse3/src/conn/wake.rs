@@ -7,9 +7,7 @@ use std::ptr;
 
 use parking_lot::Mutex;
 
-use crate::base::action;
-#[cfg(test)]
-use crate::base::action::Handler;
+use crate::base::{action, os::checked};
 use crate::sys;
 
 /// A signal to the thread that made it, again and again from [`wake`](Wake::wake) on until it is dropped.
@@ -63,7 +61,8 @@ impl Wake {
 
     fn new() -> io::Result<Self> {
         let signal = take_signal()?;
-        let result = create_timer(signal).and_then(|timer| match unblock(signal) {
+        let unblock = || action::mask(libc::SIG_UNBLOCK, &[signal]);
+        let result = create_timer(signal).and_then(|timer| match unblock() {
             Ok(mask) => Ok(Self { timer, mask }),
             Err(error) => {
                 // SAFETY: the timer was just created, and is used no more.
@@ -106,10 +105,8 @@ fn create_timer(signal: c_int) -> io::Result<libc::timer_t> {
     event.sigev_notify_thread_id = unsafe { libc::gettid() };
     let mut timer = ptr::null_mut();
     // SAFETY: `event` and `timer` live.
-    match unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) } {
-        0 => Ok(timer),
-        _ => Err(io::Error::last_os_error()),
-    }
+    checked(unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) })?;
+    Ok(timer)
 }
 
 fn timers_send(signal: c_int) -> io::Result<bool> {
@@ -121,20 +118,6 @@ fn timers_send(signal: c_int) -> io::Result<bool> {
         }
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
         Err(error) => Err(error),
-    }
-}
-
-/// Returns the mask from before.
-fn unblock(signal: c_int) -> io::Result<libc::sigset_t> {
-    // SAFETY: `sigset_t` is integers, for which zero is a value.
-    let mut set: libc::sigset_t = unsafe { mem::zeroed() };
-    let mut before = set;
-    // SAFETY: `set` lives, and `signal` is one.
-    unsafe { libc::sigaddset(&raw mut set, signal) };
-    // SAFETY: both sets live.
-    match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, &raw mut before) } {
-        0 => Ok(before),
-        error => Err(io::Error::from_raw_os_error(error)),
     }
 }
 
@@ -186,6 +169,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::action::Handler;
 
     /// The signal and its handler are the process's.
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

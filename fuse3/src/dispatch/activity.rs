@@ -10,17 +10,10 @@ use crate::types::{ino::Ino, operation::Operation};
 ///
 /// Each request pays for it with two turns of a mutex that all workers share, so that it is there on request only.
 #[derive(Debug, Default)]
-pub(crate) struct Activity {
-    serving: Mutex<BTreeMap<Tid, Serving>>,
-}
+pub(crate) struct Activity(Mutex<BTreeMap<Tid, Serving>>);
 
-/// What a thread serves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Serving {
-    pub(crate) operation: Operation,
-    pub(crate) ino: Ino,
-    pub(crate) since: Instant,
-}
+/// What a thread serves, and since when.
+pub(crate) type Serving = (Operation, Ino, Instant);
 
 /// While it lives, the thread serves that request.
 #[derive(Debug)]
@@ -37,7 +30,7 @@ impl Activity {
     }
 
     pub(crate) fn end(&self) {
-        self.serving.lock().remove(&ThreadId::current().tid());
+        self.0.lock().remove(&ThreadId::current().tid());
     }
 
     /// The same while the result lives, within another request perhaps.
@@ -51,22 +44,18 @@ impl Activity {
     }
 
     fn insert(&self, thread: Tid, operation: Operation, ino: Ino) -> Option<Serving> {
-        let serving = Serving {
-            operation,
-            ino,
-            since: Instant::now(),
-        };
-        self.serving.lock().insert(thread, serving)
+        let serving = (operation, ino, Instant::now());
+        self.0.lock().insert(thread, serving)
     }
 
     pub(crate) fn of(&self, thread: Tid) -> Option<Serving> {
-        self.serving.lock().get(&thread).copied()
+        self.0.lock().get(&thread).copied()
     }
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        let mut serving = self.activity.serving.lock();
+        let mut serving = self.activity.0.lock();
         match self.before {
             Some(before) => serving.insert(self.thread, before),
             None => serving.remove(&self.thread),

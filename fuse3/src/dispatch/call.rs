@@ -5,16 +5,16 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::base::cancel::Uncancelled;
+use crate::base::{cancel::Uncancelled, log};
 use crate::conn::{conn::Conn, request::Request};
 use crate::dispatch::context::{Context, Duty};
 use crate::dispatch::{core::Core, filesystem::Filesystem, report::Reporting};
 use crate::lock::error::LockError;
 use crate::lock::locking::{Library, Locking};
-use crate::notify::error::NotifyError;
+use crate::notify::{error::NotifyError, retrieve::Retrieved};
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::deliver::{revoke, send};
-use crate::reply::payload::Payload;
+use crate::reply::{payload::Payload, writedata::WriteData};
 use crate::sys;
 use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 
@@ -129,7 +129,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
     #[cold]
     pub(crate) fn stacktrace(self) {
         self.conn().counters().request(Operation::Setxattr);
-        crate::base::log::warn!(
+        log::warn!(
             "what the threads of the file system do:\n{}",
             self.core.report()
         );
@@ -157,17 +157,23 @@ impl<'c, F: Filesystem> Call<'c, F> {
     }
 
     /// `retrieve_reply`, which no handler is called for, and the kernel wants no answer to.
-    pub(crate) fn retrieved(self, ticket: usize, offset: u64, data: Result<Vec<u8>, NotifyError>) {
+    pub(crate) fn retrieved(self, ticket: usize, offset: u64, mut data: WriteData<'_>) {
         self.conn().counters().request(Operation::RetrieveReply);
+        let retrieved = |data: &[u8]| Retrieved {
+            ino: self.asked.ino,
+            offset,
+            data: data.to_vec(),
+        };
+        let answer = data.bytes().map(retrieved);
+        let answer = answer.map_err(|error| NotifyError::Errno(error.into()));
         self.request.none();
-        let notifications = &self.core.serving.notifications;
-        notifications.retrieved(ticket, self.asked.ino, offset, data);
+        self.core.serving.notifications.answer(ticket, answer);
     }
 }
 
 #[cold]
 fn not_called(operation: Operation, error: LockError) -> Errno {
-    crate::base::log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
+    log::error!("{operation} was not called: {error}; the caller gets EDEADLK");
     Errno::EDEADLK
 }
 
@@ -183,9 +189,7 @@ fn settle<T: Payload>(
     match mem::replace(duty, Duty::Done) {
         Duty::Here(request) => {
             if let Err(Unanswered::Deferred(_)) = answer {
-                crate::base::log::error!(
-                    "{operation} returned the deferred answer of another request"
-                );
+                log::error!("{operation} returned the deferred answer of another request");
             }
             send(conn, request, asked, answer);
         }
@@ -209,7 +213,7 @@ fn answered_twice<T: Payload>(
         Err(Unanswered::Errno(errno)) => format!("{errno:?}"),
         _ => "one".to_owned(),
     };
-    crate::base::log::error!(
+    log::error!(
         "{operation} both deferred its answer and returned {what}; the deferred one counts"
     );
     revoke(conn, asked, answer);

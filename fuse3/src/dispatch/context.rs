@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::io::ErrorKind::{NotConnected, PermissionDenied, Unsupported};
 use std::ops::{Deref, DerefMut};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +16,7 @@ use std::sync::{Arc, Once};
 use std::task::{self, Poll, Waker};
 use std::time::Duration;
 
-use crate::base::panic::discard;
+use crate::base::{log, panic::discard};
 use crate::conn::interrupt::Interrupts;
 use crate::conn::{conn::Conn, interruption::Interruption, pending::Ticket, request::Request};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
@@ -46,7 +47,7 @@ pub struct Context<'a, F: Filesystem> {
     duty: &'a mut Duty,
     asked: &'a Asked,
     /// `None` in a test of a handler.
-    core: Option<&'a Core<F>>,
+    pub(super) core: Option<&'a Core<F>>,
 }
 
 /// The duty to answer.
@@ -84,10 +85,9 @@ impl<'a, F: Filesystem> Context<'a, F> {
         }
     }
 
-    /// The session; `None` in a test of a handler.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn core(&self) -> Option<&'a Core<F>> {
-        self.core
+    fn living_request(&self) -> io::Result<&Request> {
+        let gone = || io::Error::from_raw_os_error(libc::ESRCH);
+        self.request().ok_or_else(gone)
     }
 
     /// The answer of a handler that the file system does not have. The log says so, the first time in a session.
@@ -97,9 +97,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
             .core
             .is_some_and(|core| core.serving.is_first_unhandled(operation))
         {
-            crate::base::log::debug!(
-                "{operation} is answered ENOSYS: the file system has no handler for it"
-            );
+            log::debug!("{operation} is answered ENOSYS: the file system has no handler for it");
         }
         Err(Errno::ENOSYS.into())
     }
@@ -123,7 +121,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
         let is_acl = name.as_bytes().starts_with(b"system.posix_acl_");
         if is_acl && answer.is_ok() && !self.has(Capabilities::POSIX_ACL) {
             TOLD.call_once(|| {
-                crate::base::log::warn!(
+                log::warn!(
                     "{name:?} is served without POSIX_ACL: the kernel does not check permissions by it; ask for \
                      Capabilities::POSIX_ACL in init, or answer ENOTSUP"
                 );
@@ -170,10 +168,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// EIO when the caller has ended, and without /proc; ESRCH when there is no request.
     pub fn groups(&self) -> io::Result<Vec<u32>> {
-        match self.request() {
-            Some(request) => request.groups(),
-            None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-        }
+        self.living_request()?.groups()
     }
 
     /// `fuse_req_secctx_count()`, `fuse_req_secctx_next()`: the security contexts that what is being made is to have, as
@@ -188,10 +183,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// [`Unsupported`](io::ErrorKind::Unsupported) with libfuse before 3.19, which does not offer `SECURITY_CTX` either; EIO
     /// when what the kernel sent cannot be read; ESRCH when there is no request (any more).
     pub fn security_contexts(&self) -> io::Result<Vec<SecurityContext>> {
-        match self.request() {
-            Some(request) => request.security_contexts(),
-            None => Err(io::Error::from_raw_os_error(libc::ESRCH)),
-        }
+        self.living_request()?.security_contexts()
     }
 
     /// The `fuse_req_t` itself, for what [`sys`](crate::sys) and C code may ask of a request; `None` where there is no answer
@@ -238,8 +230,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// handlers.
     pub fn interrupted(&self) -> bool {
         let request = self.request().zip(self.core.map(Core::conn));
-        request
-            .is_some_and(|(request, conn)| conn.is_lost() || request.is_interrupted(conn.watch()))
+        request.is_some_and(|(request, conn)| conn.is_lost() || request.is_interrupted(&conn.watch))
     }
 
     /// Which signals of the caller count from now on, for this request alone, whose answer may be taken away: `setlk` waits for as
@@ -247,16 +238,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// It registers for interrupts, as [`on_interrupt`](Self::on_interrupt). Without an answer to give it does nothing.
     pub fn set_interruption(&mut self, interruption: Interruption) {
-        if let Some(interrupts) = self.interrupts() {
+        if let Some(interrupts) = interrupts(self.duty, self.core) {
             interrupts.set_by(interruption);
-        }
-    }
-
-    /// What waits for an interrupt, where there may be one.
-    fn interrupts(&mut self) -> Option<&Arc<Interrupts>> {
-        match (&mut *self.duty, self.core) {
-            (Duty::Here(request), Some(core)) => Some(request.interrupts(core.conn().watch())),
-            _ => None,
         }
     }
 
@@ -305,8 +288,9 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// Requests that register nothing pay nothing for it; the first call for a request allocates.
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
-        if let (Some(conn), Some(interrupts)) = (self.core.map(Core::conn), self.interrupts()) {
-            discard(interrupts.set(conn.callback(f)));
+        let interrupts = interrupts(self.duty, self.core);
+        if let Some((interrupts, core)) = interrupts.zip(self.core) {
+            discard(interrupts.set(core.conn().callback(f)));
         }
     }
 
@@ -351,8 +335,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// # Errors
     ///
-    /// EINTR when the caller is interrupted, by a signal that [counts](Interruption), while `condition` holds, and within 50 milliseconds when the session was told to
-    /// end, or its connection is gone. [`interrupted`](Self::interrupted) says when the kernel tells of interrupts; with no
+    /// EINTR when the caller is interrupted, by a signal that [counts](Interruption), while `condition` holds, and within
+    /// 50 milliseconds when the session was told to end, or its connection is gone. [`interrupted`](Self::interrupted) says when the kernel tells of interrupts; with no
     /// request to interrupt, it waits as [`Locked::wait`](crate::Locked::wait).
     ///
     /// # Panics
@@ -397,11 +381,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
         sleeper: Arc<Sleeper>,
         sleep: impl FnOnce() -> Waking,
     ) -> Result<Waking, Errno> {
-        let interrupts: Option<&Arc<_>> = match (&mut *self.duty, self.core) {
-            (Duty::Here(request), Some(core)) => Some(request.interrupts(core.conn().watch())),
-            _ => None,
-        };
-        let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch().wait(it));
+        let interrupts = interrupts(self.duty, self.core);
+        let _watching = conn.zip(interrupts).map(|(conn, it)| conn.watch.wait(it));
         let armed = interrupts.map(|interrupts| interrupts.arm(sleeper));
         if let Some(None) = armed {
             return Err(Errno::EINTR);
@@ -508,28 +489,35 @@ impl<'a, F: Filesystem> Context<'a, F> {
     ///
     /// [`Connection::set_max_backing_stack_depth`]: crate::Connection::set_max_backing_stack_depth
     pub fn open_backing(&self, file: impl AsFd) -> io::Result<BackingId> {
-        let over = || io::Error::new(io::ErrorKind::NotConnected, "there is no session");
+        let over = || io::Error::new(NotConnected, "there is no session");
         let conn = self.core.map(Core::conn).ok_or_else(over)?;
         let agreement = conn.agreement().ok_or_else(over)?;
         if !agreement.granted.contains(Capabilities::PASSTHROUGH) {
             let offered = agreement.capable & Capabilities::known();
             return Err(if offered.contains(Capabilities::PASSTHROUGH) {
-                io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "init did not ask for PASSTHROUGH",
-                )
+                io::Error::new(Unsupported, "init did not ask for PASSTHROUGH")
             } else {
                 SettingError::NotOffered(Capabilities::PASSTHROUGH).into()
             });
         }
         BackingId::open(conn, file.as_fd()).map_err(|errno| match errno {
             None => over(),
-            Some(Errno::EPERM) => io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "passthrough needs CAP_SYS_ADMIN",
-            ),
+            Some(Errno::EPERM) => {
+                io::Error::new(PermissionDenied, "passthrough needs CAP_SYS_ADMIN")
+            }
             Some(errno) => io::Error::from_raw_os_error(errno.raw()),
         })
+    }
+}
+
+/// What waits for an interrupt, where there may be one.
+fn interrupts<'d>(
+    duty: &'d mut Duty,
+    core: Option<&Core<impl Filesystem>>,
+) -> Option<&'d Arc<Interrupts>> {
+    match (duty, core) {
+        (Duty::Here(request), Some(core)) => Some(request.interrupts(&core.conn().watch)),
+        _ => None,
     }
 }
 

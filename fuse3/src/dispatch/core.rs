@@ -3,19 +3,19 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::base::{log, os::spawn};
 use crate::conn::conn::{Conn, Host};
 use crate::conn::{
     connection::Connection, daemon::Waiting, options::ConnOptions, panics::Trouble, undo::Undo,
 };
 use crate::dispatch::activity::{Activity, Busy};
-use crate::dispatch::context::{Context, Duty};
+use crate::dispatch::context::{Context, Duty, Guard};
 use crate::dispatch::report::{Report, Reporting};
 use crate::dispatch::{filesystem::Filesystem, turns::Turns};
 use crate::lock::locking::{Library, Locking};
@@ -167,8 +167,7 @@ impl Serving {
 
     /// The same, of what the library calls by itself.
     fn busy(&self, operation: Operation, ino: Ino) -> Option<Busy<'_>> {
-        let activity = self.activity()?;
-        Some(activity.busy(operation, ino))
+        Some(self.activity()?.busy(operation, ino))
     }
 
     fn activity(&self) -> Option<&Activity> {
@@ -204,14 +203,13 @@ impl Serving {
         let succeeded = matches!(result, Some(Ok(())));
         self.initialised.store(succeeded, Ordering::SeqCst);
         if let Some(Err(error)) = result {
-            crate::base::log::error!("init failed: {error}");
+            log::error!("init failed: {error}");
             self.conn.trouble(Trouble::Init(error));
         }
-        let lacking = Operation::ALL
-            .iter()
-            .map(|operation| connection.delivers(*operation));
-        for lacking in lacking.filter_map(Result::err) {
-            crate::base::log::debug!("not called in this session: {lacking}");
+        for operation in Operation::ALL {
+            if let Err(lacking) = connection.delivers(*operation) {
+                log::debug!("not called in this session: {lacking}");
+            }
         }
         self.conn.set_minor(connection.protocol().1);
         self.notifications.ready();
@@ -231,9 +229,7 @@ impl Serving {
         }
         let released = self.waiting.lock().take().map_or(Ok(()), Waiting::release);
         if let Err(error) = released {
-            crate::base::log::warn!(
-                "the process in the foreground was not told of success: {error}"
-            );
+            log::warn!("the process in the foreground was not told of success: {error}");
         }
     }
 }
@@ -241,18 +237,6 @@ impl Serving {
 impl<F: Filesystem> Core<F> {
     pub(crate) fn conn(&self) -> &Arc<Conn> {
         &self.serving.conn
-    }
-
-    /// The session, for what asks about it and does not keep it.
-    pub(crate) fn reporting(self: &Arc<Self>) -> Weak<dyn Reporting> {
-        let core: Weak<Self> = Arc::downgrade(self);
-        core
-    }
-
-    /// The same, for its connection.
-    pub(crate) fn host(self: &Arc<Self>) -> Weak<dyn Host> {
-        let core: Weak<Self> = Arc::downgrade(self);
-        core
     }
 
     /// Calls `init`, and returns whether it succeeded.
@@ -272,28 +256,33 @@ impl<F: Filesystem> Core<F> {
         if !self.serving.initialised.load(Ordering::SeqCst) {
             return;
         }
-        self.conn().guarded(&Operation::Init, || {
-            match self.lock.enter(Operation::Init, Library(())) {
-                Ok(mut guard) => self.fs.init_done(&mut guard),
-                Err(error) => crate::base::log::error!("init_done was not called: {error}"),
-            }
-        });
+        let call = |mut guard| self.fs.init_done(&mut guard);
+        self.locked(Operation::Init, &"init_done", call);
         self.serving.release();
     }
 
     /// Calls `destroy`, once, and only after `init`.
     pub(crate) fn destroy(&self) {
-        let Serving {
-            begun, destroyed, ..
-        } = &self.serving;
-        if !begun.load(Ordering::SeqCst) || destroyed.swap(true, Ordering::SeqCst) {
+        let has_begun = self.serving.begun.load(Ordering::SeqCst);
+        if !has_begun || self.serving.destroyed.swap(true, Ordering::SeqCst) {
             return;
         }
         self.conn().counters().called(Operation::Destroy);
-        self.conn().guarded(&Operation::Destroy, || {
-            match self.lock.enter(Operation::Destroy, Library(())) {
-                Ok(mut guard) => self.fs.destroy(&mut guard),
-                Err(error) => crate::base::log::error!("destroy was not called: {error}"),
+        let call = |mut guard| self.fs.destroy(&mut guard);
+        self.locked(Operation::Destroy, &"destroy", call);
+    }
+
+    /// Calls the file system with the lock held. `what` is called, for the log.
+    fn locked<'c>(
+        &'c self,
+        operation: Operation,
+        what: &dyn fmt::Display,
+        call: impl FnOnce(Guard<'c, F>),
+    ) {
+        self.conn().guarded(&operation, || {
+            match self.lock.enter(operation, Library(())) {
+                Ok(guard) => call(guard),
+                Err(error) => log::error!("{what} was not called: {error}"),
             }
         });
     }
@@ -305,30 +294,22 @@ impl<F: Filesystem> Core<F> {
 
     /// Takes back what an answer gave out that the kernel did not take.
     fn take_back(&self, undo: Undo) {
-        let forget = |ino| {
-            self.take_back_by(Operation::Forget, ino, |fs, cx| fs.forget(cx, ino, 1));
-        };
-        let release = |ino, file| {
-            self.take_back_by(Operation::Release, ino, |fs, cx| {
+        let Undo { is_directory, .. } = undo;
+        if let Some((ino, file)) = undo.release {
+            let operation = match is_directory {
+                true => Operation::Releasedir,
+                false => Operation::Release,
+            };
+            self.take_back_by(operation, ino, |fs, cx| {
                 // Nobody waits for the result of a release.
-                drop(fs.release(cx, ino, &file));
-            });
-        };
-        match undo {
-            Undo::Nothing => {}
-            Undo::Forget(ino) => forget(ino),
-            Undo::Release(ino, file) => release(ino, file),
-            Undo::Releasedir(ino, file) => {
-                self.take_back_by(Operation::Releasedir, ino, |fs, cx| {
-                    // Nobody waits for the result of a release.
-                    drop(fs.releasedir(cx, ino, &file));
+                drop(match is_directory {
+                    true => fs.releasedir(cx, ino, &file),
+                    false => fs.release(cx, ino, &file),
                 });
-            }
-            Undo::ReleaseAndForget(ino, file) => {
-                release(ino, file);
-                forget(ino);
-            }
-            Undo::ForgetEach(inos) => inos.into_iter().for_each(forget),
+            });
+        }
+        for ino in undo.forget {
+            self.take_back_by(Operation::Forget, ino, |fs, cx| fs.forget(cx, ino, 1));
         }
     }
 
@@ -356,18 +337,11 @@ impl<F: Filesystem> Core<F> {
     ) {
         let mut duty = Duty::None(caller);
         let _busy = self.serving.busy(operation, asked.ino);
-        self.conn().guarded(&operation, || {
-            match self.lock.enter(operation, Library(())) {
-                Ok(guard) => {
-                    let mut cx = Context::new(guard, &mut duty, &asked, Some(self));
-                    let _poisons = self.conn().poisons();
-                    call(&self.fs, &mut cx);
-                }
-                Err(error) => crate::base::log::error!(
-                    "{operation} of inode {} was not called: {error}",
-                    asked.ino
-                ),
-            }
+        let what = format_args!("{operation} of inode {}", asked.ino);
+        self.locked(operation, &what, |guard| {
+            let mut cx = Context::new(guard, &mut duty, &asked, Some(self));
+            let _poisons = self.conn().poisons();
+            call(&self.fs, &mut cx);
         });
     }
 }
@@ -387,11 +361,9 @@ impl<F: Filesystem> Host for Core<F> {
         }
         // Whoever sent the answer holds the lock, which the handlers want: they get it on a thread of their own, once it is
         // released.
-        let spawned = thread::Builder::new()
-            .name("fuse3-undo".to_owned())
-            .spawn(move || self.take_back(undo));
+        let spawned = spawn("fuse3-undo", move || self.take_back(undo));
         if let Err(error) = spawned {
-            crate::base::log::error!("what a deferred reply gave out was not taken back: {error}");
+            log::error!("what a deferred reply gave out was not taken back: {error}");
         }
     }
 }
@@ -399,11 +371,5 @@ impl<F: Filesystem> Host for Core<F> {
 impl<F: Filesystem> Reporting for Core<F> {
     fn report(&self) -> Report {
         Report::new(self.serving.activity(), self.lock.stats())
-    }
-}
-
-impl<F: Filesystem> fmt::Debug for Core<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Core").finish_non_exhaustive()
     }
 }

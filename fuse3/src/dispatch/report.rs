@@ -54,21 +54,16 @@ pub struct ReportedThread {
 impl Report {
     pub(crate) fn new(activity: Option<&Activity>, lock: Option<LockStats>) -> Self {
         let now = Instant::now();
-        let serves = |thread| {
-            let serving = activity?.of(thread)?;
-            let time = now.saturating_duration_since(serving.since);
-            Some((serving.operation, serving.ino, time))
-        };
-        let mut threads = threads();
-        for thread in &mut threads {
-            thread.serves = serves(thread.thread);
-        }
+        let threads = threads(|thread| {
+            let (operation, ino, since) = activity?.of(thread)?;
+            Some((operation, ino, now.saturating_duration_since(since)))
+        });
         Self { threads, lock }
     }
 }
 
 /// What /proc says of the threads of this process; none without /proc.
-fn threads() -> Vec<ReportedThread> {
+fn threads(serves: impl Fn(Tid) -> Option<(Operation, Ino, Duration)>) -> Vec<ReportedThread> {
     let Ok(tasks) = fs::read_dir("/proc/self/task") else {
         return Vec::new();
     };
@@ -78,10 +73,11 @@ fn threads() -> Vec<ReportedThread> {
             let number = task.file_name().to_str()?.parse().ok()?;
             // Of one that has ended meanwhile there is none.
             let name = fs::read(task.path().join("comm")).ok()?;
+            let thread = Tid::from_raw(number);
             Some(ReportedThread {
-                thread: Tid::from_raw(number),
+                thread,
                 name: String::from_utf8_lossy(&name).trim_end().to_owned(),
-                serves: None,
+                serves: serves(thread),
             })
         })
         .collect();
@@ -101,12 +97,8 @@ impl fmt::Display for ReportedThread {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (number, thread) in self.threads.iter().enumerate() {
-            if number > 0 {
-                f.write_str("\n")?;
-            }
-            thread.fmt(f)?;
-        }
+        let threads = self.threads.iter().map(ReportedThread::to_string);
+        f.write_str(&threads.collect::<Vec<_>>().join("\n"))?;
         if let Some(lock) = &self.lock {
             write!(f, "\n{lock}")?;
         }
@@ -115,6 +107,6 @@ impl fmt::Display for Report {
 }
 
 /// What can be asked of a session from outside.
-pub(crate) trait Reporting: Send + Sync + fmt::Debug {
+pub(crate) trait Reporting: Send + Sync {
     fn report(&self) -> Report;
 }

@@ -1,6 +1,8 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::log;
 use crate::dispatch::{context::Context, core::Core, filesystem::Filesystem};
 use crate::reply::deferred::{Deferred, Reply};
 use crate::reply::{answer::Answer, payload::Payload};
@@ -78,10 +80,11 @@ impl<'a, F: Filesystem> Context<'a, F> {
         let core = self.session_core();
         let future = f(Arc::clone(&core.fs));
         let place = self.place()?;
+        let no_runtime =
+            |error: &io::Error| log::error!("there is no runtime for futures: {error}");
         let runtime = core.serving.tasks.runtime().inspect_err(no_runtime)?;
         let (reply, deferred) = self.defer_for(&place);
-        let conn = Arc::clone(core.conn());
-        runtime.spawn(Task::new(future, Some(reply), conn, place));
+        runtime.spawn(Task::new(future, Some(reply), core.conn(), place));
         Err(deferred.into())
     }
 
@@ -105,33 +108,29 @@ impl<'a, F: Filesystem> Context<'a, F> {
         // A runtime is made only while there is a place: after the end nobody would shut it down.
         let spawned = self.place().and_then(|place| {
             let runtime = core.serving.tasks.runtime()?;
-            let conn = Arc::clone(core.conn());
-            runtime.spawn(Task::<(), _>::new(future, None, conn, place));
+            runtime.spawn(Task::<(), _>::new(future, None, core.conn(), place));
             Ok(())
         });
         if let Err(errno) = spawned {
-            crate::base::log::error!("a future in the background was not run: {errno}");
+            log::error!("a future in the background was not run: {errno}");
         }
     }
 
     /// The session, without a borrow of the context.
     fn session_core(&self) -> &'a Core<F> {
-        self.core().expect(LIVES)
+        self.core.expect("a session lives while its handlers run")
     }
 
     /// A place for a future, waited for at the limit.
     fn place(&mut self) -> Result<Place, Errno> {
         let core = self.session_core();
         let tasks = &core.serving.tasks;
-        let mut room = tasks.enter();
+        // The end waits for this handler, and has patience with futures only.
+        let enter = || tasks.enter(|| core.conn().is_over());
+        let mut room = enter();
         while let Room::Full = room {
-            if core.conn().is_over() {
-                // The end waits for this handler, and has patience with futures only.
-                room = tasks.enter_beyond();
-                break;
-            }
             self.wait_watched(None, &tasks.room, Some(LOOK), |_| {
-                room = tasks.enter();
+                room = enter();
                 matches!(room, Room::Full)
             })?;
         }
@@ -179,7 +178,7 @@ impl<F: Filesystem<Lock = Local<S>>, S: 'static> Context<'_, F> {
             let state = state.clone();
             // `f` is called inside of the future, where a panic of it is caught.
             let future = async move { f(fs, state).await };
-            tokio::task::spawn_local(Task::new(future, Some(reply), conn, place));
+            tokio::task::spawn_local(Task::new(future, Some(reply), &conn, place));
         }));
         Err(deferred.into())
     }
@@ -188,9 +187,3 @@ impl<F: Filesystem<Lock = Local<S>>, S: 'static> Context<'_, F> {
 /// How often a handler at the limit looks whether the session ends, which nobody can tell it: a signal handler does not
 /// wake threads.
 const LOOK: Duration = Duration::from_millis(20);
-
-const LIVES: &str = "a session lives while its handlers run";
-
-fn no_runtime(error: &std::io::Error) {
-    crate::base::log::error!("there is no runtime for futures: {error}");
-}

@@ -17,7 +17,6 @@ use crate::base::cancel::Uncancelled;
 use crate::conn::{connection::Connection, libfuse_log};
 use crate::dispatch::args::{Args, File, Name, Nodeid, Req};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
-use crate::notify::retrieve::read as read_retrieved;
 use crate::reply::{answer::Asked, dirbuf::DirBuf, readbuf::ReadBuf};
 use crate::sys::{fuse_bufvec, fuse_conn_info, fuse_forget_data, fuse_lowlevel_ops};
 use crate::types::file::{Create, FileInfo, Open};
@@ -421,7 +420,7 @@ unsafe extern "C" fn retrieve_reply<F: Filesystem>(
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(Ino(ino))) };
     // SAFETY: libfuse's vector, of one buffer in its memory or in the pipe of this thread.
-    let data = unsafe { read_retrieved(bufv) };
+    let data = unsafe { args.data(bufv) };
     call.retrieved(cookie.addr(), bits(offset), data);
 }
 

@@ -34,7 +34,6 @@ pub(crate) use untracked::{Node, Taken, held};
 mod tracked {
     use std::cell::RefCell;
     use std::collections::{BTreeMap, BTreeSet, HashSet};
-    use std::fmt::Write;
     use std::marker::PhantomData;
     use std::ops::RangeInclusive;
     use std::sync::OnceLock;
@@ -136,16 +135,7 @@ mod tracked {
             }
             let waited = self.held(key, site);
             let held = with(|held| held.clone()).unwrap_or_default();
-            let mistake = held.iter().find_map(|held| {
-                if held.id == waited.id {
-                    return is_itself(held, &waited);
-                }
-                if held.kind == Kind::Global && waited.kind == Kind::Global {
-                    return Some(two_sessions(held, &waited));
-                }
-                GRAPH.lock().add(held, &waited)
-            });
-            if let Some(mistake) = mistake {
+            if let Some(mistake) = held.iter().find_map(|held| mistake(held, &waited)) {
                 panic!("{mistake}");
             }
         }
@@ -208,23 +198,25 @@ mod tracked {
         }
     }
 
-    /// The global lock says so itself, by an error. Other keys of one table are no business of the graph.
-    fn is_itself(held: &Held, waited: &Held) -> Option<String> {
-        if held.kind == Kind::Global || held.key != waited.key {
-            return None;
+    /// What is wrong with waiting for the one while holding the other.
+    fn mistake(held: &Held, waited: &Held) -> Option<String> {
+        let are_global = held.kind == Kind::Global && waited.kind == Kind::Global;
+        if held.id == waited.id {
+            // The global lock says so itself, by an error. Other keys of one table are no business of the graph.
+            let is_itself = !are_global && held.key == waited.key;
+            let (kind, site) = (held.kind, held.site);
+            return is_itself.then(|| {
+                format!("this thread took this {kind} already, at {site}: it would wait for itself")
+            });
         }
-        Some(format!(
-            "this thread took this {} already, at {}: it would wait for itself",
-            held.kind, held.site
-        ))
-    }
-
-    fn two_sessions(held: &Held, waited: &Held) -> String {
-        format!(
-            "at {} this thread waits for the global lock of one session while it holds that of another, which it took at \
-             {}: a thread holds one at a time",
-            waited.site, held.site
-        )
+        if are_global {
+            return Some(format!(
+                "at {} this thread waits for the global lock of one session while it holds that of another, which it took \
+                 at {}: a thread holds one at a time",
+                waited.site, held.site
+            ));
+        }
+        GRAPH.lock().add(held, waited)
     }
 
     impl Graph {
@@ -233,8 +225,7 @@ mod tracked {
             if self.edges.contains_key(&(held.id, waited.id)) {
                 return None;
             }
-            let mut back = Vec::new();
-            if self.find(waited.id, held.id, &mut HashSet::new(), &mut back) {
+            if let Some(back) = self.way(waited.id, held.id, &mut HashSet::new()) {
                 return Some(inversion(held, waited, &back));
             }
             self.edges.insert((held.id, waited.id), (*held, *waited));
@@ -242,25 +233,20 @@ mod tracked {
             None
         }
 
-        /// Whether there is a way, and the way.
-        fn find<'g>(
-            &'g self,
-            from: u64,
-            to: u64,
-            seen: &mut HashSet<u64>,
-            way: &mut Vec<&'g Edge>,
-        ) -> bool {
-            for (&(_, next), edge) in self.edges.range(all_of(from)) {
+        /// The way from a lock to another, if there is one that does not lead through those that were seen.
+        fn way(&self, from: u64, to: u64, seen: &mut HashSet<u64>) -> Option<Vec<&Edge>> {
+            let mut edges = self.edges.range(all_of(from));
+            edges.find_map(|(&(_, next), edge)| {
                 if !seen.insert(next) {
-                    continue;
+                    return None;
                 }
-                way.push(edge);
-                if next == to || self.find(next, to, seen, way) {
-                    return true;
-                }
-                way.pop();
-            }
-            false
+                let mut way = match next == to {
+                    true => Vec::new(),
+                    false => self.way(next, to, seen)?,
+                };
+                way.insert(0, edge);
+                Some(way)
+            })
         }
 
         fn remove(&mut self, id: u64) {
@@ -283,14 +269,12 @@ mod tracked {
             "lock-order inversion: at {} this thread waits for the {} while it holds the {} that it took at {}",
             waited.site, waited.kind, held.kind, held.site
         );
-        for (held, waited) in back {
-            // Writing to a string does not fail.
-            let _ = write!(
-                text,
+        text.extend(back.iter().map(|(held, waited)| {
+            format!(
                 "; the {} was waited for at {} with the {} held that was taken at {}",
                 waited.kind, waited.site, held.kind, held.site
-            );
-        }
+            )
+        }));
         text += ": threads that do so at once wait for each other for ever";
         text
     }

@@ -34,13 +34,11 @@ pub(crate) fn check(_: &impl NotHolding, waiter: &str) {
 #[track_caller]
 fn refuse(waiter: &str) -> ! {
     // Debug builds know where.
-    match order::held(Kind::Global) {
-        Some(taken) => panic!(
-            "`{waiter}` waits for other threads, and this one holds the global lock that it took at {taken}, in spite of \
-             its proof that it does not"
-        ),
-        None => panic!(
-            "`{waiter}` waits for other threads, and this one holds a global lock, in spite of its proof that it does not"
-        ),
-    }
+    let lock = match order::held(Kind::Global) {
+        Some(taken) => format!("the global lock that it took at {taken}"),
+        None => "a global lock".to_owned(),
+    };
+    panic!(
+        "`{waiter}` waits for other threads, and this one holds {lock}, in spite of its proof that it does not"
+    )
 }

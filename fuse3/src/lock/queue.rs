@@ -38,31 +38,22 @@ pub(super) const WAITS_AT_LEAST: u64 = 1_000_000;
 /// While this waiter is in a queue, `granted` is read and written only under that
 /// queue's mutex. A wake-up may come late, when the waiter is in no queue or in
 /// another one; it does no harm, because only `granted` counts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Waiter {
     granted: AtomicBool,
     wake_up: Condvar,
 }
 
 thread_local! {
-    static WAITER: Arc<Waiter> = Arc::new(Waiter::new());
+    static WAITER: Arc<Waiter> = Arc::default();
 }
 
 impl Waiter {
-    pub(super) const fn new() -> Waiter {
-        Waiter {
-            granted: AtomicBool::new(false),
-            wake_up: Condvar::new(),
-        }
-    }
-
     /// The calling thread's, ready to be queued.
     pub(super) fn current() -> Arc<Waiter> {
         // A destructor of another thread local may take the lock after this
         // one is gone.
-        let waiter = WAITER
-            .try_with(Arc::clone)
-            .unwrap_or_else(|_| Arc::new(Waiter::new()));
+        let waiter = WAITER.try_with(Arc::clone).unwrap_or_default();
         waiter.granted.store(false, Ordering::Relaxed);
         waiter
     }
@@ -141,9 +132,8 @@ impl Queue {
     }
 
     pub(super) fn is_first(&self, waiter: &Arc<Waiter>) -> bool {
-        self.entries
-            .front()
-            .is_some_and(|first| Arc::ptr_eq(&first.waiter, waiter))
+        let first = self.entries.front();
+        first.is_some_and(|first| Arc::ptr_eq(&first.waiter, waiter))
     }
 
     pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) {

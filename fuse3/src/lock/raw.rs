@@ -214,8 +214,8 @@ impl RawLock {
     fn stop_stopwatch(&self) {
         let section = &self.sections[self.slot.load(Relaxed)];
         match self.stopwatch.stop(clock::now()) {
-            Some(timed) if timed.counted => section.add_held(timed.time),
-            Some(timed) => section.raise_held(timed.time),
+            Some((time, true)) => section.add_held(time),
+            Some((time, false)) => section.raise_held(time),
             None => {}
         }
     }

@@ -9,7 +9,7 @@ use crate::lock::clock::Deadline;
 /// A thread that waits for an event and can be woken by several things; the first of them counts.
 ///
 /// Each has a mutex of its own, so that who wakes it need not know where it is queued.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Sleeper {
     /// What has woken it.
     waking: Mutex<Option<Waking>>,
@@ -25,17 +25,10 @@ pub(crate) enum Waking {
 }
 
 thread_local! {
-    static SLEEPER: Arc<Sleeper> = Arc::new(Sleeper::new());
+    static SLEEPER: Arc<Sleeper> = Arc::default();
 }
 
 impl Sleeper {
-    const fn new() -> Self {
-        Self {
-            waking: Mutex::new(None),
-            wake_up: Condvar::new(),
-        }
-    }
-
     /// One for the calling thread, which nobody else knows yet.
     pub(crate) fn current() -> Arc<Self> {
         let unused = |sleeper: &Arc<Self>| {
@@ -45,7 +38,7 @@ impl Sleeper {
         };
         // A destructor of another thread local may wait after this one is gone.
         let sleeper = SLEEPER.try_with(unused).ok().flatten();
-        let sleeper = sleeper.unwrap_or_else(|| Arc::new(Self::new()));
+        let sleeper = sleeper.unwrap_or_default();
         *sleeper.waking.lock() = None;
         sleeper
     }
@@ -60,12 +53,6 @@ impl Sleeper {
         drop(waking);
         self.wake_up.notify_one();
         true
-    }
-
-    /// Something has ended the wait.
-    #[cfg(test)]
-    pub(super) fn is_awake(&self) -> bool {
-        self.waking.lock().is_some()
     }
 
     /// Waits until something wakes it or the time is up.
@@ -98,6 +85,13 @@ impl std::task::Wake for Sleeper {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Sleeper {
+        /// Something has ended the wait.
+        pub(in crate::lock) fn is_awake(&self) -> bool {
+            self.waking.lock().is_some()
+        }
+    }
 
     #[test]
     fn one_that_somebody_may_still_wake_is_not_used_again() {

@@ -195,12 +195,9 @@ impl fmt::Display for LockStats {
         }
         writeln!(f, "; {} waiting", self.waiters.len())?;
         for waiter in &self.waiters {
-            let (thread, request) = (waiter.thread, request(waiter.operation));
-            write!(
-                f,
-                "  thread {thread} ({request}) waits {:.2?}",
-                waiter.waited
-            )?;
+            let request = request(waiter.operation);
+            let LockWaiter { thread, waited, .. } = waiter;
+            write!(f, "  thread {thread} ({request}) waits {waited:.2?}")?;
             if let Some(site) = waiter.site {
                 write!(f, " at {site}")?;
             }

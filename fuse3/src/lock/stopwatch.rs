@@ -26,13 +26,6 @@ pub(super) struct Stopwatch {
 /// The section was chosen to be timed before it was known how long it would be, so that its time is counted.
 const COUNTED: u64 = 1;
 
-/// What a section took.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Timed {
-    pub(super) time: u64,
-    pub(super) counted: bool,
-}
-
 /// So many requests of each operation are timed, before only some are: who looks early sees all.
 const FIRST: u64 = 16;
 
@@ -84,14 +77,12 @@ impl Stopwatch {
         (since != 0).then_some(since)
     }
 
-    /// The section has ended. What it took, if it was timed.
-    pub(super) fn stop(&self, now: u64) -> Option<Timed> {
+    /// The section has ended. What it took, if it was timed, and whether that counts.
+    pub(super) fn stop(&self, now: u64) -> Option<(u64, bool)> {
         let since = self.since()?;
         self.clear();
-        Some(Timed {
-            time: now.saturating_sub(since & !COUNTED),
-            counted: since & COUNTED != 0,
-        })
+        let time = now.saturating_sub(since & !COUNTED);
+        Some((time, since & COUNTED != 0))
     }
 
     pub(super) fn clear(&self) {
@@ -102,10 +93,6 @@ impl Stopwatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn timed(time: u64, counted: bool) -> Option<Timed> {
-        Some(Timed { time, counted })
-    }
 
     #[test]
     fn one_section_of_64_is_counted_on_average() {
@@ -125,12 +112,12 @@ mod tests {
     fn requests_are_counted_by_themselves() {
         let stopwatch = Stopwatch::new();
         stopwatch.start(100, false, 0);
-        assert_eq!(stopwatch.stop(110), timed(10, true));
+        assert_eq!(stopwatch.stop(110), Some((10, true)));
         assert!(!stopwatch.is_due(false, 1));
         for count in 0..FIRST {
             assert!(stopwatch.is_due(true, count));
             stopwatch.start(200, true, count);
-            assert_eq!(stopwatch.stop(220), timed(20, true));
+            assert_eq!(stopwatch.stop(220), Some((20, true)));
         }
         assert!(!stopwatch.is_due(false, 1));
         let due = (0..16_000).filter(|count| stopwatch.is_due(true, FIRST + count));
@@ -145,11 +132,11 @@ mod tests {
         // The next one that queues is no news.
         stopwatch.start_uncounted(300);
         assert_eq!(stopwatch.since(), Some(100));
-        assert_eq!(stopwatch.stop(400), timed(300, false));
+        assert_eq!(stopwatch.stop(400), Some((300, false)));
         assert!(!stopwatch.is_running());
         // Nor is any to a section that is counted.
         stopwatch.start(500, true, 0);
         stopwatch.start_uncounted(600);
-        assert_eq!(stopwatch.stop(700), timed(200, true));
+        assert_eq!(stopwatch.stop(700), Some((200, true)));
     }
 }

@@ -115,12 +115,7 @@ impl<'n> Blocking<'n> {
         child: Ino,
         name: impl AsRef<OsStr>,
     ) -> Result<(), NotifyError> {
-        let name = name.as_ref().to_owned();
-        self.send(&Notification::Delete {
-            parent,
-            child,
-            name,
-        })
+        self.send(&Notification::delete(parent, child, name))
     }
 
     /// [`Notifier::store`](crate::Notifier::store). When it fails, a part may have been stored.

@@ -18,9 +18,7 @@ thread_local! {
 }
 
 /// While it lives, this thread handles a request for which the kernel keeps directories locked.
-pub(crate) struct Current {
-    before: Option<Handled>,
-}
+pub(crate) struct Current(Option<Handled>);
 
 impl Current {
     /// Of `mknod`, `mkdir`, `symlink`, `create`, `unlink`, `rmdir`, `rename` and `link`: the directories whose names they
@@ -28,22 +26,19 @@ impl Current {
     /// caller, and nothing is noted.
     pub(crate) fn enter(conn: &Conn, directories: [Ino; 2]) -> Self {
         let conn = conn.id();
-        Self {
-            before: HANDLED.replace(Some(Handled { conn, directories })),
-        }
+        Self(HANDLED.replace(Some(Handled { conn, directories })))
     }
 }
 
 impl Drop for Current {
     fn drop(&mut self) {
-        HANDLED.set(self.before);
+        HANDLED.set(self.0);
     }
 }
 
 /// The kernel does nothing for `notification` until this thread has answered.
 pub(super) fn waits_for_itself(conn: &Conn, notification: &Notification) -> bool {
     let handled = HANDLED.get().filter(|it| it.conn == conn.id());
-    handled
-        .zip(notification.entry())
-        .is_some_and(|(it, (parent, _))| it.directories.contains(&parent))
+    let both = handled.zip(notification.entry());
+    both.is_some_and(|(it, (parent, _))| it.directories.contains(&parent))
 }

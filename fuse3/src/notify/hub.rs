@@ -11,9 +11,9 @@ use parking_lot::Mutex;
 
 use crate::base::panic::discard;
 use crate::conn::conn::Conn;
-use crate::notify::retrieve::{Answer, Retrieved, Taker};
+use crate::notify::retrieve::{Answer, Taker};
 use crate::notify::{error::NotifyError, notification::Notification, queue::Queue};
-use crate::types::{errno::Errno, ino::Ino};
+use crate::types::errno::Errno;
 
 /// What a queued notification that failed is told to.
 pub(crate) type OnError = Box<dyn Fn(&Notification, NotifyError) + Send + Sync>;
@@ -69,7 +69,7 @@ impl Hub {
 
     pub(super) fn failed(&self, notification: &Notification, error: NotifyError) {
         told_of("a failed notification", || {
-            (self.on_error)(notification, error);
+            (self.on_error)(notification, error)
         });
     }
 
@@ -89,18 +89,8 @@ impl Hub {
         }
     }
 
-    /// The kernel has answered.
-    pub(crate) fn retrieved(
-        &self,
-        ticket: usize,
-        ino: Ino,
-        offset: u64,
-        data: Result<Vec<u8>, NotifyError>,
-    ) {
-        self.answer(ticket, data.map(|data| Retrieved { ino, offset, data }));
-    }
-
-    pub(super) fn answer(&self, ticket: usize, answer: Answer) {
+    /// The kernel has answered, or will not.
+    pub(crate) fn answer(&self, ticket: usize, answer: Answer) {
         let taker = self.retrievals.lock().takers.remove(&ticket);
         if let Some(taker) = taker {
             tell(taker, answer);

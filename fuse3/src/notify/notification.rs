@@ -135,6 +135,14 @@ impl Notification {
             length: 0,
         }
     }
+
+    pub(super) fn delete(parent: Ino, child: Ino, name: impl AsRef<OsStr>) -> Self {
+        Self::Delete {
+            parent,
+            child,
+            name: name.as_ref().to_owned(),
+        }
+    }
 }
 
 /// Offset and length as the kernel wants them.
@@ -163,17 +171,15 @@ fn data(range: impl RangeBounds<u64>) -> (i64, i64) {
 impl fmt::Display for Notification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
+        if let Some((parent, name)) = self.entry() {
+            return write!(f, " of {name:?} in directory {parent}");
+        }
         match self {
             Self::InvalInode { ino, .. } | Self::Store { ino, .. } | Self::Retrieve { ino, .. } => {
                 write!(f, " of inode {ino}")
             }
-            Self::InvalEntry { parent, name }
-            | Self::ExpireEntry { parent, name }
-            | Self::Delete { parent, name, .. } => {
-                write!(f, " of {name:?} in directory {parent}")
-            }
             Self::Prune { inos } => write!(f, " of {} inodes", inos.len()),
-            Self::IncrementEpoch | Self::Resend => Ok(()),
+            _ => Ok(()),
         }
     }
 }

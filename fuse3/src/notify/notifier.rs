@@ -95,12 +95,7 @@ impl Notifier {
     ///
     /// It fails with ENOTEMPTY for a directory that has names in the cache, and EBUSY for one that something is mounted on.
     pub fn delete(&self, parent: Ino, child: Ino, name: impl AsRef<OsStr>) {
-        let name = name.as_ref().to_owned();
-        self.hub.push(Notification::Delete {
-            parent,
-            child,
-            name,
-        });
+        self.hub.push(Notification::delete(parent, child, name));
     }
 
     /// `fuse_lowlevel_notify_store()`, llfuse's `notify_store`: these bytes of a file are put into the page cache, where

@@ -5,11 +5,12 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle, ThreadId};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::base::os::spawn;
 use crate::notify::{error::NotifyError, hub::Hub, notification::Notification};
 
 /// What [`Hub`] sends on a thread of its own.
@@ -28,13 +29,10 @@ struct State {
     /// How many were ever put into `jobs`, and how many of them were sent.
     added: u64,
     sent: u64,
-    /// `Session::run` was called: there may be threads.
-    running: bool,
-    /// `init` has returned: there is somebody to send to.
+    /// `init` has returned, and so the loop runs: the process forks no more, and there is somebody to send to.
     ready: bool,
     closed: bool,
     thread: Option<JoinHandle<()>>,
-    sender: Option<ThreadId>,
 }
 
 impl Hub {
@@ -70,13 +68,6 @@ impl Hub {
         Ok(())
     }
 
-    /// `Session::run` was called: the process forks no more.
-    pub(crate) fn running(self: &Arc<Self>) {
-        let mut state = self.queue.state.lock();
-        state.running = true;
-        self.start_if_due(&mut state);
-    }
-
     /// `init` has returned.
     pub(crate) fn ready(self: &Arc<Self>) {
         let mut state = self.queue.state.lock();
@@ -85,19 +76,13 @@ impl Hub {
     }
 
     fn start_if_due(self: &Arc<Self>, state: &mut State) {
-        let due = state.running && state.ready && !state.closed && !state.jobs.is_empty();
+        let due = state.ready && !state.closed && !state.jobs.is_empty();
         if !due || state.thread.is_some() {
             return;
         }
         let hub = Arc::clone(self);
-        let spawned = thread::Builder::new()
-            .name("fuse3-notify".to_owned())
-            .spawn(move || hub.work());
-        match spawned {
-            Ok(thread) => {
-                state.sender = Some(thread.thread().id());
-                state.thread = Some(thread);
-            }
+        match spawn("fuse3-notify", move || hub.work()) {
+            Ok(thread) => state.thread = Some(thread),
             // The next one that is queued tries again.
             Err(error) => crate::base::log::error!("no thread for notifications: {error}"),
         }
@@ -140,18 +125,17 @@ impl Queue {
     /// Waits until all that was queued before has been sent.
     pub(super) fn flush(&self, timeout: Duration) -> Result<(), NotifyError> {
         let mut state = self.state.lock();
-        if state.sender == Some(thread::current().id()) {
+        let sender = state.thread.as_ref().map(|it| it.thread().id());
+        if sender == Some(thread::current().id()) {
             return Err(NotifyError::Deadlock);
         }
         let last = state.added;
         let waits = |state: &mut State| state.sent < last && !state.closed;
         self.changed.wait_while_for(&mut state, waits, timeout);
-        if state.sent >= last {
-            Ok(())
-        } else if state.closed {
-            Err(NotifyError::Ended)
-        } else {
-            Err(NotifyError::TimedOut)
+        match state.sent >= last {
+            true => Ok(()),
+            false if state.closed => Err(NotifyError::Ended),
+            false => Err(NotifyError::TimedOut),
         }
     }
 

@@ -7,8 +7,7 @@ use std::time::Duration;
 use crate::conn::conn::Conn;
 use crate::lock::proof::{self, NotHolding};
 use crate::notify::error::NotifyError;
-use crate::sys;
-use crate::types::{errno::Errno, ino::Ino};
+use crate::types::ino::Ino;
 
 /// What the page cache had of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,25 +81,4 @@ impl Retrieval {
         // Neither of its errors is one here: there is none yet, or it was taken.
         self.answer.try_recv().ok()
     }
-}
-
-/// The data that came with `retrieve_reply`, whether it is in memory or in a pipe.
-///
-/// # Safety
-///
-/// `bufv` is what libfuse passed to `retrieve_reply`, which has not returned.
-pub(crate) unsafe fn read(bufv: *mut sys::fuse_bufvec) -> Result<Vec<u8>, NotifyError> {
-    // SAFETY: the caller promises that it lives.
-    let size = unsafe { sys::fuse_buf_size(bufv) };
-    let mut data = vec![0_u8; size];
-    let mut to = sys::FUSE_BUFVEC_INIT(size);
-    to.buf[0].mem = data.as_mut_ptr().cast();
-    // SAFETY: `to` is one buffer of `size` bytes, and `bufv` lives, as the caller promises.
-    let copied = unsafe { sys::fuse_buf_copy(&raw mut to, bufv, 0) };
-    let copied = usize::try_from(copied).map_err(|_| {
-        let error = i32::try_from(-copied).map_or(Errno::EIO, Errno::from_raw);
-        NotifyError::Errno(error)
-    })?;
-    data.truncate(copied);
-    Ok(data)
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crate::conn::message::{is_dead, send, two};
+use crate::conn::message::{send, trouble_with, two};
 use crate::conn::{conn::Pass, drain::resend};
 use crate::notify::notification::{Notification, STORE_NEEDS};
 use crate::notify::{error::NotifyError, hub::Hub};
@@ -127,12 +127,10 @@ fn deliver(pass: &Pass<'_>, notification: &Notification, ticket: usize) -> Resul
         } => named(DELETE, &[parent.0, child.0], name, 0),
         Notification::Store { ino, offset, data } => store(pass, *ino, *offset, data),
         Notification::Retrieve { ino, offset, size } => {
-            let (Ok(offset), Ok(size)) = (libc::off_t::try_from(*offset), usize::try_from(*size))
-            else {
-                return Err(Errno::EINVAL);
-            };
+            let offset = libc::off_t::try_from(*offset).map_err(|_| Errno::EINVAL)?;
+            let size = usize::try_from(*size).map_err(|_| Errno::EINVAL)?;
             // libfuse has to send this one, since it takes the answer. It would print the error (conn/message.rs).
-            if is_dead(fd) {
+            if trouble_with(fd) & libc::POLLERR != 0 {
                 return Err(Errno::ENOTCONN);
             }
             let (se, cookie) = (pass.session().as_ptr(), ptr::without_provenance_mut(ticket));

@@ -85,18 +85,14 @@ impl Asked {
         Self { flags, ..self }
     }
 
-    pub(crate) const fn directory(self) -> Self {
-        Self {
-            directory: true,
-            ..self
-        }
+    pub(crate) const fn directory(mut self) -> Self {
+        self.directory = true;
+        self
     }
 
-    pub(crate) const fn made(self, kind: u32) -> Self {
-        Self {
-            made: Some(kind),
-            ..self
-        }
+    pub(crate) const fn made(mut self, kind: u32) -> Self {
+        self.made = Some(kind);
+        self
     }
 
     pub(crate) fn opened(&self, opened: Opened) -> FileInfo {

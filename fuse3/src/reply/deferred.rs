@@ -2,7 +2,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use crate::base::panic::discard;
+use crate::base::{log, panic::discard};
 use crate::conn::{conn::Conn, pending::Ticket};
 use crate::reply::answer::{Answer, Asked, Unanswered};
 use crate::reply::{deliver::deliver, payload::Payload, raw::RawReply};
@@ -38,7 +38,7 @@ impl<T: Payload + 'static> Reply<T> {
             return;
         };
         if let Err(Unanswered::Deferred(_)) = answer {
-            crate::base::log::error!(
+            log::error!(
                 "a reply was sent the deferred answer of another request; its caller gets EIO"
             );
         }
@@ -67,18 +67,12 @@ impl<T> Reply<T> {
     /// gets EIO if it still waits.
     pub fn into_raw(mut self) -> Option<RawReply<T>> {
         let ticket = self.ticket.take()?;
-        match self.conn.lend(ticket) {
-            Some(req) => Some(RawReply::new(
-                req,
-                ticket,
-                self.asked,
-                Arc::clone(&self.conn),
-            )),
-            None => {
-                refuse(&self.conn, ticket);
-                None
-            }
-        }
+        let Some(req) = self.conn.lend(ticket) else {
+            refuse(&self.conn, ticket);
+            return None;
+        };
+        let conn = Arc::clone(&self.conn);
+        Some(RawReply::new(req, ticket, self.asked, conn))
     }
 
     /// `fuse_req_interrupted()`, as [`Context::interrupted`](crate::Context::interrupted): the caller was sent a signal that
@@ -147,9 +141,7 @@ fn refuse(conn: &Conn, ticket: Ticket) {
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            crate::base::log::warn!(
-                "a deferred reply was dropped without an answer; its caller gets EIO"
-            );
+            log::warn!("a deferred reply was dropped without an answer; its caller gets EIO");
             refuse(&self.conn, ticket);
         }
     }

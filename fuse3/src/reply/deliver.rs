@@ -42,7 +42,7 @@ pub(crate) fn revoke<T: Payload>(conn: &Conn, asked: &Asked, answer: &Answer<T>)
 #[cold]
 fn take_back(conn: &Conn, undo: Undo) {
     conn.counters().not_taken();
-    if let (Some(host), false) = (conn.host(), matches!(undo, Undo::Nothing)) {
+    if let (Some(host), false) = (conn.host(), undo.is_nothing()) {
         host.undo(undo);
     }
 }

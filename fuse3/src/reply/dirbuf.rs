@@ -147,11 +147,7 @@ impl DirBuf {
         };
 
         let dots = matches!(bytes, b"." | b"..");
-        let head = if self.plus {
-            ENTRY_OUT + DIRENT
-        } else {
-            DIRENT
-        };
+        let head = DIRENT + if self.plus { ENTRY_OUT } else { 0 };
         let needed = (head + bytes.len()).next_multiple_of(8);
         let start = self.buf.len();
         if self.full || needed > self.size - start {
@@ -240,23 +236,17 @@ impl Listing {
     }
 
     pub(crate) fn bytes(&self) -> Result<&[u8], &str> {
-        match &self.wrong {
-            None => Ok(&self.buf),
-            Some(wrong) => Err(wrong),
-        }
+        self.wrong.as_deref().map_or(Ok(&self.buf), Err)
     }
 
     /// The inodes whose lookup count this listing raises, read back from it.
     pub(crate) fn counted(&self) -> impl Iterator<Item = Ino> + '_ {
         let mut rest = if self.plus { &self.buf[..] } else { &[] };
         std::iter::from_fn(move || {
-            let (nodeid, name_len) = (
-                number(rest, 0)?,
-                u32::try_from(number(rest, ENTRY_OUT + 16)? & 0xffff_ffff),
-            );
-            let length =
-                ENTRY_OUT + (DIRENT + usize::try_from(name_len.ok()?).ok()?).next_multiple_of(8);
-            rest = rest.get(length..).unwrap_or(&[]);
+            let nodeid = number(rest, 0)?;
+            let name_len = number(rest, ENTRY_OUT + 16)? & 0xffff_ffff;
+            let dirent = (DIRENT + usize::try_from(name_len).ok()?).next_multiple_of(8);
+            rest = rest.get(ENTRY_OUT + dirent..).unwrap_or(&[]);
             Some(Ino(nodeid))
         })
         .filter(|ino| *ino != Ino(0))
@@ -267,11 +257,8 @@ impl Listing {
 fn number(bytes: &[u8], at: usize) -> Option<u64> {
     let bytes = bytes.get(at..at + 8)?.try_into().ok()?;
     let number = u64::from_ne_bytes(bytes);
-    Some(if cfg!(target_endian = "big") && at != 0 {
-        number >> 32
-    } else {
-        number
-    })
+    let is_high = cfg!(target_endian = "big") && at != 0;
+    Some(number >> if is_high { 32 } else { 0 })
 }
 
 impl Drop for Listing {

@@ -24,6 +24,7 @@ use crate::types::{errno::Errno, opened::Opened};
 /// # Invariants
 ///
 /// The number came from the kernel, by the session's descriptor, and is closed with this value and not before.
+#[derive(Debug)]
 pub struct BackingId {
     number: NonZero<i32>,
     conn: Arc<Conn>,
@@ -44,10 +45,6 @@ impl BackingId {
             None => Err(None),
         }
     }
-
-    pub(crate) fn number(&self) -> i32 {
-        self.number.get()
-    }
 }
 
 impl Drop for BackingId {
@@ -61,12 +58,6 @@ impl Drop for BackingId {
             let error = io::Error::from_raw_os_error(-result);
             crate::base::log::error!("backing file {} was not closed: {error}", self.number);
         }
-    }
-}
-
-impl std::fmt::Debug for BackingId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("BackingId").field(&self.number).finish()
     }
 }
 
@@ -136,6 +127,6 @@ impl Opened {
     /// `backing` is to live until [`release`](crate::Filesystem::release): dropped earlier, open(2) fails with EIO. So it does
     /// while the inode is open without it, or with another one; and with `keep_cache`, `nonseekable` or `cache_readdir`.
     pub fn backing(self, backing: &BackingId) -> Self {
-        self.backed_by(backing.number())
+        self.backed_by(backing.number.get())
     }
 }

@@ -16,8 +16,8 @@ use crate::types::filelock::{FileLock, LockKind};
 use crate::types::ioctl::{IoctlFlags, IoctlReply, MOST_PARTS, Retry};
 use crate::types::range::{Block, Copied, Offset};
 use crate::types::{
-    errno::Errno, file::Created, ino::Ino, opened::Opened, poll::PollEvents, statfs::StatVfs,
-    statx::Statx, xattr::XattrNames,
+    errno::Errno, file::Created, opened::Opened, poll::PollEvents, statfs::StatVfs, statx::Statx,
+    xattr::XattrNames,
 };
 
 /// A type that a handler can answer with: one per form of reply that libfuse has.
@@ -31,7 +31,7 @@ pub trait Payload: Send + Sync {
     /// What it has given out.
     #[doc(hidden)]
     fn undo(&self, _asked: &Asked) -> Undo {
-        Undo::Nothing
+        Undo::default()
     }
 }
 
@@ -77,11 +77,7 @@ impl Payload for Entry {
     }
 
     fn undo(&self, _asked: &Asked) -> Undo {
-        if self.ino == Ino(0) {
-            Undo::Nothing
-        } else {
-            Undo::Forget(self.ino)
-        }
+        Undo::forget([self.ino])
     }
 }
 
@@ -105,11 +101,10 @@ impl Payload for Opened {
     }
 
     fn undo(&self, asked: &Asked) -> Undo {
-        let file = asked.opened(*self);
-        if asked.directory {
-            Undo::Releasedir(asked.ino, file)
-        } else {
-            Undo::Release(asked.ino, file)
+        Undo {
+            release: Some((asked.ino, asked.opened(*self))),
+            is_directory: asked.directory,
+            ..Undo::default()
         }
     }
 }
@@ -124,10 +119,9 @@ impl Payload for Created {
     }
 
     fn undo(&self, asked: &Asked) -> Undo {
-        let file = asked.opened(self.opened);
-        match self.entry.ino {
-            Ino(0) => Undo::Release(Ino(0), file),
-            ino => Undo::ReleaseAndForget(ino, file),
+        Undo {
+            release: Some((self.entry.ino, asked.opened(self.opened))),
+            ..self.entry.undo(asked)
         }
     }
 }
@@ -167,7 +161,7 @@ impl Payload for Listing {
     }
 
     fn undo(&self, _asked: &Asked) -> Undo {
-        Undo::ForgetEach(self.counted().collect())
+        Undo::forget(self.counted())
     }
 }
 
@@ -243,15 +237,11 @@ impl Payload for Block {
 
 impl Payload for IoctlReply {
     fn send(&self, request: Request, asked: &Asked) -> Sent {
-        let Self {
-            result,
-            data,
-            retry,
-        } = self;
-        if let Some(retry) = retry {
+        if let Some(retry) = &self.retry {
             return send_retry(retry, request, asked);
         }
-        if *result < 0 {
+        let (result, data) = (self.result, &self.data);
+        if result < 0 {
             return mistake(request, format_args!("ioctl gave the result {result}"));
         }
         if data.len() > asked.size {
@@ -261,7 +251,7 @@ impl Payload for IoctlReply {
                 format_args!("ioctl gave {gave} bytes where the caller has room for {size}"),
             );
         }
-        request.ioctl(*result, data)
+        request.ioctl(result, data)
     }
 }
 

@@ -160,31 +160,7 @@ impl<'a> Piece<'a> {
             length,
         }))
     }
-}
 
-/// A range of a file.
-#[derive(Debug)]
-pub(crate) struct FileRange<'a> {
-    pub(crate) file: FileSource<'a>,
-    pub(crate) offset: u64,
-    pub(crate) length: usize,
-}
-
-impl FileRange<'_> {
-    /// `struct fuse_buf`, of as many bytes as there are before the largest offset that a file has.
-    pub(crate) fn to_buf(&self, length: usize) -> sys::fuse_buf {
-        let [mut buf] = sys::FUSE_BUFVEC_INIT(length).buf;
-        buf.flags = sys::fuse_buf_flags_FUSE_BUF_IS_FD
-            | sys::fuse_buf_flags_FUSE_BUF_FD_SEEK
-            | sys::fuse_buf_flags_FUSE_BUF_FD_RETRY;
-        buf.fd = self.file.as_fd().as_raw_fd();
-        // A negative one is refused by pread(2) and splice(2) with EINVAL.
-        buf.pos = libc::off_t::from_ne_bytes(self.offset.to_ne_bytes());
-        buf
-    }
-}
-
-impl Piece<'_> {
     pub(super) fn length(&self) -> Result<usize, String> {
         match &self.0 {
             Part::Copied(bytes) => Ok(bytes.len()),
@@ -215,6 +191,28 @@ impl Piece<'_> {
                 buf
             }
         }
+    }
+}
+
+/// A range of a file.
+#[derive(Debug)]
+pub(crate) struct FileRange<'a> {
+    pub(crate) file: FileSource<'a>,
+    pub(crate) offset: u64,
+    pub(crate) length: usize,
+}
+
+impl FileRange<'_> {
+    /// `struct fuse_buf`, of as many bytes as there are before the largest offset that a file has.
+    pub(crate) fn to_buf(&self, length: usize) -> sys::fuse_buf {
+        let [mut buf] = sys::FUSE_BUFVEC_INIT(length).buf;
+        buf.flags = sys::fuse_buf_flags_FUSE_BUF_IS_FD
+            | sys::fuse_buf_flags_FUSE_BUF_FD_SEEK
+            | sys::fuse_buf_flags_FUSE_BUF_FD_RETRY;
+        buf.fd = self.file.as_fd().as_raw_fd();
+        // A negative one is refused by pread(2) and splice(2) with EINVAL.
+        buf.pos = libc::off_t::from_ne_bytes(self.offset.to_ne_bytes());
+        buf
     }
 }
 

@@ -1,8 +1,10 @@
 //! Processes that handlers start.
 
+use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::{io, mem, ptr};
+
+use crate::base::action;
 
 /// sigprocmask(2) and close_range(2), in a process that a handler starts: makes it one that signals end, and that keeps nothing of
 /// the session.
@@ -28,23 +30,13 @@ use std::{io, mem, ptr};
 ///
 /// [`Command::spawn`] has them.
 pub fn prepare_child(command: &mut Command) -> &mut Command {
-    // SAFETY: between fork(2) and execve(2) `prepare` makes three system calls that signal-safety(7) allows, and allocates nothing.
+    // SAFETY: between fork(2) and execve(2) `prepare` makes two system calls that signal-safety(7) allows, and allocates nothing.
     unsafe { command.pre_exec(prepare) }
 }
 
 fn prepare() -> io::Result<()> {
-    // SAFETY: `sigset_t` is integers, for which zero is a value.
-    let mut ends: libc::sigset_t = unsafe { mem::zeroed() };
-    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
-        // SAFETY: `ends` lives, and `signal` is one.
-        unsafe { libc::sigaddset(&raw mut ends, signal) };
-    }
-    // SAFETY: `ends` lives; what was blocked before is not asked for.
-    let error =
-        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const ends, ptr::null_mut()) };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error));
-    }
+    let ends = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+    action::mask(libc::SIG_UNBLOCK, &ends)?;
     // An older kernel knows no such call, or no such flag.
     // SAFETY: no memory is involved; descriptors are marked to be closed, in a process that is about to run another program.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) };

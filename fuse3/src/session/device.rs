@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::base::os::open_device;
 use crate::session::{mount, mount::MountError};
 use crate::sys;
 
@@ -131,10 +132,8 @@ impl CharDevice {
             );
             return Err(MountError::CharDevice(what));
         }
-        match mount::open_device(&self.server) {
-            Ok(file) => Ok(file.into()),
-            Err(error) => Err(MountError::Cuse(self.server.clone(), error)),
-        }
+        let file = open_device(&self.server).map(OwnedFd::from);
+        file.map_err(|error| MountError::Cuse(self.server.clone(), error))
     }
 
     /// For errors.

@@ -96,7 +96,6 @@ impl ForeignSession {
         }
         let host: Arc<dyn Host> = Arc::new(Arc::clone(lock));
         conn.open(Arc::downgrade(&host));
-        self.notifications.running();
         // SAFETY: the session lives, is mounted, and is run by nobody else (the caller); `config` lives.
         let result = unsafe { sys::fuse_session_loop_mt(session.as_ptr(), config.as_ptr()) };
         drop(wakes);

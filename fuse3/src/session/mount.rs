@@ -10,6 +10,7 @@ use std::{fmt, fs, io};
 
 use parking_lot::Mutex;
 
+use crate::base::os::open_device;
 use crate::session::mountinfo::{MountInfo, Place, mounts_on};
 use crate::session::options::OptionError;
 use crate::sys::LayoutMismatch;
@@ -213,13 +214,9 @@ pub(crate) fn check(path: &Path, over_file: bool, over_mount: bool) -> Result<CS
     let unusable = |why| MountError::MountPoint(path.to_owned(), why);
     let c_path = |path: &OsStr| CString::new(path.as_bytes()).map_err(|_| unusable(Unusable::Nul));
     c_path(path.as_os_str())?;
-    let io = |error: io::Error| {
-        let dead = error.raw_os_error() == Some(libc::ENOTCONN);
-        unusable(if dead {
-            Unusable::Dead
-        } else {
-            Unusable::Io(error)
-        })
+    let io = |error: io::Error| match error.raw_os_error() {
+        Some(libc::ENOTCONN) => unusable(Unusable::Dead),
+        _ => unusable(Unusable::Io(error)),
     };
     let metadata = fs::metadata(path).map_err(io)?;
     let path = path.canonicalize().map_err(io)?;
@@ -255,17 +252,9 @@ fn may_mount() -> bool {
 }
 
 fn check_device() -> io::Result<()> {
-    let file = open_device("/dev/fuse")?;
-    if file.metadata()?.file_type().is_char_device() {
-        Ok(())
-    } else {
-        Err(io::Error::other("it is not a character device"))
-    }
-}
-
-/// Opens it to be read and written.
-pub(crate) fn open_device(path: impl AsRef<Path>) -> io::Result<fs::File> {
-    fs::File::options().read(true).write(true).open(path)
+    let kind = open_device("/dev/fuse")?.metadata()?.file_type();
+    let other = || io::Error::other("it is not a character device");
+    kind.is_char_device().then_some(()).ok_or_else(other)
 }
 
 #[cfg(test)]

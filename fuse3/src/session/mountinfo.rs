@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::{fs, mem};
 
 /// A line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
@@ -65,7 +66,6 @@ pub(crate) fn mounts_on(path: &Path) -> Vec<MountInfo> {
 pub(crate) fn served_by(device: &OwnedFd) -> Option<Vec<MountInfo>> {
     /// `FUSE_MINOR` of the kernel's `MISC_MAJOR`.
     const FUSE: libc::dev_t = libc::makedev(10, 229);
-    let number = device.as_raw_fd();
     let Ok(copy) = device.try_clone() else {
         // Then nothing is known to be in force.
         return Some(Vec::new());
@@ -74,16 +74,19 @@ pub(crate) fn served_by(device: &OwnedFd) -> Option<Vec<MountInfo>> {
     if !metadata.file_type().is_char_device() || metadata.rdev() != FUSE {
         return None;
     }
-    let told = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
-    let connection = told.lines().find_map(|line| {
-        let number = line.strip_prefix("fuse_connection:")?;
-        let number: u32 = number.trim().parse().ok()?;
-        // A `dev_t` of the kernel.
-        Some(format!("{}:{}", number >> 20, number & 0xf_ffff))
-    });
+    let number: Option<u32> = fdinfo(device, "fuse_connection:");
+    // A `dev_t` of the kernel.
+    let connection = number.map(|number| format!("{}:{}", number >> 20, number & 0xf_ffff));
     let mut all = MountInfo::all();
     all.retain(|mount| mount.is_fuse() && connection.as_ref().is_none_or(|it| *it == mount.device));
     Some(all)
+}
+
+/// The number that /proc has in this line on a descriptor, if it has one.
+fn fdinfo<N: FromStr>(of: &impl AsRawFd, line: &str) -> Option<N> {
+    let told = fs::read_to_string(format!("/proc/self/fdinfo/{}", of.as_raw_fd())).ok()?;
+    let number = told.lines().find_map(|told| told.strip_prefix(line));
+    number?.trim().parse().ok()
 }
 
 /// A path that was opened without asking its file system for anything.
@@ -99,10 +102,7 @@ impl Place {
 
     /// The mount that it is in, which is on top there.
     pub(crate) fn mount_id(&self) -> Option<u64> {
-        let told = format!("/proc/self/fdinfo/{}", self.0.as_raw_fd());
-        let told = fs::read_to_string(told).ok()?;
-        let id = told.lines().find_map(|line| line.strip_prefix("mnt_id:"));
-        id?.trim().parse().ok()
+        fdinfo(&self.0, "mnt_id:")
     }
 
     /// The number of that mount which no other has ever had, from Linux 6.8 on. (Those of mountinfo are given out again.)
@@ -155,10 +155,8 @@ impl Own {
         };
         let on_top = Place::open(&now.point).filter(|it| it.mount_id() == Some(mount.id));
         if let Some(place) = &on_top {
-            if unique
-                .zip(place.unique_id())
-                .is_some_and(|(was, is)| was != is)
-            {
+            let ids = unique.zip(place.unique_id());
+            if ids.is_some_and(|(was, is)| was != is) {
                 return true;
             }
             let unmounted = place.unmount();

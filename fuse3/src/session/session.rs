@@ -6,9 +6,11 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{ExitCode, Termination};
 use std::ptr::{self, NonNull};
-use std::sync::Arc;
-use std::{fmt, io, thread};
+use std::sync::{Arc, Weak};
+use std::{fmt, io};
 
+use crate::base::log;
+use crate::base::os::{checked, open_device, spawn};
 use crate::conn::conn::{TERMINATED, TROUBLE};
 use crate::conn::{daemon, drain::resend, libfuse_log, panics::Trouble};
 use crate::conn::{stats::SessionStats, wake::Wake};
@@ -18,7 +20,7 @@ use crate::session::builder::{Builder, Settings};
 use crate::session::fusermount::{Before, Waiting};
 use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
-use crate::session::{handle::Handle, loopconfig::LoopConfig, mount, signals::Handling};
+use crate::session::{handle::Handle, loopconfig::LoopConfig, signals::Handling};
 use crate::sys;
 use crate::types::capabilities::Capabilities;
 
@@ -55,7 +57,8 @@ impl<F: Filesystem> Session<F> {
 
     /// From now on signals end it, if asked for. It is not mounted yet.
     pub(crate) fn new(core: Arc<Core<F>>, settings: Settings) -> io::Result<Self> {
-        let mut session = Self {
+        let handling = settings.handle_signals.then(|| Handling::of(core.conn()));
+        Ok(Self {
             core,
             settings,
             started: false,
@@ -63,12 +66,8 @@ impl<F: Filesystem> Session<F> {
             ended: false,
             own: None,
             waiting: None,
-            handling: None,
-        };
-        if settings.handle_signals {
-            session.handling = Some(Handling::of(session.core.conn())?);
-        }
-        Ok(session)
+            handling: handling.transpose()?,
+        })
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
@@ -90,7 +89,8 @@ impl<F: Filesystem> Session<F> {
         let point = Path::new(OsStr::from_bytes(mount_point.to_bytes()));
         self.own = Own::on(point);
         self.waiting = waiting;
-        self.core.conn().open(self.core.host());
+        let host: Weak<Core<F>> = Arc::downgrade(&self.core);
+        self.core.conn().open(host);
         Ok(())
     }
 
@@ -103,10 +103,11 @@ impl<F: Filesystem> Session<F> {
     /// A handle on the session, to end it and to ask what it does, from anywhere.
     pub fn handle(&self) -> Handle {
         let core = &self.core;
+        let reporting: Weak<Core<F>> = Arc::downgrade(core);
         Handle {
             conn: Arc::clone(core.conn()),
             notifications: Arc::clone(&core.serving.notifications),
-            reporting: core.reporting(),
+            reporting,
         }
     }
 
@@ -250,7 +251,7 @@ impl<F: Filesystem> Session<F> {
     /// Runs the loop, and returns its result.
     fn work(&mut self) -> io::Result<c_int> {
         if self.core.lock.is_held() {
-            crate::base::log::error!(
+            log::error!(
                 "Session::run was called with the global lock held, which no handler could take then"
             );
             return Err(io::Error::from_raw_os_error(libc::EDEADLK));
@@ -264,7 +265,6 @@ impl<F: Filesystem> Session<F> {
         let wake = Wake::if_needed()?;
         // After `wake`, and so gone before it, whatever happens.
         let wakes = wake.as_ref().map(|wake| conn.wakes_by(wake));
-        self.core.serving.notifications.running();
         if self.again && conn.is_all_answered() {
             if let Some(pass) = conn.pass() {
                 // INIT was answered, since the loop has run before. A kernel that cannot says EINVAL, and nothing can be done
@@ -375,7 +375,7 @@ impl<F: Filesystem> Session<F> {
 
     /// Leaves the end to a thread that can wait for the futures, which this one runs.
     fn end_elsewhere(&mut self) {
-        crate::base::log::warn!(
+        log::warn!(
             "a session was dropped on the thread that runs its futures: it ends in the background, when they have"
         );
         let ending = Self {
@@ -390,13 +390,9 @@ impl<F: Filesystem> Session<F> {
         };
         // What is not spawned is not dropped either: here it would wait for ever.
         let ending = ManuallyDrop::new(ending);
-        let spawned = thread::Builder::new()
-            .name("fuse3-end".to_owned())
-            .spawn(|| drop(ManuallyDrop::into_inner(ending)));
+        let spawned = spawn("fuse3-end", || drop(ManuallyDrop::into_inner(ending)));
         if let Err(error) = spawned {
-            crate::base::log::error!(
-                "it is left mounted, since no thread could be started: {error}"
-            );
+            log::error!("it is left mounted, since no thread could be started: {error}");
         }
     }
 }
@@ -412,21 +408,17 @@ fn disconnect(session: *mut sys::fuse_session, unmounted: bool) {
         // It was not mounted.
         return;
     }
-    let other = if unmounted {
-        mount::open_device("/dev/null").map(OwnedFd::from)
-    } else {
-        severed()
+    let other = match unmounted {
+        true => open_device("/dev/null").map(OwnedFd::from),
+        false => severed(),
     };
     let replaced = other.and_then(|other| {
         // SAFETY: `fd` is open, and libfuse's: it opened it itself, or `Builder` gave up an `OwnedFd` for it. Nobody else uses
         // the number, since the gate is shut and the loop is over (`Session::end`).
-        match unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) } {
-            -1 => Err(io::Error::last_os_error()),
-            _ => Ok(()),
-        }
+        checked(unsafe { libc::dup3(other.as_raw_fd(), fd, libc::O_CLOEXEC) })
     });
     if let Err(error) = replaced {
-        crate::base::log::error!(
+        log::error!(
             "clients wait until the session is destroyed, since the connection did not end before: {error}"
         );
     }
@@ -436,9 +428,7 @@ fn disconnect(session: *mut sys::fuse_session, unmounted: bool) {
 fn severed() -> io::Result<OwnedFd> {
     let mut pipe = [-1; 2];
     // SAFETY: `pipe` has room for both descriptors.
-    if unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
+    checked(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) })?;
     // SAFETY: the call above opened it, and nobody else has it.
     drop(unsafe { OwnedFd::from_raw_fd(pipe[0]) });
     // SAFETY: as above.

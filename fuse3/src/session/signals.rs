@@ -44,9 +44,8 @@ impl Handling {
     /// Signals that are ignored (nohup, a shell's background jobs) stay ignored.
     pub(crate) fn of(conn: &Arc<Conn>) -> io::Result<Self> {
         let mut installed = INSTALLED.lock();
-        let free = SESSIONS
-            .iter()
-            .position(|slot| slot.load(Ordering::SeqCst).is_null());
+        let is_free = |slot: &AtomicPtr<Conn>| slot.load(Ordering::SeqCst).is_null();
+        let free = SESSIONS.iter().position(is_free);
         let slot = free.ok_or_else(|| {
             io::Error::other(format!("more than {MOST} sessions that handle signals"))
         })?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 
+use crate::base::{log, os::spawn, panic::discard};
 use crate::lock::{self, clock::Deadline};
 use crate::tasks::cancel::Cancel;
 use crate::types::errno::Errno;
@@ -121,22 +122,14 @@ impl Tasks {
         Ok(state.runtime.insert(runtime).handle().clone())
     }
 
-    /// Gives a future its place.
-    pub(crate) fn enter(self: &Arc<Self>) -> Room {
-        self.enter_up_to(self.settings.most.unwrap_or(usize::MAX))
-    }
-
-    /// The same, without a limit: at the end.
-    pub(crate) fn enter_beyond(self: &Arc<Self>) -> Room {
-        self.enter_up_to(usize::MAX)
-    }
-
-    fn enter_up_to(self: &Arc<Self>, most: usize) -> Room {
+    /// Gives a future its place. There is no limit once the session `is_over`.
+    pub(crate) fn enter(self: &Arc<Self>, is_over: impl FnOnce() -> bool) -> Room {
         let mut state = self.state.lock();
         if state.closed {
             return Room::Closed;
         }
-        if state.in_flight.len() >= most {
+        let most = self.settings.most.unwrap_or(usize::MAX);
+        if state.in_flight.len() >= most && !is_over() {
             return Room::Full;
         }
         state.last += 1;
@@ -154,14 +147,14 @@ impl Tasks {
     pub(crate) fn finish(&self) {
         if !self.wait_until(Deadline::after(self.settings.patience)) {
             let cancels: Vec<_> = self.state.lock().in_flight.values().cloned().collect();
-            crate::base::log::warn!(
+            log::warn!(
                 "the session ends without waiting any longer for {} futures",
                 cancels.len()
             );
             // With the lock released, which a future that is dropped takes to leave its place.
             cancels.iter().for_each(|cancel| cancel.cancel(ENDED));
             if !self.wait_until(Deadline::after(Some(LAST_WORDS))) {
-                crate::base::log::error!("futures that do not return from `poll` are left behind");
+                log::error!("futures that do not return from `poll` are left behind");
             }
         }
         let mut state = self.state.lock();
@@ -189,20 +182,18 @@ impl Tasks {
 /// On a thread of its own, since a thread that runs futures must not wait for a runtime, and `Session::run` may have been
 /// called on one.
 fn shut_down(runtime: Runtime, patience: Option<Duration>) {
-    let ending = thread::Builder::new()
-        .name("fuse3-tasks-end".to_owned())
-        .spawn(move || match patience {
-            Some(patience) => runtime.shutdown_timeout(patience),
-            None => drop(runtime),
-        });
+    let ending = spawn("fuse3-tasks-end", move || match patience {
+        Some(patience) => runtime.shutdown_timeout(patience),
+        None => drop(runtime),
+    });
     match ending.map(thread::JoinHandle::join) {
         Ok(Ok(())) => {}
         // A destructor of what the futures left behind panicked.
         Ok(Err(payload)) => {
-            crate::base::panic::discard(payload);
-            crate::base::log::error!("the runtime panicked when it was shut down");
+            discard(payload);
+            log::error!("the runtime panicked when it was shut down");
         }
-        Err(error) => crate::base::log::error!("the runtime was not waited for: {error}"),
+        Err(error) => log::error!("the runtime was not waited for: {error}"),
     }
 }
 

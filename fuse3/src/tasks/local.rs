@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::LocalSet;
 
-use crate::base::panic::discard;
+use crate::base::{log, os::spawn, panic::discard};
 use crate::lock::error::LockError;
 use crate::lock::locking::{Concurrent, Library, Locking, NoLock};
 use crate::types::operation::Operation;
@@ -163,27 +163,25 @@ impl<S: 'static> Running<S> {
     fn start(make: Box<dyn FnOnce() -> S + Send>) -> io::Result<Self> {
         let (alive, life) = mpsc::channel();
         let (jobs, mut posted) = unbounded_channel::<Job<S>>();
-        let thread = thread::Builder::new()
-            .name("fuse3-local".to_owned())
-            .spawn(move || {
-                let runtime = match Builder::new_current_thread().enable_all().build() {
-                    Ok(runtime) => runtime,
-                    // Whoever started it waits.
-                    Err(error) => return drop(alive.send(Err(error))),
-                };
-                let state = LocalState(Rc::new(RefCell::new(make())));
-                // The same.
-                let _ = alive.send(Ok(()));
-                let futures = LocalSet::new();
-                futures.block_on(&runtime, async {
-                    while let Some(job) = posted.recv().await {
-                        job(&state);
-                    }
-                });
-                // Futures that nobody waits for go before the state, and before what runs them.
-                drop(futures);
-                drop(state);
-            })?;
+        let thread = spawn("fuse3-local", move || {
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                // Whoever started it waits.
+                Err(error) => return drop(alive.send(Err(error))),
+            };
+            let state = LocalState(Rc::new(RefCell::new(make())));
+            // The same.
+            let _ = alive.send(Ok(()));
+            let futures = LocalSet::new();
+            futures.block_on(&runtime, async {
+                while let Some(job) = posted.recv().await {
+                    job(&state);
+                }
+            });
+            // Futures that nobody waits for go before the state, and before what runs them.
+            drop(futures);
+            drop(state);
+        })?;
         match life.recv() {
             Ok(Ok(())) => Ok(Self { jobs, thread, life }),
             Ok(Err(error)) => Err(error),
@@ -207,9 +205,9 @@ impl<S: 'static> Running<S> {
             matches!(ending, Err(RecvTimeoutError::Disconnected))
         };
         if !patience.is_none_or(is_ending) {
-            crate::base::log::error!("the thread for futures does not end, and is left behind");
+            log::error!("the thread for futures does not end, and is left behind");
         } else if let Err(payload) = self.thread.join() {
-            crate::base::log::error!("a destructor panicked on the thread for futures");
+            log::error!("a destructor panicked on the thread for futures");
             discard(payload);
         }
     }

@@ -24,11 +24,16 @@ pub(crate) struct Task<T: Payload, Fut> {
 }
 
 impl<T: Payload + 'static, Fut: Future<Output = Answer<T>>> Task<T, Fut> {
-    pub(crate) fn new(future: Fut, reply: Option<Reply<T>>, conn: Arc<Conn>, place: Place) -> Self {
+    pub(crate) fn new(
+        future: Fut,
+        reply: Option<Reply<T>>,
+        conn: &Arc<Conn>,
+        place: Place,
+    ) -> Self {
         Self {
             future: Some(Box::pin(future)),
             reply,
-            conn,
+            conn: Arc::clone(conn),
             place: Some(place),
         }
     }

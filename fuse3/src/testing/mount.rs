@@ -319,9 +319,9 @@ impl Watchdog {
         let path = path.to_owned();
         thread::spawn(move || {
             if dead.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {
-                let path_shown = path.display();
+                let shown = path.display();
                 bark(&format!(
-                    "{path_shown} took longer than {deadline:?}: unmounted by force"
+                    "{shown} took longer than {deadline:?}: unmounted by force"
                 ));
                 force_unmount(&path);
                 if dead.recv_timeout(deadline) == Err(RecvTimeoutError::Timeout) {

@@ -227,9 +227,7 @@ impl Header {
 
     fn of(message: &[u8]) -> Option<Self> {
         Some(Self {
-            length: u32::from_ne_bytes(*message.first_chunk()?)
-                .try_into()
-                .ok()?,
+            length: u32::from_ne_bytes(*message.first_chunk()?) as usize,
             error: i32::from_ne_bytes(*message.get(4..)?.first_chunk()?),
             unique: u64::from_ne_bytes(*message.get(8..)?.first_chunk()?),
         })

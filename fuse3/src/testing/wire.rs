@@ -176,10 +176,7 @@ impl<F: Filesystem> Wire<F> {
 
     /// The same, for a session that ends by itself and may fail.
     pub fn wait(mut self) -> io::Result<End<F>> {
-        match self.wait_or_panic() {
-            Ok(result) => result,
-            Err(_) => panic!("run panicked"),
-        }
+        self.wait_or_panic().expect("run panicked")
     }
 
     /// The same, for one that may panic.
@@ -199,10 +196,8 @@ impl<F: Filesystem> Wire<F> {
     /// Closes the kernel's end, as if the connection was aborted.
     pub fn close(self) -> io::Result<End<F>> {
         drop((self.peer, self.served));
-        match self.ended.recv_timeout(DEADLINE) {
-            Ok((_, Ok(result))) => result,
-            Ok((_, Err(_))) => panic!("run panicked"),
-            Err(_) => panic!("the session does not end"),
-        }
+        let ended = self.ended.recv_timeout(DEADLINE);
+        let (_, outcome) = ended.expect("the session ends within the deadline");
+        outcome.expect("run panicked")
     }
 }

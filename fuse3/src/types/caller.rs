@@ -32,10 +32,8 @@ impl Caller {
         let status = std::fs::read_to_string(path)?;
         let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
         let groups = groups.ok_or(io::ErrorKind::InvalidData)?;
-        let numbers = groups.split_whitespace().map(str::parse);
-        numbers
-            .collect::<Result<_, _>>()
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        let numbers: Result<_, _> = groups.split_whitespace().map(str::parse).collect();
+        numbers.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 }
 

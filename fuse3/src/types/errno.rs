@@ -1,6 +1,8 @@
 use std::ffi::c_int;
 use std::{fmt, io};
 
+use crate::base::log;
+
 /// `errno`: why a request failed, 1 to 511.
 ///
 /// What a handler returns as error. Numbers from 512 on are errors of the kernel's own that no program is meant to see
@@ -30,7 +32,7 @@ impl Errno {
     /// For numbers that come from elsewhere, where the client has to get some answer.
     pub fn from_raw(number: c_int) -> Self {
         Self::new(number).unwrap_or_else(|| {
-            crate::base::log::error!("{number} is not an errno (1 to {LAST}); the caller gets EIO");
+            log::error!("{number} is not an errno (1 to {LAST}); the caller gets EIO");
             Self::EIO
         })
     }
@@ -70,9 +72,7 @@ impl From<io::Error> for Errno {
             ErrorKind::DirectoryNotEmpty => Self::ENOTEMPTY,
             ErrorKind::ReadOnlyFilesystem => Self::EROFS,
             _ => {
-                crate::base::log::error!(
-                    "{error}: not an errno (1 to {LAST}); the caller gets EIO"
-                );
+                log::error!("{error}: not an errno (1 to {LAST}); the caller gets EIO");
                 Self::EIO
             }
         }

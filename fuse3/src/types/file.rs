@@ -40,11 +40,6 @@ impl FileInfo {
         LockOwner(self.0.lock_owner)
     }
 
-    /// `poll_events`: of `poll`, what is waited for.
-    pub(crate) fn poll_events(&self) -> u32 {
-        self.0.poll_events
-    }
-
     /// `writepage`: this write comes from the page cache, not from write(2); its uid, gid and pid may be anybody's.
     pub fn writepage(&self) -> bool {
         // SAFETY: `self.0` lives.
@@ -145,9 +140,8 @@ impl Create {
 
     pub(crate) fn of(mode: u32, file: &FileInfo) -> Self {
         Self {
-            mode,
-            flags: file.flags(),
             kill_suidgid: file.kill_suidgid(),
+            ..Self::new(mode, file.flags())
         }
     }
 }

@@ -105,10 +105,6 @@ impl<'a> CopyFileRange<'a> {
             flags: CopyFlags::empty(),
         }
     }
-
-    pub(crate) const fn flags(self, flags: CopyFlags) -> Self {
-        Self { flags, ..self }
-    }
 }
 
 /// The answer of `copy_file_range`: how many bytes were copied, not more than asked for, and 0 at the end of the source.

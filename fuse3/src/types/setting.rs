@@ -90,9 +90,7 @@ pub(crate) fn in_range(
     max: u32,
     note: &'static str,
 ) -> Result<(), SettingError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(out_of_range(setting, value, min, max, note))
-    }
+    let is_in_range = (min..=max).contains(&value);
+    let refused = out_of_range(setting, value, min, max, note);
+    is_in_range.then_some(()).ok_or(refused)
 }

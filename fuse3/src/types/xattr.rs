@@ -50,10 +50,7 @@ impl XattrNames {
 
     /// What to send, or what is wrong with it.
     pub(crate) fn checked(&self) -> Result<&[u8], &str> {
-        match &self.wrong {
-            None => Ok(&self.bytes),
-            Some(wrong) => Err(wrong),
-        }
+        self.wrong.as_deref().map_or(Ok(&self.bytes), Err)
     }
 }
 

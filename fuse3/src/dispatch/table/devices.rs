@@ -53,7 +53,7 @@ pub(super) unsafe extern "C" fn poll<F: Filesystem>(
     let handle = NonNull::new(handle)
         // SAFETY: libfuse has made the handle for this request, and leaves it to the handler to destroy it.
         .map(|handle| unsafe { PollHandle::new(handle, conn) });
-    let events = PollEvents::from_bits_retain(file.poll_events());
+    let events = PollEvents::from_bits_retain(file.0.poll_events);
     call.answer(Operation::Poll, |fs, cx| {
         fs.poll(cx, ino, file, events, handle)
     });

@@ -32,11 +32,6 @@ pub(super) unsafe extern "C" fn fallocate<F: Filesystem>(
     });
 }
 
-/// The answer of the protocol before 7.45 has 32 bits for how much was copied; the kernel asks again for the rest.
-fn countable(length: usize) -> usize {
-    length.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX))
-}
-
 pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
     req: Req,
     ino_in: Nodeid,
@@ -49,7 +44,8 @@ pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
     flags: c_int,
 ) {
     let args = Args::new();
-    let length = countable(length);
+    // The answer of the protocol before 7.45 has 32 bits for how much was copied; the kernel asks again for the rest.
+    let length = length.min(usize::try_from(u32::MAX).unwrap_or(usize::MAX));
     // SAFETY: libfuse's request, for this table, which nobody has answered.
     let call = unsafe { args.call::<F>(req, Asked::of(Ino(ino_in)).size(length)) };
     // SAFETY: libfuse's file, which is not null.
@@ -58,7 +54,8 @@ pub(super) unsafe extern "C" fn copy_file_range<F: Filesystem>(
     let file_out = unsafe { args.file(fi_out) };
     let from = Place::new(Ino(ino_in), file_in, bits(off_in));
     let to = Place::new(Ino(ino_out), file_out, bits(off_out));
-    let copy = CopyFileRange::new(from, to, length).flags(CopyFlags::from_bits_retain(flags));
+    let mut copy = CopyFileRange::new(from, to, length);
+    copy.flags = CopyFlags::from_bits_retain(flags);
     call.answer(Operation::CopyFileRange, |fs, cx| {
         fs.copy_file_range(cx, &copy)
     });

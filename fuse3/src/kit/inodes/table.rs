@@ -126,7 +126,25 @@ impl<T> InodeTable<T> {
     /// it fails. `None`, and the inode stays, if it has a name, is open, or the kernel knows it.
     #[must_use = "the inode's value; and `None` if it is still there"]
     pub fn remove(&mut self, ino: Ino) -> Option<T> {
-        self.collect(ino)
+        // The kernel never forgets the root altogether, and unlinks it never.
+        if ino == Ino::ROOT || !self.inode(ino)?.is_lost() {
+            return None;
+        }
+        let (number, slot) = place_of(ino)?;
+        let chunk = self.chunks.get_mut(number)?;
+        let had_room = chunk.has_room();
+        let value = chunk.remove(slot)?;
+        self.len -= 1;
+        if !had_room && chunk.has_room() {
+            self.roomy.push(number);
+        }
+        if chunk.is_empty() {
+            let before = self.spare.replace(number).filter(|spare| *spare != number);
+            if let Some(chunk) = before.and_then(|spare| self.chunks.get_mut(spare)) {
+                chunk.give_back();
+            }
+        }
+        Some(value)
     }
 
     /// A new inode, which has no name, is not open, and which the kernel does not know yet.
@@ -211,7 +229,7 @@ impl<T> InodeTable<T> {
             );
         }
         inode.lookups = inode.lookups.saturating_sub(nlookup);
-        self.collect(ino)
+        self.remove(ino)
     }
 
     /// [`forget_multi`](crate::Filesystem::forget_multi): the same for many. Returns those that are gone.
@@ -313,30 +331,7 @@ impl<T> InodeTable<T> {
             return None;
         };
         *count -= 1;
-        self.collect(ino)
-    }
-
-    /// Takes the inode out if nobody can reach it.
-    fn collect(&mut self, ino: Ino) -> Option<T> {
-        // The kernel never forgets the root altogether, and unlinks it never.
-        if ino == Ino::ROOT || !self.inode(ino)?.is_lost() {
-            return None;
-        }
-        let (number, slot) = place_of(ino)?;
-        let chunk = self.chunks.get_mut(number)?;
-        let had_room = chunk.has_room();
-        let value = chunk.remove(slot)?;
-        self.len -= 1;
-        if !had_room && chunk.has_room() {
-            self.roomy.push(number);
-        }
-        if chunk.is_empty() {
-            let before = self.spare.replace(number).filter(|spare| *spare != number);
-            if let Some(chunk) = before.and_then(|spare| self.chunks.get_mut(spare)) {
-                chunk.give_back();
-            }
-        }
-        Some(value)
+        self.remove(ino)
     }
 }
 

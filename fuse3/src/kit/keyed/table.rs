@@ -149,18 +149,9 @@ impl<K: Eq + Hash> Table<K> {
     /// How many wait for the key.
     pub(super) fn waiting(&self, key: &K) -> usize {
         let keys = self.keys.lock();
-        let Some(queue) = keys.get(key).and_then(Option::as_ref) else {
-            return 0;
-        };
-        queue.waiters.iter().filter(|it| !it.has_left()).count()
-    }
-
-    /// How many are in the key's queue, those that have left included.
-    #[cfg(test)]
-    pub(super) fn queued(&self, key: &K) -> usize {
-        let keys = self.keys.lock();
         let queue = keys.get(key).and_then(Option::as_ref);
-        queue.map_or(0, |queue| queue.waiters.len())
+        let waiters = queue.into_iter().flat_map(|queue| &queue.waiters);
+        waiters.filter(|it| !it.has_left()).count()
     }
 
     /// How many keys there is room for.
@@ -172,6 +163,15 @@ impl<K: Eq + Hash> Table<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl<K: Eq + Hash> Table<K> {
+        /// How many are in the key's queue, those that have left included.
+        pub(in crate::kit::keyed) fn queued(&self, key: &K) -> usize {
+            let keys = self.keys.lock();
+            let queue = keys.get(key).and_then(Option::as_ref);
+            queue.map_or(0, |queue| queue.waiters.len())
+        }
+    }
 
     fn queue(table: &Table<u32>) -> (Arc<u32>, Arc<Waiter>) {
         let asked = table.ask(1, Waker::noop().clone());

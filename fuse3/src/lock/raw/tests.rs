@@ -50,7 +50,7 @@ fn queue_nobody(raw: &RawLock) -> Arc<Waiter> {
 }
 
 fn queue_nobody_since(raw: &RawLock, since: u64) -> Arc<Waiter> {
-    let waiter = Arc::new(Waiter::new());
+    let waiter = Arc::<Waiter>::default();
     let mut queue = raw.queue();
     assert!(raw.announce_waiter(), "the lock is free");
     queue.entries.push_back(Entry {
