@@ -72,10 +72,12 @@ fn a_retrieval_that_is_lost<L: Style>() {
     notifier.retrieve_with(Ino(INO), 0, 1, move |answer| told.send(answer).unwrap());
     wire.receive();
     wire.receive();
-    let lock = wire.lock.clone();
     let waiting = notifier.retrieve(Ino(INO), 0, 1);
     wire.receive();
-    let waiter = thread::spawn(move || wait(&lock, waiting, Duration::from_millis(50)));
+    // It may begin when `destroy` has the lock already.
+    let waiter = thread::spawn(move || {
+        Concurrent.unlocked(|proof| waiting.wait(proof, Duration::from_millis(50)))
+    });
     wire.end();
     assert_eq!(sent.take(), Some(Err(NotifyError::Ended)));
     assert_eq!(await_from(&callback), Err(NotifyError::Ended));
