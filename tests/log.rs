@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, c_int, c_void};
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::ptr;
@@ -10,8 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use fuse3::lock::NoLock;
 use fuse3::testing::{Wire, proto};
-use fuse3::{Answer, Concurrent, Context, Errno, Filesystem, Ino, Operation, Session, sys};
+use fuse3::{
+    Answer, Capabilities, Concurrent, Connection, Context, Errno, Filesystem, Ino, Operation,
+    Session, sys,
+};
 
 struct Fs;
 
@@ -139,6 +143,52 @@ fn what_has_no_handler_is_said_once_in_a_session() {
         let expected = ["getattr", "lookup"].map(|it| format!("DEBUG fuse3: {it} {why}"));
         assert!(said.eq(&expected), "{lines:?}");
     }
+}
+
+/// Asks for locks and ACLs, and has no handlers of them.
+struct Careless;
+
+impl Filesystem for Careless {
+    type Lock = Concurrent;
+
+    fn init(&self, _: &mut NoLock, connection: &mut Connection<'_>) -> io::Result<()> {
+        let locks = Capabilities::POSIX_LOCKS | Capabilities::FLOCK_LOCKS;
+        let got = connection.want_offered(locks | Capabilities::POSIX_ACL);
+        assert_eq!(got, locks | Capabilities::POSIX_ACL);
+        Ok(())
+    }
+}
+
+/// What the kernel leaves to a file system that has asked for it, and that it does not do, is a warning.
+#[test]
+fn a_duty_that_nobody_does_is_a_warning() {
+    let _alone = begin();
+    let mut wire = Wire::new(Careless, Concurrent);
+    let lock = || proto::LkIn {
+        fh: 0,
+        kind: libc::F_WRLCK.unsigned_abs(),
+        ..proto::LkIn::default()
+    };
+    for _ in 0..2 {
+        wire.expect_error(&proto::setlk(1, lock(), false), Errno::ENOSYS);
+        wire.expect_error(&proto::flock(1, lock(), false), Errno::ENOSYS);
+        wire.expect_error(&proto::getxattr(1, b"user.a", 0), Errno::ENOSYS);
+        wire.expect_error(&proto::getattr(1, None), Errno::ENOSYS);
+    }
+    wire.end();
+    let lines = logged();
+    let said = lines.iter().filter(|line| line.contains("ENOSYS"));
+    let why = "is answered ENOSYS: the file system has no handler for it";
+    let duty = |operation, capability| {
+        format!("WARN fuse3: {operation} {why}, though init asked for {capability}")
+    };
+    let expected = [
+        duty("setlk", "Capabilities(POSIX_LOCKS)"),
+        duty("flock", "Capabilities(FLOCK_LOCKS)"),
+        duty("getxattr", "Capabilities(POSIX_ACL)"),
+        format!("DEBUG fuse3: getattr {why}"),
+    ];
+    assert!(said.eq(&expected), "{lines:?}");
 }
 
 /// One test at a time, since stderr and handlers are the process's, with libfuse's log sent to the logger.

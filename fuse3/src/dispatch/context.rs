@@ -90,14 +90,26 @@ impl<'a, F: Filesystem> Context<'a, F> {
         self.request().ok_or_else(gone)
     }
 
-    /// The answer of a handler that the file system does not have. The log says so, the first time in a session.
+    /// The answer of a handler that the file system does not have. The log says so, the first time in a session, and louder if
+    /// `init` has asked for what the kernel sends it for.
     #[cold]
     pub(super) fn unhandled<T>(&self, operation: Operation) -> Answer<T> {
         if self
             .core
             .is_some_and(|core| core.serving.is_first_unhandled(operation))
         {
-            log::debug!("{operation} is answered ENOSYS: the file system has no handler for it");
+            let duty = match operation {
+                Operation::Getlk | Operation::Setlk => Capabilities::POSIX_LOCKS,
+                Operation::Flock => Capabilities::FLOCK_LOCKS,
+                Operation::Getxattr | Operation::Setxattr => Capabilities::POSIX_ACL,
+                _ => Capabilities::empty(),
+            };
+            let why = "is answered ENOSYS: the file system has no handler for it";
+            if !duty.is_empty() && self.has(duty) {
+                log::warn!("{operation} {why}, though init asked for {duty:?}");
+            } else {
+                log::debug!("{operation} {why}");
+            }
         }
         Err(Errno::ENOSYS.into())
     }
