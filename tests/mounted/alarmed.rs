@@ -291,7 +291,7 @@ fn a_signal_that_is_caught_interrupts_where_any_counts() {
     if let Some((part, mount)) = part(this_test!()) {
         return play(&part, &mount);
     }
-    require_mount!(not over io_uring: "nobody is told of interrupts");
+    require_mount!(not over io_uring: "signals are looked for now and then");
     let any = Interruption::Any;
     let count = interrupted(this_test!(), (slow(Way::Waits), Concurrent), any, "2x5");
     assert_eq!(count, 10);

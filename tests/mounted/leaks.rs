@@ -150,3 +150,24 @@ fn nothing_is_left_of_sessions_with_any_option() {
         );
     }
 }
+
+/// libfuse starts fusermount3 with the subtype, and once more without.
+#[test]
+fn nothing_is_left_of_a_mount_that_fusermount3_refuses() {
+    require_mount!();
+    child::run(this_test!(), || {
+        let point = MountPoint::new();
+        let refused = || {
+            let builder = Probe::new().builder().auto_unmount().subtype("kind");
+            // There is no such device.
+            let builder = builder.fsname("/nonexistent/device").option("blkdev");
+            drop(builder.mount(point.path()).unwrap_err());
+        };
+        refused();
+        let before = left();
+        for _ in 0..5 {
+            refused();
+        }
+        assert_eq!(left(), before, "descriptors, threads, processes and mounts");
+    });
+}

@@ -4,12 +4,11 @@ use std::ffi::c_void;
 use std::fmt;
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
-use std::thread;
 
 use parking_lot::Mutex;
 
-use crate::base::cancel::Uncancelled;
-use crate::conn::interruption::{Interruption, is_dying};
+use crate::base::{cancel::Uncancelled, log, os};
+use crate::conn::interruption::{Interruption, Standing};
 use crate::conn::watch::Watch;
 use crate::lock::sleeper::{Sleeper, Waking};
 use crate::sys;
@@ -22,21 +21,16 @@ use crate::sys;
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     state: Mutex<State>,
-    /// The thread that waits for the answer.
-    caller: i32,
-    /// Nobody says when the caller gets a signal: it came over io_uring.
-    is_silent: bool,
     watch: Arc<Watch>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    /// Which signals count.
-    by: Interruption,
-    /// The kernel has sent an interrupt, which need not count.
-    has_come: bool,
-    /// One that counts.
+    standing: Standing,
+    /// One that counts has come.
     interrupted: bool,
+    /// The caller is looked after.
+    is_doubted: bool,
     /// The handler, while it waits.
     sleeper: Option<Arc<Sleeper>>,
     /// Until the request is answered, when it has been started, too.
@@ -62,15 +56,13 @@ impl Callback {
 
     /// Runs it on a thread of its own, which holds nothing. Nothing of the file system's is dropped here.
     fn start(self: Arc<Self>) {
-        let spawned = thread::Builder::new()
-            .name("fuse3-interrupt".to_owned())
-            .spawn(move || {
-                if let Some(run) = self.take() {
-                    run();
-                }
-            });
+        let spawned = os::spawn("fuse3-interrupt", move || {
+            if let Some(run) = self.take() {
+                run();
+            }
+        });
         if let Err(error) = spawned {
-            crate::base::log::error!("nobody was told of an interrupt: {error}");
+            log::error!("nobody was told of an interrupt: {error}");
         }
     }
 }
@@ -82,56 +74,61 @@ impl fmt::Debug for Callback {
 }
 
 impl Interrupts {
-    pub(super) fn new(watch: &Arc<Watch>, caller: i32, is_silent: bool) -> Arc<Self> {
+    pub(super) fn new(watch: &Arc<Watch>, standing: Standing) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
-                by: watch.by,
-                ..State::default()
+                standing,
+                interrupted: false,
+                is_doubted: false,
+                sleeper: None,
+                callback: None,
+                is_over: false,
             }),
-            caller,
-            is_silent,
             watch: Arc::clone(watch),
         })
     }
 
     pub(super) fn by(&self) -> Interruption {
-        self.state.lock().by
+        self.state.lock().standing.by
     }
 
     /// From now on these signals count.
     pub(crate) fn set_by(self: &Arc<Self>, by: Interruption) {
-        self.state.lock().by = by;
-        self.weigh();
+        self.weigh(|standing| standing.by = by);
     }
 
     /// The kernel has sent an interrupt.
     fn come(self: &Arc<Self>) {
-        self.state.lock().has_come = true;
-        self.weigh();
+        self.weigh(|standing| standing.has_come = true);
     }
 
-    /// Tells of an interrupt if it counts, or has the caller looked after.
-    pub(super) fn weigh(self: &Arc<Self>) {
-        let state = self.state.lock();
-        let (by, has_come) = (state.by, state.has_come);
+    /// Tells of an interrupt if it counts from now on, or has the caller looked after.
+    pub(super) fn weigh(self: &Arc<Self>, change: impl FnOnce(&mut Standing)) {
+        let mut state = self.state.lock();
+        change(&mut state.standing);
+        let standing = state.standing;
+        let is_new = standing.is_doubtful() && !state.is_doubted;
+        state.is_doubted |= is_new;
         drop(state);
-        match by {
-            Interruption::Any if has_come => self.tell(),
-            Interruption::Fatal if has_come || self.is_silent => self.watch.doubt(self, has_come),
-            _ => {}
-        }
-    }
-
-    /// Looks after the caller: tells if a signal ends it. Otherwise it may be worth looking again.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        let is_open = || {
-            let state = self.state.lock();
-            state.by == Interruption::Fatal && !state.interrupted && !state.is_over
-        };
-        if is_open() && is_dying(self.caller) {
+        if is_new {
+            self.watch.doubt(self, standing.has_come);
+        } else if !standing.is_doubtful() && standing.counts() {
             self.tell();
         }
-        is_open()
+    }
+
+    /// Looks after the caller: tells if a signal counts that it has got. Otherwise it may be worth looking again.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        let standing = || {
+            let mut state = self.state.lock();
+            let is_open = !state.interrupted && !state.is_over && state.standing.is_doubtful();
+            state.is_doubted = is_open;
+            is_open.then_some(state.standing)
+        };
+        if standing().is_some_and(Standing::counts) {
+            self.tell();
+        }
+        standing().is_some()
     }
 
     /// Tells all who wait, and all who will.

@@ -11,27 +11,64 @@ use std::{fs, str};
 /// where SA_RESTART was asked for, since the kernel does not restart what a file system answers; and whoever then repeats an
 /// open(2) with O_CREAT and O_EXCL may be told EEXIST, of the file that it has made itself.
 ///
-/// It is what [`Context::wait_while`](crate::Context::wait_while), [`Context::spawn`](crate::Context::spawn),
-/// [`interrupted`](crate::Context::interrupted) and [`on_interrupt`](crate::Context::on_interrupt) go by. The end of the session ends a
-/// wait in any case.
+/// The setting governs [`Context::wait_while`](crate::Context::wait_while), [`Context::block_on`](crate::Context::block_on),
+/// [`Context::spawn`](crate::Context::spawn), [`interrupted`](crate::Context::interrupted) and
+/// [`on_interrupt`](crate::Context::on_interrupt). The end of the session ends a wait in any case.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub enum Interruption {
-    /// None: the caller waits for the answer, whatever it is sent. As `wait_event()` in the kernel.
+    /// No signal counts: the caller waits for the answer, as with `wait_event()` in the kernel.
     Never,
-    /// One that ends the caller: SIGKILL, and each other whose default action that is and which the caller neither catches,
-    /// blocks nor ignores. As `wait_event_killable()`.
+    /// SIGKILL counts, and any signal whose default action ends the process, unless the caller catches, blocks or ignores it: as
+    /// with `wait_event_killable()` in the kernel.
     ///
-    /// After an interrupt, the signals that are pending for the caller are read from /proc/TID/status, again and again until the
-    /// answer, since the kernel does not say when a fatal one follows: within some 50 milliseconds. Where they cannot be read, each
-    /// signal counts: without /proc, and for callers of another pid namespace, which have the number 0. Over io_uring, where no
-    /// INTERRUPT comes, they are read all the time.
+    /// The library reads from /proc/TID/status which signals are pending for the caller, after an interrupt, and again every
+    /// 50 milliseconds until the answer, since the kernel does not say when a fatal signal follows another one. It reads less often
+    /// if there are very many such requests, so that this takes at most a twentieth of a processor. If the file cannot be read
+    /// (without /proc, or for a caller outside the pid namespace of the mount), every interrupt counts.
+    ///
+    /// Over io_uring, where no INTERRUPT comes, the file is read all the time. A caller whose file cannot be read is then waited for.
     #[default]
     Fatal,
-    /// Any that is neither ignored nor blocked. As `wait_event_interruptible()`, and as libfuse's `fuse_req_interrupted()`.
+    /// Any signal counts that the caller neither ignores nor blocks: as with `wait_event_interruptible()` in the kernel, and with
+    /// libfuse's `fuse_req_interrupted()`.
     ///
-    /// For what lasts until somebody else does something, such as a lock on a file: the system call ends with EINTR, so that
-    /// alarm(2) limits how long fcntl(2) waits for F_SETLKW.
+    /// It is meant for what lasts until somebody else does something, such as a lock on a file: the system call ends with EINTR, so
+    /// that alarm(2) limits how long fcntl(2) waits for F_SETLKW.
     Any,
+}
+
+/// What is known of the signals of a request's caller.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Standing {
+    /// Which signals count.
+    pub(super) by: Interruption,
+    /// The kernel has sent an interrupt, which need not count.
+    pub(super) has_come: bool,
+    /// The kernel sends none: the request came over io_uring.
+    pub(super) is_silent: bool,
+    /// The thread that waits for the answer; 0 if there is none, or none that is known here.
+    pub(super) caller: i32,
+}
+
+impl Standing {
+    /// Only the caller's pending signals can tell, now or later.
+    pub(super) fn is_doubtful(self) -> bool {
+        match self.by {
+            Interruption::Never => false,
+            Interruption::Fatal => self.has_come || self.is_silent && self.caller != 0,
+            Interruption::Any => !self.has_come && self.is_silent && self.caller != 0,
+        }
+    }
+
+    /// The caller has got a signal that counts. Reads a file of /proc if that is needed to tell.
+    pub(crate) fn counts(self) -> bool {
+        if !self.is_doubtful() {
+            return self.has_come && self.by == Interruption::Any;
+        }
+        let status = fs::read(format!("/proc/{}/status", self.caller)).ok();
+        let is_pending = status.and_then(|status| is_pending(&status, self.by));
+        is_pending.unwrap_or(self.has_come)
+    }
 }
 
 /// Signals whose default action does not end a process.
@@ -46,26 +83,20 @@ const HARMLESS: [c_int; 8] = [
     libc::SIGTTOU,
 ];
 
-/// Whether a signal is pending that ends this thread. If that cannot be read, it counts: it could not be killed otherwise.
-pub(super) fn is_dying(tid: i32) -> bool {
-    let dying = fs::read(format!("/proc/{tid}/status"))
-        .ok()
-        .and_then(|status| has_fatal_signal(&status));
-    dying.unwrap_or(true)
-}
-
-/// proc_pid_status(5)
-fn has_fatal_signal(status: &[u8]) -> Option<bool> {
+/// Whether a signal that counts is pending, by proc_pid_status(5).
+fn is_pending(status: &[u8], by: Interruption) -> Option<bool> {
     let set = |name: &[u8]| {
         let mut lines = status.split(|byte| *byte == b'\n');
         let set = lines.find_map(|line| line.strip_prefix(name))?;
         u64::from_str_radix(str::from_utf8(set).ok()?.trim(), 16).ok()
     };
     let pending = set(b"SigPnd:")? | set(b"ShdPnd:")?;
-    let harmless = HARMLESS
-        .iter()
-        .fold(0, |set, signal| set | 1 << (signal - 1));
-    let spared = set(b"SigBlk:")? | set(b"SigIgn:")? | set(b"SigCgt:")? | harmless;
+    let mut spared = set(b"SigBlk:")? | set(b"SigIgn:")?;
+    if by == Interruption::Fatal {
+        spared |= HARMLESS
+            .iter()
+            .fold(set(b"SigCgt:")?, |set, signal| set | 1 << (signal - 1));
+    }
     Some(pending & !spared != 0)
 }
 
@@ -73,36 +104,63 @@ fn has_fatal_signal(status: &[u8]) -> Option<bool> {
 mod tests {
     use super::*;
 
-    fn status(pending: [u64; 2], spared: [u64; 3]) -> Option<bool> {
-        let [thread, shared] = pending;
-        let [blocked, ignored, caught] = spared;
+    fn is_fatal(pending: [u64; 2], spared: [u64; 3]) -> Option<bool> {
+        is_pending(&status(pending, spared), Interruption::Fatal)
+    }
+
+    fn status([thread, shared]: [u64; 2], [blocked, ignored, caught]: [u64; 3]) -> Vec<u8> {
         let status = format!(
             "Name:\tSigPnd:\nPid:\t7\nSigPnd:\t{thread:016x}\nShdPnd:\t{shared:016x}\nSigBlk:\t{blocked:016x}\n\
              SigIgn:\t{ignored:016x}\nSigCgt:\t{caught:016x}\n"
         );
-        has_fatal_signal(status.as_bytes())
+        status.into_bytes()
     }
 
     #[test]
     fn what_ends_a_process_is_fatal() {
         let of = |signal: c_int| 1_u64 << (signal - 1);
         for signal in 1..=64 {
-            let is_fatal = !HARMLESS.contains(&signal);
-            assert_eq!(status([of(signal), 0], [0; 3]), Some(is_fatal), "{signal}");
-            assert_eq!(status([0, of(signal)], [0; 3]), Some(is_fatal), "{signal}");
+            let ends = !HARMLESS.contains(&signal);
+            assert_eq!(is_fatal([of(signal), 0], [0; 3]), Some(ends), "{signal}");
+            assert_eq!(is_fatal([0, of(signal)], [0; 3]), Some(ends), "{signal}");
             for spared in 0..3 {
                 let mut sets = [0; 3];
                 sets[spared] = of(signal);
-                assert_eq!(status([of(signal), 0], sets), Some(false), "{signal}");
+                assert_eq!(is_fatal([of(signal), 0], sets), Some(false), "{signal}");
+                // What is caught, or harmless, is a signal all the same.
+                let any = is_pending(&status([of(signal), 0], sets), Interruption::Any);
+                assert_eq!(any, Some(spared == 2), "{signal}");
             }
         }
-        assert_eq!(status([0; 2], [0; 3]), Some(false));
-        assert_eq!(has_fatal_signal(b"Name:\tsleep\n"), None);
+        assert_eq!(is_fatal([0; 2], [0; 3]), Some(false));
+        assert_eq!(is_pending(b"Name:\tsleep\n", Interruption::Fatal), None);
     }
 
+    /// Without an interrupt nobody was sent a signal: pages are written back for no caller, and a caller may be out of sight.
     #[test]
-    fn who_cannot_be_asked_counts() {
-        assert!(is_dying(0));
-        assert!(!is_dying(std::process::id().try_into().unwrap()));
+    fn who_cannot_be_asked_counts_after_an_interrupt_only() {
+        let living = std::process::id().try_into().unwrap();
+        for (caller, has_come, counts) in [
+            (0, true, true),
+            (0, false, false),
+            (i32::MAX, true, true),
+            (i32::MAX, false, false),
+            (living, true, false),
+            (living, false, false),
+        ] {
+            let of = |by, is_silent| Standing {
+                by,
+                has_come,
+                is_silent,
+                caller,
+            };
+            for is_silent in [false, true] {
+                let fatal = of(Interruption::Fatal, is_silent);
+                assert_eq!(fatal.counts(), counts, "{fatal:?}");
+                let any = of(Interruption::Any, is_silent);
+                assert_eq!(any.counts(), has_come, "{any:?}");
+                assert!(!of(Interruption::Never, is_silent).counts());
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::base::{log, panic::discard};
+use crate::conn::interruption::Standing;
 use crate::conn::{conn::Conn, interrupt::Interrupts, request::Request, ring::Ring};
 use crate::sys;
 use crate::types::errno::Errno;
@@ -143,7 +144,9 @@ impl Conn {
         }
         let table = self.pending.table.lock();
         let held = table.held.get(&ticket);
-        held.is_some_and(|held| held.request.is_interrupted(&self.watch))
+        let standing = held.map(|held| held.request.standing(&self.watch));
+        drop(table);
+        standing.is_some_and(Standing::counts)
     }
 
     /// Who is told of its interruption; `None` when it was answered.

@@ -8,7 +8,7 @@ use std::{io, mem, slice};
 
 use crate::base::panic::discard;
 use crate::conn::interrupt::{Interrupts, interrupted};
-use crate::conn::interruption::{Interruption, is_dying};
+use crate::conn::interruption::Standing;
 use crate::conn::watch::Watch;
 use crate::sys;
 use crate::types::caller::{Caller, SecurityContext};
@@ -171,26 +171,33 @@ impl Request {
         Some(NonNull::slice_from_raw_parts(payload, size))
     }
 
-    /// `fuse_req_interrupted()`, of signals that count.
-    pub(crate) fn is_interrupted(&self, watch: &Watch) -> bool {
-        let by = self.interrupts.as_ref().map(|interrupts| interrupts.by());
+    /// What is known of the signals of the caller: `fuse_req_interrupted()`, and which count.
+    pub(crate) fn standing(&self, watch: &Watch) -> Standing {
+        let is_silent = self.is_uring();
         // SAFETY: the request is unanswered and exists (invariants).
-        let has_come =
-            || !self.is_uring() && unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 };
-        match by.unwrap_or(watch.by) {
-            Interruption::Never => false,
-            Interruption::Fatal => (self.is_uring() || has_come()) && is_dying(self.caller().pid),
-            Interruption::Any => has_come(),
+        let has_come = || unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 };
+        let by = self.interrupts.as_ref().map(|interrupts| interrupts.by());
+        Standing {
+            by: by.unwrap_or(watch.by),
+            has_come: !is_silent && has_come(),
+            is_silent,
+            caller: self.caller().pid,
         }
     }
 
     /// `fuse_req_interrupt_func()`, the first time.
     pub(crate) fn interrupts(&mut self, watch: &Arc<Watch>) -> &Arc<Interrupts> {
-        let (req, is_uring, caller) = (self.as_ptr(), self.is_uring(), self.caller().pid);
+        let standing = Standing {
+            by: watch.by,
+            has_come: false,
+            is_silent: self.is_uring(),
+            caller: self.caller().pid,
+        };
+        let req = self.as_ptr();
         self.interrupts.get_or_insert_with(|| {
-            let interrupts = Interrupts::new(watch, caller, is_uring);
-            if is_uring {
-                interrupts.weigh();
+            let interrupts = Interrupts::new(watch, standing);
+            if standing.is_silent {
+                interrupts.weigh(|_| ());
                 return interrupts;
             }
             let data = Arc::as_ptr(&interrupts).cast_mut().cast();

@@ -242,7 +242,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// handlers.
     pub fn interrupted(&self) -> bool {
         let request = self.request().zip(self.core.map(Core::conn));
-        request.is_some_and(|(request, conn)| conn.is_lost() || request.is_interrupted(&conn.watch))
+        request
+            .is_some_and(|(request, conn)| conn.is_lost() || request.standing(&conn.watch).counts())
     }
 
     /// Which signals of the caller count from now on, for this request alone, whose answer may be taken away: `setlk` waits for as
@@ -291,7 +292,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// ```
     ///
     /// `f` runs on a thread of its own that holds nothing, so that it may take the global lock. It runs at most once, and
-    /// never begins after the answer; if it has begun before, it may go on beside and after it. The request is
+    /// is not started once the request is answered; if it was started before, it may go on beside and after the answer. The request is
     /// unregistered before it is answered, and what `f` has captured is dropped then, when it did not run. A second call
     /// replaces what the first has registered. A panic of `f` counts as one of a handler.
     ///
@@ -408,7 +409,7 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// Waits for `future`, with the lock released, until it is ready or the caller is interrupted: for a
     /// [key](crate::kit::KeyedLocks::lock_async), or for what a task sends.
     ///
-    /// It is polled on this thread, with the lock held, so that it must not take it. When the caller is interrupted it is dropped.
+    /// It is polled on this thread with the lock held, so the future must not take the lock. It is dropped when the caller is interrupted.
     ///
     /// ```
     /// # use fuse3::{Answer, Attr, Context, FileInfo, Filesystem, GlobalLock, Ino};

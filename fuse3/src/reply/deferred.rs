@@ -88,8 +88,8 @@ impl<T> Reply<T> {
     ///
     /// The end of the session is no interrupt.
     ///
-    /// `f` runs on a thread of its own, at most once, and not after the answer; if it has begun before, it may go on
-    /// beside and after it. It may take locks, and it may answer: whoever takes the reply out of where it is kept sends
+    /// `f` runs on a thread of its own, at most once, and is not started once the request is answered; if it was started before, it may
+    /// go on beside and after the answer. It may take locks, and it may answer: whoever takes the reply out of where it is kept sends
     /// it. What `f` has captured is dropped before the answer is sent, when it did not run.
     ///
     /// A lock that is waited for, with F_SETLKW for instance; a `Weak`, lest the reply and its own callback keep each

@@ -1,18 +1,26 @@
 //! The fusermount3(1) that stays for `auto_unmount`.
 
 use std::collections::HashSet;
+use std::ffi::c_int;
 use std::net::Shutdown;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::{fs, io, ptr};
+use std::{fs, io, mem};
 
-/// A fusermount3(1) that waits for the end of the process at the other end of a socket. libfuse forgets both when it has mounted
-/// (`fuse_mount_fusermount()`, lib/mount.c); dropped, this ends them.
+use crate::base::{log, os};
+
+/// How long the end of a session waits for it, in milliseconds.
+const LIMIT: c_int = 1000;
+
+/// Each fusermount3(1) that waits for the end of the process at the other end of a socket. libfuse forgets both when it has mounted
+/// (`fuse_mount_fusermount()`, lib/mount.c), and a second pair of them if the first would not take the subtype. Dropped, this ends
+/// them.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    socket: UnixStream,
-    child: libc::pid_t,
+    sockets: Vec<UnixStream>,
+    /// Each is a process (pidfd_open(2)), also when its number is another's.
+    children: Vec<OwnedFd>,
 }
 
 /// The sockets of this process, and the processes that this thread has started.
@@ -42,31 +50,84 @@ impl Before {
         }
     }
 
-    /// What libfuse has left since then, on this thread: `None` where another thread has opened a socket meanwhile.
+    /// What libfuse has left since then, on this thread: `None` where another thread has opened a socket meanwhile, and with Linux
+    /// before 5.4.
     pub(crate) fn waiting(&self) -> Option<Waiting> {
         let now = Self::now();
-        let mut children = now.children.difference(&self.children);
-        let mut sockets = now.sockets.difference(&self.sockets);
-        let (&child, (socket, _)) = (children.next()?, sockets.next()?);
-        if children.next().is_some() || sockets.next().is_some() {
+        let children: Option<_> = now
+            .children
+            .difference(&self.children)
+            .map(process)
+            .collect();
+        let (children, sockets): (Vec<_>, Vec<_>) =
+            (children?, now.sockets.difference(&self.sockets).collect());
+        if children.is_empty() || children.len() != sockets.len() {
             return None;
         }
-        // SAFETY: fusermount3 is there, so that libfuse has left its own end of the socket open, which is the only one that is new.
-        let socket = unsafe { OwnedFd::from_raw_fd(*socket) };
+        // SAFETY: with each fusermount3, libfuse has left its own end of a socket open; no other socket is new.
+        let socket = |&&(socket, _): &&(RawFd, PathBuf)| unsafe { OwnedFd::from_raw_fd(socket) };
         Some(Waiting {
-            socket: socket.into(),
-            child,
+            sockets: sockets.iter().map(socket).map(Into::into).collect(),
+            children,
         })
     }
 }
 
+/// pidfd_open(2)
+fn process(pid: &libc::pid_t) -> Option<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let opened = unsafe { libc::syscall(libc::SYS_pidfd_open, *pid, 0) };
+    let opened = RawFd::try_from(opened)
+        .ok()
+        .filter(|opened| *opened != -1)?;
+    // SAFETY: it was just opened, for nobody else.
+    Some(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
+/// Whether the process ends within this time.
+fn ends_within(process: &OwnedFd, milliseconds: c_int) -> bool {
+    let mut poll = libc::pollfd {
+        fd: process.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: there is one element, which lives.
+    os::checked(unsafe { libc::poll(&raw mut poll, 1, milliseconds) }).is_ok_and(|count| count == 1)
+}
+
+/// Waits for the end of a child, so that it does not stay as a zombie. For one of another process there is nothing to do.
+fn reap(process: &OwnedFd) {
+    let id = process.as_raw_fd().unsigned_abs();
+    let again = || {
+        // SAFETY: `siginfo_t` is integers and pointers, for which zero is a value.
+        let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+        // SAFETY: `info` lives.
+        let result = unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, libc::WEXITED) };
+        os::checked(result).is_err_and(|error| error.kind() == io::ErrorKind::Interrupted)
+    };
+    while again() {}
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // Also where a process that a handler has started has inherited it. It is connected.
-        let _ = self.socket.shutdown(Shutdown::Both);
-        // SAFETY: there is nothing to write to. A process in the background is not the parent, and is told so.
-        while unsafe { libc::waitpid(self.child, ptr::null_mut(), 0) } == -1
-            && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted
-        {}
+        for socket in &self.sockets {
+            // Also where a process that a handler has started has inherited it. It is connected.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        // It looks at the mount point, which somebody else may serve by now, or not yet.
+        let (ended, late): (Vec<_>, Vec<_>) = mem::take(&mut self.children)
+            .into_iter()
+            .partition(|it| ends_within(it, LIMIT));
+        ended.iter().for_each(reap);
+        if late.is_empty() {
+            return;
+        }
+        log::warn!(
+            "fusermount3 has not ended within {LIMIT} ms, and is waited for in the background"
+        );
+        let spawned = os::spawn("fuse3-fusermount", move || late.iter().for_each(reap));
+        if let Err(error) = spawned {
+            log::error!("nobody waits for fusermount3: {error}");
+        }
     }
 }

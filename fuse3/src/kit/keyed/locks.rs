@@ -177,15 +177,17 @@ impl<K: Eq + Hash> KeyedLocks<K> {
         KeyWait::new(Arc::clone(&self.table), key)
     }
 
-    /// [`lock_all`](Self::lock_all) of a task: several keys, each once, in the order of `Ord`. Dropped, it gives back those that it has.
-    pub fn lock_all_async(
+    /// [`lock_all`](Self::lock_all) for tasks: the future takes several keys, each once, in the order of `Ord`. If it is dropped, it
+    /// releases the keys that it has taken.
+    pub fn lock_all_async<I>(
         &self,
-        keys: impl IntoIterator<Item = K>,
-    ) -> impl Future<Output = Vec<OwnedKeyGuard<K>>>
+        keys: I,
+    ) -> impl Future<Output = Vec<OwnedKeyGuard<K>>> + use<K, I>
     where
         K: Ord,
+        I: IntoIterator<Item = K>,
     {
-        let waits = in_order(keys).map(|key| self.lock_async(key));
+        let waits: Vec<_> = in_order(keys).map(|key| self.lock_async(key)).collect();
         async {
             let mut guards = Vec::new();
             for wait in waits {
