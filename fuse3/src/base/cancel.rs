@@ -3,7 +3,6 @@ use std::ptr;
 
 /// While it lives, the thread cannot be cancelled: libfuse cancels its workers over io_uring while they are in handlers,
 /// and a forced unwind through Rust aborts the process.
-#[derive(Debug)]
 pub(crate) struct Uncancelled(c_int);
 
 unsafe extern "C" {

@@ -400,7 +400,6 @@ impl Drop for WakesBy<'_> {
 }
 
 /// While it lives, the loop goes on: [`Conn::hold`].
-#[derive(Debug)]
 pub(crate) struct Hold<'c>(&'c Conn);
 
 impl Drop for Hold<'_> {

@@ -13,7 +13,6 @@ use crate::base::os::{checked, open_device};
 ///
 /// It ends with status 0 once it is released. When this process ends before that, it ends with the same status, so that
 /// nobody takes a file system for mounted that is not.
-#[derive(Debug)]
 pub(crate) struct Waiting(UnixStream);
 
 /// How often the process in the foreground looks for a signal that it is to pass on.

@@ -189,7 +189,6 @@ impl Interrupts {
 }
 
 /// While it lives, an interrupt wakes a thread that waits.
-#[derive(Debug)]
 pub(crate) struct Disarm<'i>(&'i Interrupts);
 
 impl Drop for Disarm<'_> {

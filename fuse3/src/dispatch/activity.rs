@@ -16,7 +16,6 @@ pub(crate) struct Activity(Mutex<BTreeMap<Tid, Serving>>);
 pub(crate) type Serving = (Operation, Ino, Instant);
 
 /// While it lives, the thread serves that request.
-#[derive(Debug)]
 pub(crate) struct Busy<'a> {
     activity: &'a Activity,
     thread: Tid,

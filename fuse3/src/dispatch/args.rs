@@ -24,7 +24,6 @@ pub(super) type File = *mut sys::fuse_file_info;
 /// libfuse's arguments last until the trampoline returns, with one exception. The names, the values and the data of a request
 /// over io_uring lie in the payload of its ring, which the answer overwrites (`send_reply_uring()`, lib/fuse_uring.c). So they
 /// are unchanged until the answer only, and [`Call`] answers when the handler has returned and nothing uses them any more.
-#[derive(Debug)]
 pub(super) struct Args(());
 
 impl Args {

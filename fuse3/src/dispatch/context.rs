@@ -51,7 +51,6 @@ pub struct Context<'a, F: Filesystem> {
 }
 
 /// The duty to answer.
-#[derive(Debug)]
 pub(crate) enum Duty {
     /// The handler's.
     Here(Request),

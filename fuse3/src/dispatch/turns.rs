@@ -4,7 +4,6 @@ use crate::sys;
 
 /// The limit of handlers before libfuse 3.12, which has none of its threads: those that it starts beyond the limit wait here
 /// before their handlers.
-#[derive(Debug)]
 pub(crate) struct Turns {
     free: Mutex<u32>,
     freed: Condvar,

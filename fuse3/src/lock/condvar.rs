@@ -92,7 +92,6 @@ impl Condvar {
 }
 
 /// A thread's place among those that wait. Dropped, it leaves.
-#[derive(Debug)]
 pub(crate) struct Ticket<'c> {
     condvar: &'c Condvar,
     sleeper: Arc<Sleeper>,

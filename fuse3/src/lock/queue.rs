@@ -89,7 +89,6 @@ pub(super) struct Claim {
 }
 
 /// A thread's place in the queue.
-#[derive(Debug)]
 pub(super) struct Entry {
     pub(super) waiter: Arc<Waiter>,
     pub(super) claim: Claim,
@@ -115,7 +114,6 @@ impl Entry {
 }
 
 /// The queue of a lock, and what is counted under the queue's mutex.
-#[derive(Debug)]
 pub(super) struct Queue {
     pub(super) entries: VecDeque<Entry>,
     pub(super) hand_overs: u64,

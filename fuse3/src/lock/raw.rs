@@ -50,7 +50,6 @@ const OTHER: usize = Operation::ALL.len();
 
 /// In this order, what each holder writes is in two cache lines: one up to the
 /// stopwatch, and its counters.
-#[derive(Debug)]
 #[repr(C, align(64))]
 pub(super) struct RawLock {
     word: AtomicU32,

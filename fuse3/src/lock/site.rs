@@ -48,7 +48,6 @@ impl fmt::Display for Site {
 /// # Invariants
 ///
 /// The pointer is null or came from a `&'static Location<'static>`.
-#[derive(Debug)]
 pub(super) struct PlaceCell(AtomicPtr<Location<'static>>);
 
 impl PlaceCell {

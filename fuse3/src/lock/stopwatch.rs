@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Only the holder writes, or for the next holder the thread that hands the lock
 /// over, or with the queue's mutex a thread that queues while the lock is held. It
 /// does not run while the lock is free.
-#[derive(Debug)]
 pub(super) struct Stopwatch {
     /// 0 while it does not run. The lowest bit is [`COUNTED`].
     since: AtomicU64,

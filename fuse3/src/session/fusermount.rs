@@ -12,7 +12,6 @@ use crate::base::{log, os};
 /// Each fusermount3(1) that waits for the end of the process at the other end of a socket. libfuse forgets both when it has mounted
 /// (`fuse_mount_fusermount()`, lib/mount.c), and a second pair of them if the first would not take the subtype. Dropped, this ends
 /// them.
-#[derive(Debug)]
 pub(crate) struct Waiting {
     sockets: Vec<UnixStream>,
     children: Vec<libc::pid_t>,

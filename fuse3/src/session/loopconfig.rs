@@ -8,7 +8,6 @@ use crate::sys;
 /// # Invariants
 ///
 /// It came from `fuse_loop_cfg_create()` and has not been destroyed.
-#[derive(Debug)]
 pub(crate) struct LoopConfig(NonNull<sys::fuse_loop_config>);
 
 impl LoopConfig {

@@ -9,7 +9,6 @@ use std::str::FromStr;
 use std::{fs, mem};
 
 /// A line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
-#[derive(Debug)]
 pub(crate) struct MountInfo {
     pub(crate) id: u64,
     /// `major:minor`.
@@ -127,7 +126,6 @@ impl Place {
 }
 
 /// A mount that is this process's to unmount.
-#[derive(Debug)]
 pub(crate) struct Own {
     mount: MountInfo,
     unique: Option<u64>,

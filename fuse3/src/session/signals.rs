@@ -33,7 +33,6 @@ struct Installed {
 }
 
 /// While it lives, the signals end its session. With the last one, the handlers from before are installed again.
-#[derive(Debug)]
 pub(crate) struct Handling {
     slot: usize,
     /// What `SESSIONS[slot]` points to.

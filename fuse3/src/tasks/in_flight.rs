@@ -46,7 +46,6 @@ struct State {
 }
 
 /// A future's place among those in flight. Dropped, it leaves.
-#[derive(Debug)]
 pub(crate) struct Place {
     tasks: Arc<Tasks>,
     number: u64,
@@ -54,7 +53,6 @@ pub(crate) struct Place {
 }
 
 /// What a future that is about to be spawned finds.
-#[derive(Debug)]
 pub(crate) enum Room {
     Free(Place),
     /// As many futures as there may be are in flight.

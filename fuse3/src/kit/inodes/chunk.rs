@@ -11,7 +11,6 @@ const NONE: u32 = u32::MAX;
 /// `free` is the first of a list that leads through all vacant slots, but for those whose generations are used up; slots
 /// that have never been used are those that `slots` has not grown to. `used` counts the slots that are not vacant, and those
 /// that are used up.
-#[derive(Debug)]
 pub(super) struct Chunk<T> {
     slots: Vec<Slot<T>>,
     free: u32,
@@ -20,7 +19,6 @@ pub(super) struct Chunk<T> {
     generation: u32,
 }
 
-#[derive(Debug)]
 enum Slot<T> {
     /// The generation of the next inode here, and the next free slot.
     Vacant(u32, u32),
@@ -28,7 +26,6 @@ enum Slot<T> {
 }
 
 /// What the table knows of an inode: 24 bytes, with what tells a vacant slot.
-#[derive(Debug)]
 pub(super) struct Inode<T> {
     pub(super) lookups: u64,
     pub(super) value: T,
@@ -39,7 +36,6 @@ pub(super) struct Inode<T> {
 }
 
 /// A byte of one value, where padding would be. By the others the compiler knows a vacant slot, without a word for it.
-#[derive(Debug)]
 #[repr(u8)]
 enum Used {
     Used = 1,

@@ -15,7 +15,6 @@ use crate::lock::order::{Kind, Node};
 ///
 /// A key is in the map exactly while somebody has it. The mutex is held for no more than a look into the map: nobody is
 /// woken under it, and no key is dropped.
-#[derive(Debug)]
 pub(super) struct Table<K> {
     keys: Mutex<Keys<K>>,
     pub(super) order: Node,

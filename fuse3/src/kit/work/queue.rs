@@ -8,7 +8,6 @@ use crate::kit::work::sender::{Unsent, UnsentReason};
 use crate::lock::clock::Deadline;
 
 /// What senders and receivers share.
-#[derive(Debug)]
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     /// There is an item, or there will be none.
