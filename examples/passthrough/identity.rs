@@ -101,7 +101,8 @@ fn by_birth(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> io::Result<u64> {
     Ok(number((of.stx_btime.tv_sec, of.stx_btime.tv_nsec)))
 }
 
-/// The same each time that the program runs.
+/// The same each time that the program runs, but not for each Rust release: of a program that is built with another one, file
+/// handles of before lead to ESTALE.
 fn number(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
