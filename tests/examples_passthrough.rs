@@ -12,8 +12,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use fuse3::Capabilities;
 use mount::skip::skip;
 use mount::{Mounted, NOBODY, is_root, within};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 /// After so long a file system is killed.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -513,4 +515,65 @@ fn command_lines() {
         assert_eq!(code, Some(status), "{example} {arguments:?}: {said}");
         assert!(!said.is_empty());
     }
+}
+
+/// How many descriptors `mounted` may have: so many, or as many as it may by the limit that it has from here.
+fn limit_files(mounted: &Mounted, to: Option<u64>) {
+    let pid = Pid::from_raw(mounted.id().try_into().unwrap());
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = to.or(maximum);
+    prlimit(pid, Resource::Nofile, Rlimit { current, maximum }).unwrap();
+}
+
+/// How many bytes it has read.
+fn bytes_read(mounted: &Mounted) -> u64 {
+    let io = fs::read_to_string(format!("/proc/{}/io", mounted.id())).unwrap();
+    let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
+    read.unwrap().parse().unwrap()
+}
+
+/// The kernel reads the other files by itself.
+#[test]
+fn what_has_no_descriptor_to_spare_is_read_without_passthrough() {
+    const SIZE: u32 = 1 << 20;
+    if !Capabilities::known().contains(Capabilities::PASSTHROUGH) || !is_root() {
+        return skip("passthrough", "it needs libfuse 3.17 and root");
+    }
+    let source = Source::new();
+    for name in ["one", "other"] {
+        fs::write(source.0.join(name), vec![7; SIZE as usize]).unwrap();
+    }
+    let arguments = ["--foreground", "--nosplice", source.str()];
+    let Some(mounted) = Mounted::new("passthrough_hp", &arguments, DEADLINE) else {
+        return;
+    };
+    let read = |file: &mut File| {
+        let before = bytes_read(&mounted);
+        assert_eq!(file.read_to_end(&mut Vec::new()).unwrap(), SIZE as usize);
+        bytes_read(&mounted) - before
+    };
+    let [one, other] = ["one", "other"].map(|name| mounted.path().join(name));
+    // From now on they are known, with a descriptor each.
+    let known = [&one, &other].map(|path| fs::metadata(path).unwrap().len());
+    assert_eq!(known, [u64::from(SIZE); 2]);
+    let descriptors = format!("/proc/{}/fd", mounted.id());
+    let is_free = |number: &u64| fs::read_link(format!("{descriptors}/{number}")).is_err();
+    let free = (0..).find(is_free).unwrap();
+    limit_files(&mounted, Some(free + 1));
+    let mut first = File::open(&one).unwrap();
+    limit_files(&mounted, None);
+    assert!(
+        read(&mut first) >= SIZE.into(),
+        "the kernel had a file to read"
+    );
+    // The kernel does not take one now.
+    let mut second = File::open(&one).unwrap();
+    assert_eq!(second.read(&mut [0; 10]).unwrap(), 10);
+    let by_itself = read(&mut File::open(&other).unwrap());
+    assert!(
+        by_itself < SIZE.into(),
+        "{by_itself} bytes went through the program"
+    );
+    drop((first, second));
+    end(mounted);
 }

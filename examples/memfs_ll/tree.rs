@@ -85,7 +85,8 @@ impl Tree {
         self.directories.get_mut(&ino).ok_or(Errno::ENOTDIR)
     }
 
-    /// Also "." of any inode, and "..", which the kernel asks for when it has a file handle of what it has forgotten.
+    /// What has the name. That may be "." of any inode, or "..": the kernel looks these up when it has a file handle of what it
+    /// has forgotten.
     pub(crate) fn find(&self, (parent, name): Place<'_>) -> Result<Ino, Errno> {
         if name == "." {
             return self.get(parent).map(|_| parent);

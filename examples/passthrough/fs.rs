@@ -158,22 +158,24 @@ impl Passthrough {
     /// It keeps the file that it is given open, and with it the lock that somebody has by it, until all of these are closed.
     /// So that is a file that nobody else has.
     fn backing(&self, cx: &Cx<'_>, inode: &Inode) -> Option<Arc<BackingId>> {
-        let open = || match self.passthrough.load(Ordering::Relaxed) {
-            true => cx.open_backing(&inode.open(OFlags::RDONLY)?),
-            false => Err(io::ErrorKind::Unsupported.into()),
-        };
-        match inode.backing.get_or_open(open) {
-            Ok(backing) => Some(backing),
-            Err(error) => {
-                if self.passthrough.swap(false, Ordering::Relaxed) {
-                    eprintln!(
-                        "DEBUG: no passthrough of {}, nor from now on: {error}",
-                        inode.number
-                    );
-                }
-                None
+        let number = inode.number;
+        let open = || {
+            let unbacked = inode.unbacked.load(Ordering::Relaxed);
+            if unbacked || !self.passthrough.load(Ordering::Relaxed) {
+                return Err(io::ErrorKind::Unsupported.into());
             }
-        }
+            // There may be too many open files, say: that is no reason against other inodes.
+            let file = inode.open(OFlags::RDONLY).inspect_err(|error| {
+                inode.unbacked.store(true, Ordering::Relaxed);
+                self.debug(|| format!("no passthrough of {number}: {error}"));
+            })?;
+            cx.open_backing(&file).inspect_err(|error| {
+                if self.passthrough.swap(false, Ordering::Relaxed) {
+                    eprintln!("DEBUG: no passthrough of {number}, nor from now on: {error}");
+                }
+            })
+        };
+        inode.backing.get_or_open(open).ok()
     }
 
     fn created(&self, cx: &Cx<'_>, file: File, flags: OpenFlags) -> Answer<Created> {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{self, AtFlags, StatxFlags};
+use rustix::fs::{self, AtFlags, FsWord, Mode, OFlags, StatxFlags};
 
 /// `struct file_handle`, with room for what a file system has to say.
 #[repr(C)]
@@ -17,10 +17,17 @@ struct Handle {
     room: [u8; libc::MAX_HANDLE_SZ as usize],
 }
 
+/// The type of FUSE's file handles, and of some of XFS's (include/linux/exportfs.h).
+const FILEID_INO64_GEN: c_int = 0x81;
+
+/// What statfs(2) says of a FUSE file system (include/uapi/linux/magic.h).
+const FUSE_SUPER_MAGIC: FsWord = 0x6573_5546;
+
 /// A number that this file has and that another file, which gets its inode number later, does not have.
 ///
 /// It is made of the file handle that the source has for it, which has to tell the two apart (open_by_handle_at(2)); of a source
-/// without file handles, of the time at which the file was made, where that is known.
+/// without file handles, of the time at which the file was made, where that is known, and else it is 0. A FUSE file system counts
+/// as one without: a file that the kernel has forgotten may have another handle when it is looked up again.
 pub(super) fn identity(file: impl AsFd) -> u64 {
     of(file.as_fd(), c"", libc::AT_EMPTY_PATH)
 }
@@ -66,17 +73,36 @@ fn by_handle(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> io::Result<u64> 
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
+    if handle.header.handle_type == FILEID_INO64_GEN && is_fuse(dir, name, flags) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let length = usize::try_from(handle.header.handle_bytes).unwrap_or(handle.room.len());
     Ok(number((handle.header.handle_type, &handle.room[..length])))
 }
 
-fn by_birth(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> io::Result<u64> {
-    let flags = AtFlags::from_bits_retain(flags.unsigned_abs()) | AtFlags::SYMLINK_NOFOLLOW;
-    let birth = fs::statx(dir, name, flags, StatxFlags::BTIME)?.stx_btime;
-    Ok(number((birth.tv_sec, birth.tv_nsec)))
+/// Whether `name` is in a FUSE file system. One that does not answer is taken for one.
+fn is_fuse(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> bool {
+    let of = if flags & libc::AT_EMPTY_PATH != 0 {
+        fs::fstatfs(dir)
+    } else {
+        // It may be mounted there, so that it is not that of the directory.
+        let how = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        fs::openat(dir, name, how, Mode::empty()).and_then(fs::fstatfs)
+    };
+    of.map_or(true, |of| of.f_type == FUSE_SUPER_MAGIC)
 }
 
-/// The same each time that the program runs.
+fn by_birth(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> io::Result<u64> {
+    let flags = AtFlags::from_bits_retain(flags.unsigned_abs()) | AtFlags::SYMLINK_NOFOLLOW;
+    let of = fs::statx(dir, name, flags, StatxFlags::BTIME)?;
+    if of.stx_mask & StatxFlags::BTIME.bits() == 0 {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(number((of.stx_btime.tv_sec, of.stx_btime.tv_nsec)))
+}
+
+/// The same each time that the program runs, but not for each Rust release: of a program that is built with another one, file
+/// handles of before lead to ESTALE.
 fn number(of: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use fuse3::passthrough::SharedBacking;
 use fuse3::{Attr, Caller, Ino, RenameFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
@@ -30,6 +31,8 @@ pub(crate) struct Inode {
     path: PathBuf,
     /// What the kernel reads and writes, where it does so by itself.
     pub(crate) backing: SharedBacking,
+    /// It was opened without `backing`. The kernel refuses to open it with one as long as it is open so.
+    pub(crate) unbacked: AtomicBool,
 }
 
 /// An entry of a directory.
@@ -48,6 +51,7 @@ impl Inode {
             path: path_of(&file),
             file,
             backing: SharedBacking::default(),
+            unbacked: AtomicBool::new(false),
         }
     }
 

@@ -24,8 +24,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// `identity` has to be found out after `stat`: by then a file that is gone has none, so that the two are not one's number
-    /// and the other's identity of two files that are told apart by it.
+    /// `identity` has to be found out after `stat`: a file that is gone by then has none, and one that has its name and its
+    /// number by then is known for another.
+    ///
+    /// When a file with another number takes the name in between, as when two files swap names, this is the number of one with
+    /// the identity of the other. No file is that: who asks for it gets ESTALE, and the kernel looks the name up anew.
     pub(crate) fn new(stat: &Stat, identity: u64) -> Self {
         Self {
             device: stat.st_dev,

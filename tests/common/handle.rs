@@ -1,4 +1,4 @@
-//! File handles: name_to_handle_at(2).
+//! File handles: name_to_handle_at(2), open_by_handle_at(2).
 
 use std::ffi::CString;
 use std::fs::File;
@@ -48,4 +48,15 @@ impl Handle {
         // SAFETY: the call has just opened it, for nobody else.
         Ok(unsafe { File::from_raw_fd(opened) })
     }
+}
+
+/// Has the kernel drop what nobody uses of the file system: whoever mounts it again, with whatever flags, does
+/// (`reconfigure_super()`, fs/super.c).
+pub(crate) fn forget(root: &Path) {
+    let path = CString::new(root.as_os_str().as_bytes()).unwrap();
+    let flags = libc::MS_REMOUNT | libc::MS_NOSUID | libc::MS_NODEV;
+    let none = std::ptr::null();
+    // SAFETY: the path is NUL-terminated, and there is nothing else.
+    let result = unsafe { libc::mount(none, path.as_ptr(), none, flags, none.cast()) };
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }

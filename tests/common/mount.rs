@@ -244,7 +244,7 @@ fn watch(child: &Arc<Mutex<Child>>, deadline: Duration) -> Sender<()> {
 }
 
 /// Root does it itself, at once; others need fusermount3(1).
-fn unmount(mount_point: &Path, lazily: bool) -> bool {
+pub(crate) fn unmount(mount_point: &Path, lazily: bool) -> bool {
     if is_root() {
         let path = CString::new(mount_point.as_os_str().as_bytes()).unwrap();
         let flags = if lazily { libc::MNT_DETACH } else { 0 };

@@ -10,6 +10,7 @@ mod mount;
 mod acls;
 mod attributes;
 mod bits;
+mod forgetful;
 #[path = "../common/handle.rs"]
 mod handle;
 mod locks;

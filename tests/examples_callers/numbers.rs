@@ -34,7 +34,7 @@ fn whose(result: io::Result<Vec<u8>>, own: &[u8]) -> String {
 }
 
 /// The names in a directory, one after the other.
-fn names(dir: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn names(dir: &Path) -> io::Result<Vec<u8>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(dir)? {
         names.extend(entry?.file_name().as_encoded_bytes());
@@ -43,7 +43,7 @@ fn names(dir: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// What is open as `file`, however it was opened.
-fn through(file: &File) -> PathBuf {
+pub(crate) fn through(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
 }
 
@@ -51,7 +51,7 @@ fn number(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
 
-fn handle_only(path: &Path) -> File {
+pub(crate) fn handle_only(path: &Path) -> File {
     let mut open = File::options();
     open.read(true)
         .custom_flags(libc::O_PATH)

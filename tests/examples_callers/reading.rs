@@ -2,11 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, chown};
 
 use rustix::fs::{AtFlags, CWD, SeekFrom, Timespec, Timestamps, seek};
 
-use crate::place::{Place, WAYS, everywhere};
+use crate::mount::skip::skip;
+use crate::mount::{Mounted, NOBODY, is_root};
+use crate::place::{DEADLINE, Place, Source, WAYS, everywhere};
+use crate::user::user;
 
 const LONG_AGO: i64 = 1_000_000_000;
 
@@ -76,4 +79,34 @@ fn the_time_of_access_stays_where_it_is_to() {
 #[test]
 fn holes_are_found() {
     everywhere("holes", WAYS, holes);
+}
+
+/// Whoever mounts is no root either, and may not open the file once more with its mode.
+#[test]
+fn a_file_is_made_that_its_maker_may_not_read() {
+    if !is_root() {
+        return skip("an unreadable file", "only root can be another user");
+    }
+    for options in [&[][..], &["--async"]] {
+        let source = Source::new();
+        chown(&source.0, Some(NOBODY), Some(NOBODY)).unwrap();
+        let arguments = [options, &[source.0.to_str().unwrap()]].concat();
+        let Some(mounted) = Mounted::by_nobody("passthroughfs", &arguments, DEADLINE) else {
+            return;
+        };
+        let path = mounted.path().join("file");
+        let make = || -> std::io::Result<()> {
+            let mut open = File::options();
+            open.read(true).write(true).create_new(true).mode(0o200);
+            let mut file = open.custom_flags(libc::O_NOATIME).open(&path)?;
+            file.write_all_at(b"text", 0)?;
+            let mut text = String::new();
+            file.read_to_string(&mut text)?;
+            assert_eq!(text, "text");
+            Ok(())
+        };
+        user(NOBODY, NOBODY, &[]).does(make).unwrap();
+        let ended = mounted.unmount();
+        assert!(ended.status.success(), "{ended:?}");
+    }
 }

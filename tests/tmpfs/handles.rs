@@ -1,14 +1,12 @@
 //! File handles: what name_to_handle_at(2) says of a file, and who may be behind it later.
 
-use std::ffi::CString;
 use std::fs;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::calls::{errno, statvfs};
-use crate::handle::Handle;
+use crate::handle::{Handle, forget};
 use crate::mount::{Mounted, is_root, skip, within};
 use crate::{DEADLINE, PATIENCE, left};
 
@@ -43,17 +41,6 @@ fn a_handle_does_not_outlive_the_file_system() {
         assert_eq!(errno(handle.open(second.path())), libc::ESTALE, "{example}");
         assert!(second.unmount().status.success());
     }
-}
-
-/// Has the kernel drop what nobody uses of the file system: whoever mounts it again, with whatever flags, does
-/// (`reconfigure_super()`, fs/super.c).
-fn forget(root: &Path) {
-    let path = CString::new(root.as_os_str().as_bytes()).unwrap();
-    let flags = libc::MS_REMOUNT | libc::MS_NOSUID | libc::MS_NODEV;
-    let none = std::ptr::null();
-    // SAFETY: the path is NUL-terminated, and there is nothing else.
-    let result = unsafe { libc::mount(none, path.as_ptr(), none, flags, none.cast()) };
-    assert_eq!(result, 0, "{}", io::Error::last_os_error());
 }
 
 /// What the kernel has forgotten meanwhile it asks for.
