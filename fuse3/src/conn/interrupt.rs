@@ -18,13 +18,12 @@ use crate::sys;
 /// libfuse calls back with the lock of the request held, which unregistering waits for. So what is done there is short
 /// and waits for nothing: a thread is woken, or started. Code of the file system never runs there; it may wait for
 /// whatever it likes, and answer the request, which unregisters.
-#[derive(Debug)]
 pub(crate) struct Interrupts {
     state: Mutex<State>,
     watch: Arc<Watch>,
 }
 
-#[derive(Debug)]
+#[derive(Default)]
 struct State {
     standing: Standing,
     /// One that counts has come.
@@ -67,9 +66,9 @@ impl Callback {
     }
 }
 
-impl fmt::Debug for Callback {
+impl fmt::Debug for Interrupts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Callback").finish_non_exhaustive()
+        f.debug_struct("Interrupts").finish_non_exhaustive()
     }
 }
 
@@ -78,11 +77,7 @@ impl Interrupts {
         Arc::new(Self {
             state: Mutex::new(State {
                 standing,
-                interrupted: false,
-                is_doubted: false,
-                sleeper: None,
-                callback: None,
-                is_over: false,
+                ..State::default()
             }),
             watch: Arc::clone(watch),
         })

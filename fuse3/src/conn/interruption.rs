@@ -38,7 +38,7 @@ pub enum Interruption {
 }
 
 /// What is known of the signals of a request's caller.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Standing {
     /// Which signals count.
     pub(super) by: Interruption,

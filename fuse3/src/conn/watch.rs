@@ -1,7 +1,6 @@
 //! Telling requests what nobody else tells them: that their session ends, that their caller dies.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::mem;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -48,12 +47,6 @@ struct State {
 impl State {
     fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.doubted.is_empty()
-    }
-}
-
-impl fmt::Debug for Watch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").finish_non_exhaustive()
     }
 }
 
