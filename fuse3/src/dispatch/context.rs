@@ -296,7 +296,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// replaces what the first has registered. A panic of `f` counts as one of a handler.
     ///
     /// After [`defer`](Self::defer), which takes the registration along, it is [`Reply::on_interrupt`]. Where there is no
-    /// answer to give, `f` is dropped. [`interrupted`](Self::interrupted) says when the kernel tells.
+    /// answer to give, `f` is dropped. [`interrupted`](Self::interrupted) describes when the kernel
+    /// sends interrupts.
     ///
     /// Requests that register nothing pay nothing for it; the first call for a request allocates.
     pub fn on_interrupt(&mut self, f: impl FnOnce() + Send + 'static) {
@@ -348,8 +349,8 @@ impl<'a, F: Filesystem> Context<'a, F> {
     /// # Errors
     ///
     /// EINTR when the caller is interrupted, by a signal that [counts](Interruption), while `condition` holds, and within
-    /// 50 milliseconds when the session was told to end, or its connection is gone. [`interrupted`](Self::interrupted) says when the kernel tells of interrupts; with no
-    /// request to interrupt, it waits as [`Locked::wait`](crate::Locked::wait).
+    /// 50 milliseconds when the session was told to end, or its connection is gone. [`interrupted`](Self::interrupted) describes when
+    /// the kernel sends interrupts. If there is no request to interrupt, this waits as [`Locked::wait`](crate::Locked::wait) does.
     ///
     /// # Panics
     ///

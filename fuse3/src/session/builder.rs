@@ -99,8 +99,8 @@ impl<F: Filesystem> Builder<F> {
         self.change(|all| all.add_all(options.as_ref()))
     }
 
-    /// `fsname=NAME`: the source, first column of df(1). One that [`option`](Self::option) or the command line gives has the last
-    /// word, in whatever order they come; so it is with `subtype`.
+    /// `fsname=NAME`: the source, first column of df(1). An `fsname` that [`option`](Self::option) or the command line gives takes
+    /// precedence, in whatever order the two are given. The same holds for `subtype`.
     pub fn fsname(self, name: impl fmt::Display) -> Self {
         self.change(|options| options.name(format!("fsname={name}").as_ref()))
     }

@@ -55,8 +55,8 @@ impl<T> Command<T> {
     /// A [`Builder`] of a session of `fs`, with what the command line asks for; 10 workers unless it says otherwise, as
     /// libfuse's help has it. SIGINT, SIGTERM and SIGHUP end the session.
     ///
-    /// What is set on the builder afterwards goes before the command line, except that the user's `fsname` and `subtype` go before
-    /// those of the builder.
+    /// What is set on the builder afterwards takes precedence over the command line, except that the user's `fsname` and `subtype`
+    /// take precedence over those of the builder.
     pub fn builder<F: Filesystem>(&self, fs: F, lock: F::Lock) -> Builder<F> {
         let workers = match self.max_threads {
             _ if self.single => 1,
