@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 
 /// A copy that can be run at once: a process that another thread starts meanwhile has what this one has open, and a program that
 /// somebody has open to write is busy. So cp(1) writes it.
@@ -17,9 +18,10 @@ pub(crate) fn copy(program: &Path, to: &Path) {
 /// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
 /// example that has tests of its own as a program, too.
 pub(crate) fn built(example: &str) -> PathBuf {
-    let this = env::current_exe().unwrap();
+    // A thread that has mounts of its own, in a chroot, is told another path.
+    static THIS: LazyLock<PathBuf> = LazyLock::new(|| env::current_exe().unwrap());
     let [profile, target] = [2, 3].map(|above| {
-        this.ancestors()
+        THIS.ancestors()
             .nth(above)
             .expect("target/PROFILE/deps/NAME")
     });

@@ -146,17 +146,25 @@ fn workers_that_are_idle_and_their_descriptors() {
             };
             let before = threads();
             let mount = Mount::new(builder(arguments, Probe::new().on(slow)));
-            thread::scope(|scope| {
-                for number in 0..8 {
-                    let path = mount.join(format!("f{number}"));
-                    scope.spawn(move || fs::metadata(path).unwrap());
-                }
-            });
+            let ask_at_once = || {
+                thread::scope(|scope| {
+                    for number in 0..8 {
+                        let path = mount.join(format!("f{number}"));
+                        scope.spawn(move || fs::metadata(path).unwrap());
+                    }
+                });
+            };
+            ask_at_once();
             // The thread of `run`, the watchdog, one idle worker, and one that reads.
             let are_few = || threads() - before <= 5;
             if few {
                 until(are_few);
             } else {
+                // As many as serve them at once, which may be one, are started.
+                until(|| {
+                    ask_at_once();
+                    !are_few()
+                });
                 thread::sleep(Duration::from_millis(200));
                 assert!(!are_few(), "{arguments:?}: {}", threads() - before);
             }

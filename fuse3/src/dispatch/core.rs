@@ -337,12 +337,17 @@ impl<F: Filesystem> Core<F> {
     ) {
         let mut duty = Duty::None(caller);
         let _busy = self.serving.busy(operation, asked.ino);
-        let what = format_args!("{operation} of inode {}", asked.ino);
-        self.locked(operation, &what, |guard| {
+        let run = |guard| {
             let mut cx = Context::new(guard, &mut duty, &asked, Some(self));
             let _poisons = self.conn().poisons();
             call(&self.fs, &mut cx);
-        });
+        };
+        // Not in a variable: with Rust before 1.89, what `format_args!` has lives for one statement.
+        self.locked(
+            operation,
+            &format_args!("{operation} of inode {}", asked.ino),
+            run,
+        );
     }
 }
 

@@ -147,7 +147,7 @@ impl Own {
         let Self { mount, unique } = self;
         let is_own =
             |it: &MountInfo| it.is_fuse() && it.id == mount.id && it.device == mount.device;
-        let Some(now) = MountInfo::all().into_iter().find(is_own) else {
+        let Some(now) = MountInfo::all().into_iter().find(&is_own) else {
             // Somebody has unmounted it.
             return true;
         };
@@ -161,6 +161,10 @@ impl Own {
             if unmounted || now.point == mount.point {
                 return unmounted;
             }
+        }
+        if !MountInfo::all().iter().any(is_own) {
+            // Somebody has unmounted it meanwhile.
+            return true;
         }
         crate::base::log::warn!(
             "the file system is left mounted on {}: {}",
