@@ -187,13 +187,7 @@ impl Request {
 
     /// `fuse_req_interrupt_func()`, the first time.
     pub(crate) fn interrupts(&mut self, watch: &Arc<Watch>) -> &Arc<Interrupts> {
-        let standing = Standing {
-            by: watch.by,
-            has_come: false,
-            is_silent: self.is_uring(),
-            caller: self.caller().pid,
-        };
-        let req = self.as_ptr();
+        let (req, standing) = (self.as_ptr(), self.standing(watch));
         self.interrupts.get_or_insert_with(|| {
             let interrupts = Interrupts::new(watch, standing);
             if standing.is_silent {
