@@ -1,4 +1,4 @@
-//! How many requests passthrough_hp serves at once.
+//! How many requests passthrough_hp serves at the same time.
 
 use std::ffi::OsStr;
 use std::fs::File;

@@ -92,7 +92,7 @@ fn what_libfuse_2_had_is_left_out() {
     });
 }
 
-/// How many handlers run at once, where many are asked for.
+/// How many handlers run at the same time when many requests come.
 fn at_once(arguments: &[&str], expected: usize) {
     let gate = Arc::new(Gate::default());
     let (waiting, clients) = (Arc::clone(&gate), expected + 2);
@@ -160,7 +160,7 @@ fn workers_that_are_idle_and_their_descriptors() {
             if few {
                 until(are_few);
             } else {
-                // As many as serve them at once, which may be one, are started.
+                // Only as many workers are started as there are requests at the same time, which may be one.
                 until(|| {
                     ask_at_once();
                     !are_few()

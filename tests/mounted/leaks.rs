@@ -73,7 +73,7 @@ fn left() -> [usize; 4] {
     ]
 }
 
-/// One session, with several clients at once; which ends by an unmount, or is told to.
+/// One session, with several clients at the same time; it ends by an unmount, or is told to.
 fn session(name: &str, ask: Ask, unmounted: bool) {
     let builder = ask(Probe::new().builder());
     let point = MountPoint::new();

@@ -1,4 +1,4 @@
-//! Where futures run, and how many at once.
+//! Where futures run, and how many at the same time.
 
 use std::sync::{Arc, Mutex};
 use std::thread;
