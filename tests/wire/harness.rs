@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use fuse3::testing;
-use fuse3::{Builder, End, Filesystem, Session};
+use fuse3::{Builder, End, Filesystem, Operation, Session};
 
 use crate::logger;
 
@@ -69,6 +69,15 @@ impl<F: Filesystem> Wire<F> {
         logger::install();
         let (session, wire) = testing::Wire::begin(fs, lock, begin);
         (session, Self(wire))
+    }
+
+    /// Waits until a request of that kind, which has no answer, is with its handler: a worker that has read one when the
+    /// session is told to end drops it (`fuse_do_work()`, lib/fuse_loop_mt.c).
+    pub(crate) fn has_come(&self, operation: Operation) {
+        let count = |(of, count): &(Operation, u64)| *of == operation && *count > 0;
+        until("the request", || {
+            self.handle.stats().requests.iter().any(count)
+        });
     }
 
     pub(crate) fn end(self) -> End<F> {

@@ -15,7 +15,7 @@ use fuse3::notify::NotifyError;
 use fuse3::session::{OnPanic, Served};
 use fuse3::tasks::unblock;
 use fuse3::tasks::{Local, LocalError};
-use fuse3::{Context, Errno, Filesystem, Ino};
+use fuse3::{Context, Errno, Filesystem, Ino, Operation};
 use parking_lot::Mutex;
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep;
@@ -290,6 +290,7 @@ fn the_state_goes_last() {
     wire.init(proto::InitIn::default());
     wire.send(&proto::forget(7, 5));
     wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOSYS);
+    wire.has_come(Operation::Forget);
     drops.try_recv().unwrap_err();
     wire.end();
     assert_eq!(destroyed.try_recv(), Ok(5));

@@ -234,6 +234,7 @@ fn a_batch_is_one_call() {
     let batch: Vec<_> = (1..=1000).map(|ino| (ino, ino * 3)).collect();
     wire.send(&proto::batch_forget(&batch));
     wire.expect_error(&proto::getattr(1, None), Errno::ENOSYS);
+    wire.has_come(Operation::ForgetMulti);
     let fs = wire.end().fs;
     assert_eq!(*fs.0.lock().unwrap(), [batch]);
 }

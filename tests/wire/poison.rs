@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fuse3::Errno;
 use fuse3::session::OnPanic;
+use fuse3::{Errno, Operation};
 
 use crate::harness::{Wire, until};
 use crate::logger::PANIC;
@@ -32,6 +32,7 @@ fn requests_are_refused_until_the_poison_is_cleared<L: Style>() {
     // What the kernel has it gives back.
     wire.send(&proto::forget(7, 1));
     wire.expect(&proto::release(7, File::new(3)), &[]);
+    wire.has_come(Operation::Forget);
     wire.handle.clear_poison();
     wire.expect_error(&proto::lookup(1, b"name"), Errno::ENOENT);
     let end = wire.end();
