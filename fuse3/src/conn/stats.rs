@@ -12,7 +12,8 @@ use crate::types::operation::Operation;
 pub struct SessionStats {
     /// How many requests of each operation came, of those that came at all.
     pub requests: Vec<(Operation, u64)>,
-    /// How many answers the kernel did not take, mostly for interrupted callers. What they gave out was taken back.
+    /// How many answers the kernel did not take, mostly for interrupted callers. What they gave out was taken back. Those of
+    /// `release` and `releasedir` are among them when the file system is unmounted before they are sent: nobody waits for them.
     pub not_taken: u64,
     /// How many handlers, and callbacks of interrupts, panicked.
     pub panics: u64,
