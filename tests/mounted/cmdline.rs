@@ -59,6 +59,8 @@ fn options_of_the_mount() {
             (&[][..], " - fuse.kind source "),
             (&["-ofsname=foo"], " - fuse.kind foo "),
             (&["-osubtype=bar"], " - fuse.bar source "),
+            // The same as there would be by default.
+            (&["-osubtype=prog"], " - fuse.prog source "),
             (&["-osubtype=bar,fsname=foo"], " - fuse.bar foo "),
         ] {
             let line = line(&names, arguments);

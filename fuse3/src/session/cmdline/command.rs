@@ -31,6 +31,8 @@ pub struct Command<T> {
     /// The options of the mount, with nothing escaped in them; besides those of `-o` the `subtype` that libfuse sets: the
     /// program's name, when neither `fsname` nor `subtype` is given.
     pub mount_options: Vec<OsString>,
+    /// `fsname` or `subtype` was given.
+    pub(super) named: bool,
 }
 
 /// libfuse's default for `max_threads`, which its help text names.
@@ -49,6 +51,7 @@ impl<T> Command<T> {
             max_threads: None,
             max_idle_threads: None,
             mount_options: Vec::new(),
+            named: false,
         }
     }
 
@@ -68,8 +71,8 @@ impl<T> Command<T> {
             .clone_fd(self.clone_fd)
             .debug(self.debug)
             .handle_signals(true);
-        let default = self.default_subtype();
-        let add = |builder: Builder<F>, option: &OsString| match *option == default {
+        let default = (!self.named).then(|| self.default_subtype());
+        let add = |builder: Builder<F>, option: &OsString| match Some(option) == default.as_ref() {
             true => builder.change(|options| options.name(option)),
             false => builder.option(option),
         };

@@ -11,8 +11,6 @@ pub(super) struct Parser<'a, T> {
     command: &'a mut Command<T>,
     own: &'a mut [Own<T>],
     names: Vec<OsString>,
-    /// `fsname` or `subtype` was given: there is no default.
-    named: bool,
     /// `-h` or `-V`.
     asked: Option<CommandLineError>,
     /// The first mistake.
@@ -25,7 +23,6 @@ impl<'a, T> Parser<'a, T> {
             command,
             own,
             names: Vec::new(),
-            named: false,
             asked: None,
             mistake: None,
         }
@@ -125,7 +122,7 @@ impl<'a, T> Parser<'a, T> {
 
     fn mount_option(&mut self, option: &OsStr) {
         let names = [&b"fsname="[..], b"subtype="];
-        self.named |= names.iter().any(|name| option.as_bytes().starts_with(name));
+        self.command.named |= names.iter().any(|name| option.as_bytes().starts_with(name));
         self.command.mount_options.push(option.to_owned());
     }
 
@@ -134,7 +131,7 @@ impl<'a, T> Parser<'a, T> {
         if let Some(end) = self.asked.or(self.mistake) {
             return Err(end);
         }
-        if !self.named {
+        if !self.command.named {
             let subtype = self.command.default_subtype();
             self.command.mount_options.push(subtype);
         }
