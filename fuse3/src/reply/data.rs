@@ -218,12 +218,16 @@ mod tests {
         let [some, too_much] = [b"abc", &b"abcd"[..]].map(|b| ReadBuf::new(3).copy_from(b));
         assert_eq!(format!("{some:?}"), "Data(3 bytes)");
         assert!(format!("{too_much:?}").starts_with("Data(read gave 4 bytes"));
+        let empty = ReadBuf::new(3);
+        assert_eq!(format!("{empty:?}"), "ReadBuf { size: 3, filled: 0, .. }");
         let later = ReadBuf::new(3).later(|_| Ok(0));
         assert_eq!(format!("{later:?}"), "Data(later)");
         let input = io::stdin();
         let file = ReadBuf::new(9).splice(&input, 7, 3);
-        assert!(format!("{file:?}").contains("offset: 7"));
-        let pieces = ReadBuf::new(9).pieces([Piece::lent(b"\x07")]);
-        assert_eq!(format!("{pieces:?}"), "Data([Piece(Lent([7]))])");
+        let printed = "Data(FileRange { file: BorrowedFd { fd: 0 }, offset: 7, length: 3 })";
+        assert_eq!(format!("{file:?}"), printed);
+        let pieces = ReadBuf::new(9).pieces([Piece::shared(Arc::new([1; 3]), 0..2)]);
+        let printed = "Data([Piece(Shared(SharedBytes(3 bytes), 0..2))])";
+        assert_eq!(format!("{pieces:?}"), printed);
     }
 }

@@ -77,6 +77,23 @@ fn pass(raw: &RawLock, waiter: &Waiter) -> u32 {
 }
 
 #[test]
+fn a_place_in_the_queue() {
+    assert!(Arc::ptr_eq(&Waiter::current(), &Waiter::current()));
+    let raw = RawLock::new();
+    assert_eq!(raw.acquire(None, None, None), Ok(()));
+    let [first, second] = [(); 2].map(|()| queue_nobody(&raw));
+    let mut queue = raw.queue();
+    assert!(queue.is_first(&first) && !queue.is_first(&second));
+    let entry = &mut queue.entries[0];
+    // They passed the one before, until a release has seen this one.
+    entry.add_passed(3);
+    assert_eq!(entry.passed, 0);
+    entry.passed = 1;
+    entry.add_passed(3);
+    assert_eq!(entry.passed, 4);
+}
+
+#[test]
 fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
     until_long_after_the_start();
     let raw = RawLock::new();
