@@ -191,6 +191,7 @@ fn pieces_of_each_kind() {
         let mut wire = fs.wire();
         let memory = b"lent shared copied ";
         expect_all(&mut wire, &read(0, 100), memory);
+        expect_all(&mut wire, &read(0, memory.len() as u32), memory);
         let with_range = [&memory[..], &bytes[100..120]].concat();
         expect_all(&mut wire, &read(1, 100), &with_range);
         let with_range = [&bytes[1..100_001], &memory[..]].concat();

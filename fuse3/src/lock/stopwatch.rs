@@ -102,6 +102,7 @@ mod tests {
             if stopwatch.is_due(false, count) {
                 due += 1;
                 stopwatch.start(now, false, count);
+                assert!(!stopwatch.is_due(false, count));
             }
         }
         assert!((900..1_100).contains(&due), "{due}");

@@ -94,6 +94,15 @@ fn a_place_in_the_queue() {
 }
 
 #[test]
+fn who_spins_takes_a_lock_that_is_free() {
+    let raw = RawLock::new();
+    assert!(raw.spin());
+    assert!(!raw.spin() && !raw.try_take());
+    let _first = queue_nobody(&raw);
+    assert!(!raw.spin());
+}
+
+#[test]
 fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
     until_long_after_the_start();
     let raw = RawLock::new();
