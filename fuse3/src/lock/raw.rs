@@ -361,7 +361,7 @@ impl RawLock {
                 queue.time_outs += 1;
                 return Err(LockError::TimedOut);
             }
-            if is_first && !self.stopwatch.is_running() {
+            if !self.stopwatch.is_running() {
                 self.stopwatch.start_uncounted(clock::now());
             }
             is_late = waiter.sleep(&mut queue, deadline);

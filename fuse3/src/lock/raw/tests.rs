@@ -486,6 +486,25 @@ fn a_section_that_a_thread_waits_for_is_timed_for_as_long_as_it_waits() {
 }
 
 #[test]
+fn a_section_that_was_handed_on_is_timed_while_another_thread_waits() {
+    within_a_minute(|| {
+        let raw = &RawLock::new();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                assert_eq!(raw.acquire(None, None, None), Ok(()));
+                // By itself the next section is not timed.
+                raw.stopwatch.start(126, false, 0);
+                queue_nobody(raw);
+                assert_eq!(raw.yield_(1, None), 1);
+                raw.release();
+            });
+            until(|| raw.queue().hand_overs == 1 && raw.stopwatch.is_running());
+            raw.release();
+        });
+    });
+}
+
+#[test]
 fn the_lock_can_be_waited_for_while_thread_locals_are_destroyed() {
     static LOCK: GlobalLock<u32> = GlobalLock::new(0);
 
