@@ -60,11 +60,8 @@ impl WriteData<'_> {
             return self.rest.len();
         }
         let bufs = self.theirs();
-        if bufs.idx < bufs.count {
-            bufs.buf[0].size - bufs.off
-        } else {
-            0
-        }
+        // None when all has been read: libfuse leaves the position at the end then.
+        bufs.buf[0].size - bufs.off
     }
 
     /// There are none.
