@@ -86,11 +86,10 @@ fn a_place_in_the_queue() {
     assert!(queue.is_first(&first) && !queue.is_first(&second));
     let entry = &mut queue.entries[0];
     // They passed the one before, until a release has seen this one.
-    entry.add_passed(3);
-    assert_eq!(entry.passed, 0);
-    entry.passed = 1;
-    entry.add_passed(3);
-    assert_eq!(entry.passed, 4);
+    entry.set_passed(3);
+    assert_eq!((entry.passed, entry.pass()), (0, 1));
+    entry.set_passed(3);
+    assert_eq!((entry.passed, entry.pass()), (3, 4));
 }
 
 #[test]
@@ -119,6 +118,23 @@ fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
     // Nobody waits any more: the word says so.
     raw.release();
     assert_eq!(raw.word.load(Relaxed), 0);
+}
+
+/// The first has looked at the lock in between, found it held, and sleeps again.
+#[test]
+fn d6_the_bound_holds_for_a_waiter_that_has_looked_at_the_lock() {
+    until_long_after_the_start();
+    for before in 1..PASSED_AT_MOST {
+        let raw = RawLock::new();
+        assert_eq!(raw.acquire(None, None, None), Ok(()));
+        let waiter = queue_nobody(&raw);
+        for _ in 0..before {
+            raw.release();
+            assert_eq!(raw.acquire(None, Some(Duration::ZERO), None), Ok(()));
+        }
+        raw.word.fetch_and(!WOKEN, Relaxed);
+        assert_eq!(before + pass(&raw, &waiter), PASSED_AT_MOST);
+    }
 }
 
 #[test]
