@@ -23,6 +23,21 @@ fn the_root_is_there_from_the_start_and_never_goes() {
 }
 
 #[test]
+fn names_and_open_files_are_counted() {
+    let mut inodes = InodeTable::new(0);
+    let ino = inodes.insert(1);
+    for count in 0..3 {
+        assert_eq!((inodes.names(ino), inodes.opens(ino)), (count, count));
+        inodes.link(ino).unwrap();
+        inodes.open(ino).unwrap();
+    }
+    assert_eq!((inodes.unlink(ino), inodes.release(ino)), (None, None));
+    assert_eq!((inodes.names(ino), inodes.opens(ino)), (2, 2));
+    assert_eq!((inodes.names(Ino(9)), inodes.opens(Ino(9))), (0, 0));
+    assert_eq!(format!("{inodes:?}"), "InodeTable { len: 2, .. }");
+}
+
+#[test]
 fn an_entry_has_number_and_generation_and_is_counted() {
     let mut inodes = InodeTable::with_generation("root", 7 << 32);
     let ino = inodes.insert("file");

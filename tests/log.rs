@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
+use fuse3::kit::InodeTable;
 use fuse3::lock::NoLock;
 use fuse3::testing::{Wire, proto};
 use fuse3::{
@@ -348,4 +349,22 @@ fn a_thread_is_not_cancelled_in_a_logger() {
     assert_eq!(unsafe { libc::pthread_join(thread, ptr::null_mut()) }, 0);
     assert_eq!(SAID.load(Ordering::SeqCst), 1);
     assert_eq!(logged(), ["ERROR libfuse: cancel"]);
+}
+
+#[test]
+fn an_inode_that_was_forgotten_too_often_is_said() {
+    let _alone = begin();
+    let mut inodes = InodeTable::new(0);
+    let ino = inodes.insert(1);
+    inodes.link(ino).unwrap();
+    for _ in 0..2 {
+        inodes.lookup(ino).unwrap();
+    }
+    for _ in 0..2 {
+        assert_eq!(inodes.forget(ino, 1), None);
+    }
+    assert_eq!(logged(), [""; 0]);
+    assert_eq!(inodes.forget(ino, 1), None);
+    let line = "ERROR fuse3: inode 2 was forgotten 1 times, and looked up 0 times";
+    assert_eq!(logged(), [line]);
 }

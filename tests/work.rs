@@ -24,7 +24,7 @@ fn items_come_out_in_order_and_no_more_than_the_capacity_are_kept() {
     sender.try_send(2).unwrap();
     let unsent = sender.try_send(3).unwrap_err();
     assert_eq!((unsent.item, unsent.reason), (3, UnsentReason::Full));
-    assert_eq!(sender.len(), 2);
+    assert_eq!((sender.len(), sender.is_empty()), (2, false));
     Concurrent.unlocked(|proof| {
         assert_eq!(receiver.recv(proof), Some(1));
         assert_eq!(receiver.recv(proof), Some(2));
@@ -208,4 +208,23 @@ fn waiting_with_the_lock_taken_beside_the_proof_panics() {
         assert!(message(&*panic).contains(what), "{}", message(&*panic));
     }
     until(|| !lock.is_held());
+}
+
+#[test]
+fn the_ends_say_how_much_waits_and_errors_say_why() {
+    let (sender, receiver) = work_queue(1);
+    sender.try_send("item").unwrap();
+    let text = format!("{sender:?}");
+    assert_eq!(text, "WorkSender { len: 1, workers: 1, .. }");
+    assert_eq!(format!("{receiver:?}"), "WorkReceiver { len: 1, .. }");
+    let full = sender.try_send("another").unwrap_err();
+    assert_eq!(full.to_string(), "the queue of the workers is full");
+    assert_eq!(format!("{full:?}"), "Unsent { reason: Full, .. }");
+    receiver.close();
+    let closed = sender.try_send("another").unwrap_err();
+    assert_eq!(closed.to_string(), "the queue of the workers is closed");
+    let ended = UnsentReason::NoWorkers.to_string();
+    assert_eq!(ended, "all workers have ended");
+    let no_more = NoMoreWork.to_string();
+    assert!(no_more.starts_with("the queue has ended"), "{no_more}");
 }

@@ -8,11 +8,25 @@ fn a_key_is_one_holder_s_and_other_keys_are_not_its_business() {
     let two = locks.try_lock(2).unwrap();
     assert_eq!((*one.key(), *two.key()), (1, 2));
     assert!(locks.is_locked(&1) && !locks.is_locked(&3));
-    assert_eq!(locks.len(), 2);
+    assert_eq!((locks.len(), locks.is_empty()), (2, false));
+    assert!((2..100).contains(&locks.capacity()));
     drop(one);
     assert!(locks.try_lock(1).is_some());
     drop(two);
     assert!(locks.is_empty());
+}
+
+#[test]
+fn what_is_printed_names_the_key() {
+    let locks = KeyedLocks::new();
+    let held = locks.try_lock(7).unwrap();
+    assert_eq!(format!("{locks:?}"), "KeyedLocks { locked: 1, .. }");
+    assert_eq!(format!("{held:?}"), "KeyGuard(7)");
+    let mut waits = locks.lock_async(7);
+    assert_eq!(format!("{waits:?}"), "KeyWait { queued: false, .. }");
+    assert!(ready(&mut waits).is_none());
+    assert_eq!(format!("{waits:?}"), "KeyWait { queued: true, .. }");
+    assert_eq!(format!("{:?}", held.into_owned()), "OwnedKeyGuard(7)");
 }
 
 #[test]

@@ -57,3 +57,19 @@ fn threads_under_different_global_locks_wait_for_it() {
         assert_eq!(sub.into_inner(), total.into_inner());
     });
 }
+
+#[test]
+fn guards_print_what_they_guard() {
+    let lock = GlobalLock::new(5);
+    let free = "GlobalLock { stats: LockStats { holder: None, waiters: []";
+    assert!(format!("{lock:?}").starts_with(free));
+    let proof = lock.unlocked(|proof| format!("{proof:?}"));
+    assert_eq!(proof.unwrap(), "Unlocked { .. }");
+    let held = lock.lock().unwrap();
+    assert_eq!(format!("{held:?}"), "Locked(5)");
+    let below = SubLock::new(6);
+    assert_eq!(format!("{:?}", below.lock(&held)), "SubGuard(6)");
+    let mutex = sync::Mutex::new(7);
+    assert_eq!(format!("{mutex:?}"), "Mutex { data: 7 }");
+    assert_eq!(format!("{:?}", mutex.lock()), "7");
+}

@@ -191,6 +191,7 @@ fn pieces_of_each_kind() {
         let mut wire = fs.wire();
         let memory = b"lent shared copied ";
         expect_all(&mut wire, &read(0, 100), memory);
+        expect_all(&mut wire, &read(0, 19), memory);
         let with_range = [&memory[..], &bytes[100..120]].concat();
         expect_all(&mut wire, &read(1, 100), &with_range);
         let with_range = [&bytes[1..100_001], &memory[..]].concat();
@@ -262,7 +263,7 @@ fn later() {
     wire.expect_error(&read(3, 10), Errno::EIO);
     wire.expect_error(&read(4, 10), Errno::EIO);
     wire.expect(&read(1, 131_072), &[8, 0]);
-    wire.end();
+    assert_eq!(wire.end().stats.panics, 1, "the last one");
 }
 
 pub(crate) fn write(data: &[u8]) -> Request {

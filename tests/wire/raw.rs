@@ -105,6 +105,7 @@ fn taken_back<L: Style>() {
         let fs = Probe::<L>::new(move |cx, _| {
             let (reply, deferred) = cx.defer::<Entry>();
             let raw = reply.into_raw().unwrap();
+            assert!(format!("{raw:?}").starts_with("RawReply { req: 0x"));
             // SAFETY: nothing has been done with the request.
             let mut reply: Reply<Entry> = unsafe { raw.take_back() };
             assert!(!reply.interrupted());

@@ -41,19 +41,14 @@ unsafe impl Send for Request {}
 /// What the reply functions return.
 pub(crate) type Sent = Result<(), NotTaken>;
 
-/// The kernel did not take an answer: the negative errno of the write, -ENOENT when the client was interrupted and nobody takes
-/// the answer any more.
+/// The kernel did not take an answer: the client was interrupted, and nobody takes the answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotTaken(pub(crate) c_int);
+pub struct NotTaken;
 
 impl NotTaken {
     #[inline]
     pub(crate) fn sent(result: c_int) -> Sent {
-        if result == 0 {
-            Ok(())
-        } else {
-            Err(Self(result))
-        }
+        if result == 0 { Ok(()) } else { Err(Self) }
     }
 }
 

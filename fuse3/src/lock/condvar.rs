@@ -172,7 +172,7 @@ mod tests {
     fn one_that_was_interrupted_costs_no_notification() {
         let condvar = Condvar::new();
         let (first, second) = two(&condvar);
-        assert!(first.sleeper.wake(Waking::Interrupted));
+        assert!(first.sleeper().wake(Waking::Interrupted));
         assert!(condvar.notify_one());
         assert_eq!(first.wait(), Waking::Interrupted);
         assert!(second.sleeper.is_awake());

@@ -78,9 +78,8 @@ fn add(counter: &AtomicU64, amount: u64) {
 }
 
 fn raise(counter: &AtomicU64, value: u64) {
-    if value > counter.load(Ordering::Relaxed) {
-        counter.store(value, Ordering::Relaxed);
-    }
+    let highest = counter.load(Ordering::Relaxed).max(value);
+    counter.store(highest, Ordering::Relaxed);
 }
 
 #[cfg(test)]

@@ -99,12 +99,18 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The first in the queue was passed so many times since a release has looked at the queue.
-    pub(super) fn add_passed(&mut self, times: u32) {
+    /// The first in the queue was passed so many times, as the lock has counted on.
+    pub(super) fn set_passed(&mut self, times: u32) {
         // One that no release has seen yet became the first later: they passed the one before.
         if self.passed > 0 {
-            self.passed = self.passed.saturating_add(times);
+            self.passed = times;
         }
+    }
+
+    /// The first in the queue is passed once more: for the first time again if it has not waited for long enough.
+    pub(super) fn pass(&mut self) -> u32 {
+        self.passed = self.passed % PASSED_AT_MOST + 1;
+        self.passed
     }
 
     /// The first in the queue is not to be passed once more.

@@ -59,7 +59,7 @@ pub(super) struct RawLock {
     /// Where the holder took it.
     place: PlaceCell,
     stopwatch: Stopwatch,
-    /// How often the first in the queue was passed since a release has looked at the queue.
+    /// How often the first in the queue was passed, if a release has looked at the queue since it is the first.
     passed: AtomicU32,
     sections: [Counters; OTHER + 1],
     queue: Mutex<Queue>,
@@ -361,7 +361,7 @@ impl RawLock {
                 queue.time_outs += 1;
                 return Err(LockError::TimedOut);
             }
-            if is_first && !self.stopwatch.is_running() {
+            if !self.stopwatch.is_running() {
                 self.stopwatch.start_uncounted(clock::now());
             }
             is_late = waiter.sleep(&mut queue, deadline);
@@ -393,7 +393,7 @@ impl RawLock {
     fn release_contended(&self) {
         // While the first is on its way, it can be passed without the queue's mutex.
         let passed = self.passed.load(Relaxed);
-        if passed < PASSED_AT_MOST - 1 {
+        if passed < PASSED_AT_MOST {
             self.passed.store(passed + 1, Relaxed);
             let woken = QUEUED | WOKEN;
             let held = LOCKED | woken;
@@ -411,7 +411,7 @@ impl RawLock {
         let mut queue = self.queue.lock();
         // A thread that queued since the section ended may have noted the time for it.
         self.stopwatch.clear();
-        let passed = self.passed.swap(0, Relaxed);
+        let passed = self.passed.load(Relaxed);
         let next = match queue.entries.front_mut() {
             // The last one's time was up in between.
             None => {
@@ -419,11 +419,11 @@ impl RawLock {
                 None
             }
             Some(head) => {
-                head.add_passed(passed);
+                head.set_passed(passed);
                 if head.is_overdue() {
                     self.grant_to_head(&mut queue)
                 } else {
-                    head.passed += 1;
+                    self.passed.store(head.pass(), Relaxed);
                     let word = self.word.swap(QUEUED | WOKEN, Release);
                     let asleep = word & WOKEN == 0;
                     asleep.then(|| Arc::clone(&head.waiter))

@@ -105,6 +105,8 @@ mod tests {
             }
         }
         assert!((900..1_100).contains(&due), "{due}");
+        stopwatch.start(127, false, 64_000);
+        assert!(!stopwatch.is_due(false, 64_000));
     }
 
     #[test]
@@ -119,8 +121,15 @@ mod tests {
             assert_eq!(stopwatch.stop(220), Some((20, true)));
         }
         assert!(!stopwatch.is_due(false, 1));
+        assert!(!stopwatch.is_due(true, FIRST));
         let due = (0..16_000).filter(|count| stopwatch.is_due(true, FIRST + count));
-        assert!((900..1_100).contains(&due.count()));
+        let due: Vec<_> = due.collect();
+        assert!((900..1_100).contains(&due.len()));
+        let has_no_rhythm = due.windows(2).any(|two| two[1] - two[0] != 16);
+        assert!(
+            has_no_rhythm,
+            "a program that has the same would be misjudged"
+        );
     }
 
     #[test]

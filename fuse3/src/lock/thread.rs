@@ -112,3 +112,16 @@ impl Owner {
         NonZeroU64::new(self.0.load(Ordering::Relaxed)).map(ThreadId)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread::spawn;
+
+    #[test]
+    fn a_thread_with_the_number_of_a_dead_one_is_another() {
+        let ids = [(); 2].map(|()| spawn(ThreadId::current).join().unwrap());
+        let [first, second] = ids.map(|id| id.0.get() >> TID_BITS);
+        assert_ne!(first, second);
+    }
+}

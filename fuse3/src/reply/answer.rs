@@ -99,3 +99,17 @@ impl Asked {
         FileInfo::new(opened.handle, OpenFlags::from_bits_retain(self.flags))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_answer_is_printed() {
+        let errno: Unanswered<()> = Errno::ENOENT.into();
+        assert_eq!(errno.to_string(), Errno::ENOENT.to_string());
+        let deferred: Unanswered<()> = Deferred::new().into();
+        assert_eq!(deferred.to_string(), "the answer was deferred");
+        assert_eq!(format!("{deferred:?}"), "Deferred(Deferred)");
+    }
+}

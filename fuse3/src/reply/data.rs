@@ -178,3 +178,56 @@ impl fmt::Debug for Data<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::panic::{nested, text};
+    use crate::reply::readbuf::ReadBuf;
+    use std::{panic::catch_unwind, sync::Arc};
+
+    struct Loud;
+
+    impl AsRef<[u8]> for Loud {
+        fn as_ref(&self) -> &[u8] {
+            b"loud"
+        }
+    }
+
+    impl Drop for Loud {
+        fn drop(&mut self) {
+            panic!("second");
+        }
+    }
+
+    #[test]
+    fn a_panic_of_what_is_shared_does_not_meet_another() {
+        let shared = || ReadBuf::new(9).share(Arc::new(Loud), 0..4);
+        let panics = catch_unwind(|| {
+            let _data = shared();
+            panic!("first");
+        });
+        let payload = panics.unwrap_err();
+        assert_eq!((text(&*payload), nested()), ("first", 1));
+        let payload = catch_unwind(|| drop(shared())).unwrap_err();
+        assert_eq!((text(&*payload), nested()), ("second", 0));
+    }
+
+    #[test]
+    fn what_is_printed_says_how_much_it_is() {
+        let [some, too_much] = [b"abc", &b"abcd"[..]].map(|b| ReadBuf::new(3).copy_from(b));
+        assert_eq!(format!("{some:?}"), "Data(3 bytes)");
+        assert!(format!("{too_much:?}").starts_with("Data(read gave 4 bytes"));
+        let empty = ReadBuf::new(3);
+        assert_eq!(format!("{empty:?}"), "ReadBuf { size: 3, filled: 0, .. }");
+        let later = ReadBuf::new(3).later(|_| Ok(0));
+        assert_eq!(format!("{later:?}"), "Data(later)");
+        let input = io::stdin();
+        let file = ReadBuf::new(9).splice(&input, 7, 3);
+        let printed = "Data(FileRange { file: BorrowedFd { fd: 0 }, offset: 7, length: 3 })";
+        assert_eq!(format!("{file:?}"), printed);
+        let pieces = ReadBuf::new(9).pieces([Piece::shared(Arc::new([1; 3]), 0..2)]);
+        let printed = "Data([Piece(Shared(SharedBytes(3 bytes), 0..2))])";
+        assert_eq!(format!("{pieces:?}"), printed);
+    }
+}

@@ -171,3 +171,17 @@ impl<T> fmt::Debug for Deferred<T> {
         f.write_str("Deferred")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::{interruption::Interruption, panics::OnPanic};
+    use crate::types::ino::Ino;
+
+    #[test]
+    fn a_reply_says_what_was_asked() {
+        let conn = Conn::new(OnPanic::Continue, Interruption::Never);
+        let reply = Reply::<()>::new(None, Asked::of(Ino(5)), conn);
+        assert!(format!("{reply:?}").starts_with("Reply { asked: Asked { ino: Ino(5)"));
+    }
+}

@@ -295,8 +295,17 @@ mod tests {
         assert_eq!(out.add(".", &entry(1), 1), Added::Listed);
         assert_eq!(out.add("a", &entry(2), 2), Added::Listed);
         let listing = out.finish();
-        assert_eq!(listing.len(), 64);
+        assert_eq!((listing.len(), listing.is_empty()), (64, false));
         assert_eq!(listing.counted().count(), 0);
+        let printed = "Listing { bytes: 64, wrong: None, .. }";
+        assert_eq!(format!("{listing:?}"), printed);
+        assert!(DirBuf::new(4096, 0, false).finish().is_empty());
+    }
+
+    #[test]
+    fn the_memory_of_a_listing_is_kept() {
+        drop(DirBuf::new(100_000, 0, false).finish());
+        assert!(take_spare(0).capacity() >= 100_000);
     }
 
     #[test]

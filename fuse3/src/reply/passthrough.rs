@@ -36,14 +36,19 @@ impl BackingId {
         let pass = conn.pass().ok_or(None)?;
         // SAFETY: both descriptors are open (`Pass`, and the borrow), and the call takes numbers alone.
         let result = unsafe { sys::fuse3_backing_open(pass.descriptor(), file.as_raw_fd()) };
-        match NonZero::new(result) {
-            Some(number) if number.get() > 0 => Ok(Self {
-                number,
-                conn: Arc::clone(conn),
-            }),
-            Some(errno) => Err(Some(Errno::from_raw(-errno.get()))),
-            None => Err(None),
-        }
+        Ok(Self {
+            number: number(result)?,
+            conn: Arc::clone(conn),
+        })
+    }
+}
+
+/// The number, or the negative error number, that the call returns.
+fn number(result: i32) -> Result<NonZero<i32>, Option<Errno>> {
+    match NonZero::new(result) {
+        Some(number) if number.get() > 0 => Ok(number),
+        Some(errno) => Err(Some(Errno::from_raw(-errno.get()))),
+        None => Err(None),
     }
 }
 
@@ -128,5 +133,29 @@ impl Opened {
     /// while the inode is open without it, or with another one; and with `keep_cache`, `nonseekable` or `cache_readdir`.
     pub fn backing(self, backing: &BackingId) -> Self {
         self.backed_by(backing.number.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conn::{interruption::Interruption, panics::OnPanic};
+    use crate::types::ino::Fh;
+
+    #[test]
+    fn the_call_gives_a_number_or_an_error() {
+        assert_eq!(number(1).map(NonZero::get), Ok(1));
+        assert_eq!(number(-libc::EPERM), Err(Some(Errno::EPERM)));
+        assert_eq!(number(0), Err(None));
+    }
+
+    #[test]
+    fn an_open_file_has_the_number_of_its_backing_file() {
+        let backing = BackingId {
+            number: number(7).unwrap(),
+            conn: Conn::new(OnPanic::Continue, Interruption::Never),
+        };
+        let opened = Opened::new(Fh(3));
+        assert_eq!(opened.backing(&backing), opened.backed_by(7));
     }
 }

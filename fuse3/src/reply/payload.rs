@@ -43,7 +43,7 @@ pub(crate) fn mistake(request: Request, what: impl fmt::Display) -> Sent {
     crate::base::log::error!("{what}; the caller gets EIO");
     // Whether the caller takes the EIO or is gone makes no difference.
     let _ = request.err(Errno::EIO);
-    Err(NotTaken(-Errno::EIO.raw()))
+    Err(NotTaken)
 }
 
 /// Longest target of a symbolic link in bytes, `PATH_MAX` less the NUL.

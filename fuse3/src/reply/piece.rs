@@ -255,7 +255,10 @@ mod tests {
         let data = ReadBuf::new(10).pieces(pieces);
         assert_eq!(data.to_vec(10).unwrap(), b"ab\0\0\0c");
         assert!(data.bytes(10).is_err());
-        assert!(data.to_vec(5).is_err());
+        let error = data.to_vec(5).unwrap_err().to_string();
+        assert_eq!(error, "read gave 6 bytes where 5 were asked for");
+        let spliced = ReadBuf::new(10).splice(&file, 0, 3);
+        assert_eq!(spliced.to_vec(10).unwrap(), [0; 3]);
         let none = File::open("/dev/null").unwrap();
         let pieces = [Piece::file(none, 0, 3), Piece::lent(b"ab")];
         assert_eq!(ReadBuf::new(10).pieces(pieces).to_vec(10).unwrap(), b"");

@@ -129,9 +129,7 @@ impl ReadBuf {
             self.memory = take_spare(self.size);
         }
         let end = self.filled + count;
-        if self.memory.len() < end {
-            self.memory.resize(end, 0);
-        }
+        self.memory.resize(self.memory.len().max(end), 0);
         &mut self.memory[self.filled..end]
     }
 
@@ -312,6 +310,14 @@ mod tests {
         assert_eq!(out.push_with(4, wrote_two), Ok(2));
         out.push_zeros(2);
         assert_eq!(out.finish().bytes(10), Ok(&b"new\x08\x08\0\0"[..]));
+    }
+
+    #[test]
+    fn of_two_the_larger_memory_is_kept() {
+        for sizes in [[10, 100_000], [100_000, 10]] {
+            sizes.map(take_spare).into_iter().for_each(give_spare);
+            assert!(take_spare(0).capacity() >= 100_000, "{sizes:?}");
+        }
     }
 
     #[test]

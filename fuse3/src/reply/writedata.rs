@@ -60,11 +60,8 @@ impl WriteData<'_> {
             return self.rest.len();
         }
         let bufs = self.theirs();
-        if bufs.idx < bufs.count {
-            bufs.buf[0].size - bufs.off
-        } else {
-            0
-        }
+        // None when all has been read: libfuse leaves the position at the end then.
+        bufs.buf[0].size - bufs.off
     }
 
     /// There are none.
@@ -110,9 +107,7 @@ impl WriteData<'_> {
     fn read_out(&mut self) -> io::Result<()> {
         let length = self.len();
         let mut memory = take_spare(length);
-        if memory.len() < length {
-            memory.resize(length, 0);
-        }
+        memory.resize(memory.len().max(length), 0);
         match self.read_into(&mut memory[..length]) {
             Ok(count) if count == length => {
                 self.ours = memory;
@@ -223,7 +218,14 @@ mod tests {
     fn what_is_lost_is_not_taken_for_written() {
         in_a_short_pipe(10, |mut data| {
             assert!(data.as_slice().is_none());
+            let printed = "WriteData { len: 10, pipe: true }";
+            assert_eq!(format!("{data:?}"), printed);
             assert_eq!(data.bytes().unwrap(), b"0123456789");
+        });
+        assert!(take_spare(0).capacity() >= 10, "the memory is kept");
+        in_a_short_pipe(10, |mut data| {
+            assert_eq!(data.read_into(&mut [0; 10]).unwrap(), 10);
+            assert_eq!((data.len(), data.is_empty()), (0, true));
         });
         in_a_short_pipe(11, |mut data| {
             let error = data.bytes().unwrap_err();

@@ -146,6 +146,13 @@ impl<T> Chunk<T> {
 mod tests {
     use super::*;
 
+    impl<T> Chunk<T> {
+        /// How many slots it has memory for.
+        pub(in crate::kit::inodes) fn room(&self) -> usize {
+            self.slots.capacity()
+        }
+    }
+
     #[test]
     fn an_inode_costs_24_bytes_and_itself() {
         assert_eq!(size_of::<Slot<u64>>(), 24 + 8);

@@ -139,7 +139,8 @@ impl<T> InodeTable<T> {
             self.roomy.push(number);
         }
         if chunk.is_empty() {
-            let before = self.spare.replace(number).filter(|spare| *spare != number);
+            // It was not the spare one: what has been inserted into it ended that.
+            let before = self.spare.replace(number);
             if let Some(chunk) = before.and_then(|spare| self.chunks.get_mut(spare)) {
                 chunk.give_back();
             }
@@ -356,5 +357,30 @@ impl<T> fmt::Debug for InodeTable<T> {
         f.debug_struct("InodeTable")
             .field("len", &self.len)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_empty_chunks_the_last_one_keeps_its_memory() {
+        let mut table = InodeTable::new(0);
+        let inos: Vec<Ino> = (1..4 * CHUNK).map(|_| table.insert(1)).collect();
+        let empty = |table: &mut InodeTable<u8>, number: usize| {
+            for ino in &inos[number * CHUNK - 1..(number + 1) * CHUNK - 1] {
+                assert_eq!(table.remove(*ino), Some(1));
+            }
+            table.chunks.iter().map(Chunk::room).collect::<Vec<_>>()
+        };
+        assert_eq!(empty(&mut table, 1), [CHUNK; 4]);
+        assert_eq!(empty(&mut table, 2), [CHUNK, 0, CHUNK, CHUNK]);
+        // One that is in use again keeps its memory, whichever is emptied next.
+        let used = table.insert(2);
+        assert_eq!(place_of(used).map(|(chunk, _)| chunk), Some(2));
+        assert_eq!(empty(&mut table, 3), [CHUNK, 0, CHUNK, CHUNK]);
+        assert_eq!(table.remove(used), Some(2));
+        assert_eq!(table.chunks[3].room(), 0);
     }
 }

@@ -32,8 +32,8 @@ struct Queue {
     left: usize,
 }
 
-/// A table with room for no more than this stays as it is.
-const KEPT_ROOM: usize = 64;
+/// Room for so many keys is never given back.
+const KEPT_ROOM: usize = 32;
 
 impl<K: Eq + Hash> Table<K> {
     pub(super) fn new() -> Table<K> {
@@ -105,9 +105,9 @@ impl<K: Eq + Hash> Table<K> {
         }
         let gone = entry.remove_entry();
         // What many keys needed at once is given back, at a cost that so many releases have paid for.
-        if keys.capacity() > KEPT_ROOM && keys.len() < keys.capacity() / 8 {
-            let room = keys.len() * 2;
-            keys.shrink_to(room.max(KEPT_ROOM / 2));
+        let room = keys.capacity();
+        if keys.len() < room / 8 {
+            keys.shrink_to(KEPT_ROOM.max(room / 4));
         }
         drop(keys);
         drop(gone);
@@ -193,6 +193,41 @@ mod tests {
         assert!(patient.1.is_granted(Waker::noop()));
         table.release(&patient.0);
         assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn most_of_those_that_wait_may_have_left_before_they_are_removed() {
+        let table = Table::new();
+        let _held = table.take(1).unwrap();
+        let waiting: Vec<_> = (0..100).map(|_| queue(&table)).collect();
+        for (left, (key, waiter)) in (1..=51).zip(&waiting) {
+            assert_eq!(table.queued(&1), 100, "{left} have left");
+            assert!(!waiter.leave());
+            table.leave(key);
+        }
+        assert_eq!(table.queued(&1), 49);
+    }
+
+    #[test]
+    fn the_room_for_keys_shrinks_when_an_eighth_of_it_is_used() {
+        let table = Table::new();
+        let keys: Vec<_> = (0..2_000).map(|key| table.take(key).unwrap()).collect();
+        let mut room = table.room();
+        for (left, key) in (0..keys.len()).rev().zip(&keys) {
+            table.release(key);
+            // Some places cannot be used again before the table shrinks: it loses one of them at a time.
+            let before = std::mem::replace(&mut room, table.room());
+            let shrinks = before - room > 1;
+            if left >= before / 8 || before < KEPT_ROOM * 2 {
+                assert!(!shrinks, "{left} of {before}, and then {room}");
+            } else if left < (before - 1) / 8 {
+                assert!(
+                    shrinks && room >= before / 4,
+                    "{left} of {before}, and then {room}"
+                );
+            }
+        }
+        assert!((1..KEPT_ROOM * 2).contains(&room), "{room}");
     }
 
     #[test]

@@ -139,31 +139,43 @@ impl<T> Queue<T> {
 mod tests {
     use super::*;
     use parking_lot::MutexGuard;
-    use std::{thread, time::Duration};
+    use std::thread;
+    use std::time::{Duration, Instant};
 
     /// Runs `call`, which waits until its time is up, and `meanwhile` under the mutex when it is up.
     fn late<R: Send>(
         queue: &Queue<u32>,
-        call: impl FnOnce(Deadline) -> R + Send,
-        meanwhile: impl FnOnce(&mut State<u32>),
+        call: impl Fn(Deadline) -> R + Sync,
+        meanwhile: impl Fn(&mut State<u32>),
     ) -> R {
-        let timeout = Duration::from_millis(20);
-        thread::scope(|threads| {
-            let mut state = queue.state.lock();
-            let deadline = Deadline::after(Some(timeout));
-            let caller = threads.spawn(move || call(deadline));
-            // It waits for the mutex, or in `wait`, which needs the mutex to return: its time is up by then.
-            MutexGuard::unlocked(&mut state, || thread::sleep(timeout / 2));
-            let Deadline::At(instant) = deadline else {
-                unreachable!("20 ms are within the clock")
-            };
-            while std::time::Instant::now() <= instant {
-                thread::yield_now();
-            }
-            meanwhile(&mut state);
-            drop(state);
-            caller.join().expect("no panic")
-        })
+        let attempt = |timeout| {
+            thread::scope(|threads| {
+                let mut state = queue.state.lock();
+                let deadline = Deadline::after(Some(timeout));
+                let caller = threads.spawn({
+                    let call = &call;
+                    move || call(deadline)
+                });
+                // It waits for the mutex, or in `wait`, which needs the mutex to return: its time is up by then.
+                MutexGuard::unlocked(&mut state, || thread::sleep(timeout / 2));
+                let Deadline::At(instant) = deadline else {
+                    unreachable!("seconds are within the clock")
+                };
+                // On a busy machine the sleep takes longer, and the caller may have returned.
+                let is_in_time = Instant::now() < instant;
+                while is_in_time && Instant::now() <= instant {
+                    thread::yield_now();
+                }
+                if is_in_time {
+                    meanwhile(&mut state);
+                }
+                drop(state);
+                let result = caller.join().expect("no panic");
+                is_in_time.then_some(result)
+            })
+        };
+        let timeouts = (0..10).map(|round| Duration::from_millis(20 << round));
+        timeouts.filter_map(attempt).next().expect("a moment")
     }
 
     fn full() -> Arc<Queue<u32>> {

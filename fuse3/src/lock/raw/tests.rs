@@ -77,6 +77,31 @@ fn pass(raw: &RawLock, waiter: &Waiter) -> u32 {
 }
 
 #[test]
+fn a_place_in_the_queue() {
+    assert!(Arc::ptr_eq(&Waiter::current(), &Waiter::current()));
+    let raw = RawLock::new();
+    assert_eq!(raw.acquire(None, None, None), Ok(()));
+    let [first, second] = [(); 2].map(|()| queue_nobody(&raw));
+    let mut queue = raw.queue();
+    assert!(queue.is_first(&first) && !queue.is_first(&second));
+    let entry = &mut queue.entries[0];
+    // They passed the one before, until a release has seen this one.
+    entry.set_passed(3);
+    assert_eq!((entry.passed, entry.pass()), (0, 1));
+    entry.set_passed(3);
+    assert_eq!((entry.passed, entry.pass()), (3, 4));
+}
+
+#[test]
+fn who_spins_takes_a_lock_that_is_free() {
+    let raw = RawLock::new();
+    assert!(raw.spin());
+    assert!(!raw.spin() && !raw.try_take());
+    let _first = queue_nobody(&raw);
+    assert!(!raw.spin());
+}
+
+#[test]
 fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
     until_long_after_the_start();
     let raw = RawLock::new();
@@ -93,6 +118,23 @@ fn d6_a_waiter_is_passed_as_often_as_the_bound_says_and_no_more() {
     // Nobody waits any more: the word says so.
     raw.release();
     assert_eq!(raw.word.load(Relaxed), 0);
+}
+
+/// The first has looked at the lock in between, found it held, and sleeps again.
+#[test]
+fn d6_the_bound_holds_for_a_waiter_that_has_looked_at_the_lock() {
+    until_long_after_the_start();
+    for before in 1..PASSED_AT_MOST {
+        let raw = RawLock::new();
+        assert_eq!(raw.acquire(None, None, None), Ok(()));
+        let waiter = queue_nobody(&raw);
+        for _ in 0..before {
+            raw.release();
+            assert_eq!(raw.acquire(None, Some(Duration::ZERO), None), Ok(()));
+        }
+        raw.word.fetch_and(!WOKEN, Relaxed);
+        assert_eq!(before + pass(&raw, &waiter), PASSED_AT_MOST);
+    }
 }
 
 #[test]
@@ -456,6 +498,25 @@ fn a_section_that_a_thread_waits_for_is_timed_for_as_long_as_it_waits() {
             drop(held);
         });
         assert!(lock.stats().operations[0].held_max >= nap);
+    });
+}
+
+#[test]
+fn a_section_that_was_handed_on_is_timed_while_another_thread_waits() {
+    within_a_minute(|| {
+        let raw = &RawLock::new();
+        thread::scope(|threads| {
+            threads.spawn(|| {
+                assert_eq!(raw.acquire(None, None, None), Ok(()));
+                // By itself the next section is not timed.
+                raw.stopwatch.start(126, false, 0);
+                queue_nobody(raw);
+                assert_eq!(raw.yield_(1, None), 1);
+                raw.release();
+            });
+            until(|| raw.queue().hand_overs == 1 && raw.stopwatch.is_running());
+            raw.release();
+        });
     });
 }
 

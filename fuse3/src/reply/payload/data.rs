@@ -47,23 +47,21 @@ fn send_later(fill: &Fill<'_>, request: Request, size: usize) -> Sent {
         // have borrowed from there, has returned (`deliver`).
         let payload = unsafe { &mut *payload.as_ptr() };
         let room = size.min(payload.len());
-        return match fill(&mut payload[..room]) {
-            Ok(count) if count <= room => request.buf(&payload[..count]),
-            Ok(count) => mistake(request, too_many(count, size)),
-            Err(error) => request.err(Errno::from(error)),
-        };
+        return send_filled(fill, request, &mut payload[..room]);
     }
     let mut memory = take_spare(size);
-    if memory.len() < size {
-        memory.resize(size, 0);
-    }
-    let sent = match fill(&mut memory[..size]) {
-        Ok(count) if count <= size => request.buf(&memory[..count]),
-        Ok(count) => mistake(request, too_many(count, size)),
-        Err(error) => request.err(Errno::from(error)),
-    };
+    memory.resize(memory.len().max(size), 0);
+    let sent = send_filled(fill, request, &mut memory[..size]);
     give_spare(memory);
     sent
+}
+
+fn send_filled(fill: &Fill<'_>, request: Request, room: &mut [u8]) -> Sent {
+    match fill(room) {
+        Ok(count) if count <= room.len() => request.buf(&room[..count]),
+        Ok(count) => mistake(request, too_many(count, room.len())),
+        Err(error) => request.err(Errno::from(error)),
+    }
 }
 
 /// writev(2) takes at most 1024 parts, one of which is the header.
