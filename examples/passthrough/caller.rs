@@ -31,6 +31,11 @@ pub(super) fn prepare() -> io::Result<()> {
     Ok(())
 }
 
+/// Says a line on stderr in one write(2): other threads have lines, too, and so has libfuse.
+pub(super) fn say(line: &str) {
+    eprint!("{line}");
+}
+
 /// Gives up what libfuse asks for by itself and what would take a decision away from the kernel, which alone knows the
 /// caller's privileges.
 ///
