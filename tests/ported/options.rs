@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use crate::DEADLINE;
-use crate::mount::{Mounted, program};
+use crate::mount::{Mounted, is_root, program};
 use crate::source::Source;
 
 #[test]
@@ -141,5 +141,31 @@ fn mistakes() {
         let said = [output.stdout, output.stderr].concat().to_ascii_lowercase();
         let said = String::from_utf8(said).unwrap();
         assert!(said.contains(&says.to_lowercase()), "{says}: {said}");
+    }
+}
+
+/// What root lacks in a container is named.
+#[test]
+fn without_the_capability_to_act_as_others() {
+    if !is_root() {
+        return;
+    }
+    let (source, mount_point) = (Source::new(), Source::new());
+    let from = format!("source={}", source.str());
+    for (example, arguments) in [
+        ("passthrough_hp", &["--foreground", source.str()][..]),
+        ("passthrough_ll", &["-f", "-o", &from]),
+        ("passthroughfs", &[source.str()]),
+    ] {
+        let output = Command::new("setpriv")
+            .args(["--bounding-set=-setpcap", "--inh-caps=-setpcap"])
+            .arg(program::built(example))
+            .args(arguments)
+            .arg(mount_point.path())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{example}: {stderr}");
+        assert!(stderr.contains("CAP_SETPCAP"), "{example}: {stderr}");
     }
 }
