@@ -71,6 +71,15 @@ impl Memfs {
         }
     }
 
+    /// For how long the kernel may show these attributes. A write past the page cache takes set-id bits away, and it is not told:
+    /// it is to ask before it runs the file.
+    fn attr_timeout(&self, attr: &Attr) -> Duration {
+        match self.settings.fuse_dio && attr.mode & (libc::S_ISUID | libc::S_ISGID) != 0 {
+            true => Duration::ZERO,
+            false => self.timeout(),
+        }
+    }
+
     /// One lookup more. The tree is locked meanwhile, or `inode` could be gone before it is counted.
     fn entry(&self, _tree: &Tree, inode: &Inode) -> Entry {
         inode.lookups.fetch_add(1, Ordering::Relaxed);
@@ -81,6 +90,7 @@ impl Memfs {
         };
         Entry {
             generation,
+            attr_timeout: self.attr_timeout(&attr),
             ..Entry::new(attr, self.timeout())
         }
     }
@@ -112,6 +122,12 @@ impl Filesystem for Memfs {
             let wanted = connection.want(Capabilities::WRITEBACK_CACHE);
             wanted.map_err(io::Error::other)?;
         }
+        // The kernel then takes set-id bits away by itself, and asks for a truncation before it opens the file.
+        connection.unwant(
+            Capabilities::HANDLE_KILLPRIV
+                | Capabilities::HANDLE_KILLPRIV_V2
+                | Capabilities::ATOMIC_O_TRUNC,
+        );
         // Where the first is not to be had, the kernel sends one lookup or listing of a directory at a time; without the second
         // a file handle leads to what the kernel still knows.
         let wanted = Capabilities::PARALLEL_DIROPS | Capabilities::EXPORT_SUPPORT;
@@ -130,7 +146,8 @@ impl Filesystem for Memfs {
     }
 
     fn getattr(&self, _: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
-        Ok((self.get(ino)?.attr(), self.timeout()))
+        let attr = self.get(ino)?.attr();
+        Ok((attr, self.attr_timeout(&attr)))
     }
 
     fn setattr(&self, cx: &mut Cx<'_>, ino: Ino, changes: &SetAttr) -> Answer<(Attr, Duration)> {
@@ -190,10 +207,7 @@ impl Filesystem for Memfs {
         Ok(self.entry(&tree, &inode))
     }
 
-    fn open(&self, _: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
-        if flags.contains(OpenFlags::TRUNC) {
-            self.get(ino)?.state.write().truncate(0);
-        }
+    fn open(&self, _: &mut Cx<'_>, ino: Ino, _: Open) -> Answer<Opened> {
         Ok(self.opened(ino))
     }
 
@@ -226,7 +240,13 @@ impl Filesystem for Memfs {
         data: &[u8],
     ) -> Answer<usize> {
         let keep = !self.settings.null_io;
-        self.get(ino)?.state.write().write(offset, data, keep);
+        let inode = self.get(ino)?;
+        let mut state = inode.state.write();
+        // Past the page cache the kernel leaves them to the file system, which does not know who may keep them.
+        if self.settings.fuse_dio {
+            state.drop_set_id();
+        }
+        state.write(offset, data, keep);
         Ok(data.len())
     }
 

@@ -94,6 +94,15 @@ impl State {
         self.modified();
     }
 
+    /// Takes the set-user-id bit away, and the set-group-id bit of a file that the group may run.
+    pub(crate) fn drop_set_id(&mut self) {
+        let group = match self.attr.mode & libc::S_IXGRP {
+            0 => 0,
+            _ => libc::S_ISGID,
+        };
+        self.attr.mode &= !(libc::S_ISUID | group);
+    }
+
     pub(crate) fn write(&mut self, offset: u64, data: &[u8], keep: bool) {
         let mut at = offset;
         let mut rest = if keep { data } else { &[] };

@@ -52,7 +52,9 @@ impl log::Log for Stderr {
     fn log(&self, record: &log::Record<'_>) {
         let name = std::thread::current();
         let name = name.name().unwrap_or("worker");
-        eprintln!("{} {name}: {}", record.level(), record.args());
+        // In one write(2), since other threads have lines, too.
+        let line = format!("{} {name}: {}\n", record.level(), record.args());
+        eprint!("{line}");
     }
 
     fn flush(&self) {}

@@ -22,13 +22,21 @@ use super::attributes::DEFAULT_ACL;
 ///
 /// # Errors
 ///
-/// EPERM without CAP_SETPCAP.
+/// Without CAP_SETPCAP, which it names.
 pub(super) fn prepare() -> io::Result<()> {
     if geteuid().is_root() {
         let bits = thread::capabilities_secure_bits()? | CapabilitiesSecureBits::NO_SETUID_FIXUP;
-        thread::set_capabilities_secure_bits(bits)?;
+        thread::set_capabilities_secure_bits(bits).map_err(|error| {
+            let why = format!("root acts as others, for which it needs CAP_SETPCAP: {error}");
+            io::Error::new(error.kind(), why)
+        })?;
     }
     Ok(())
+}
+
+/// Says a line on stderr in one write(2): other threads have lines, too, and so has libfuse.
+pub(super) fn say(line: &str) {
+    eprint!("{line}");
 }
 
 /// Gives up what libfuse asks for by itself and what would take a decision away from the kernel, which alone knows the

@@ -81,7 +81,7 @@ impl Passthrough {
 
     fn debug(&self, what: impl FnOnce() -> String) {
         if self.settings.debug {
-            eprintln!("DEBUG: {}", what());
+            caller::say(&format!("DEBUG: {}\n", what()));
         }
     }
 
@@ -171,7 +171,9 @@ impl Passthrough {
             })?;
             cx.open_backing(&file).inspect_err(|error| {
                 if self.passthrough.swap(false, Ordering::Relaxed) {
-                    eprintln!("DEBUG: no passthrough of {number}, nor from now on: {error}");
+                    caller::say(&format!(
+                        "DEBUG: no passthrough of {number}, nor from now on: {error}\n"
+                    ));
                 }
             })
         };

@@ -20,7 +20,7 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn debug(&self, what: impl FnOnce() -> String) {
         if self.debug {
-            eprintln!("DEBUG: {}", what());
+            caller::say(&format!("DEBUG: {}\n", what()));
         }
     }
 

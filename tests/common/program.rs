@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// A copy that can be run at once: a process that another thread starts meanwhile has what this one has open, and a program that
 /// somebody has open to write is busy. So cp(1) writes it.
@@ -16,7 +16,7 @@ pub(crate) fn copy(program: &Path, to: &Path) {
 }
 
 /// The example's program, beside this one's folder; cargo brings it up to date, since `cargo test` does not build an
-/// example that has tests of its own as a program, too.
+/// example that has tests of its own as a program, too; once in each process.
 pub(crate) fn built(example: &str) -> PathBuf {
     // A thread that has mounts of its own, in a chroot, is told another path.
     static THIS: LazyLock<PathBuf> = LazyLock::new(|| env::current_exe().unwrap());
@@ -25,7 +25,11 @@ pub(crate) fn built(example: &str) -> PathBuf {
             .nth(above)
             .expect("target/PROFILE/deps/NAME")
     });
-    if let Some(cargo) = env::var_os("CARGO") {
+    static UP_TO_DATE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    // Whoever else wants one waits, as it would for cargo. A test that has failed in here has left nothing half done.
+    let mut up_to_date = UP_TO_DATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_known = up_to_date.iter().any(|known| known == example);
+    if let (false, Some(cargo)) = (is_known, env::var_os("CARGO")) {
         let mut build = Command::new(cargo);
         build.args(["build", "--quiet", "--offline", "--example", example]);
         build.arg("--manifest-path").arg(manifest(target));
@@ -41,6 +45,7 @@ pub(crate) fn built(example: &str) -> PathBuf {
             build.arg("--release");
         }
         assert!(build.status().unwrap().success(), "{example} was not built");
+        up_to_date.push(example.to_owned());
     }
     profile.join("examples").join(example)
 }

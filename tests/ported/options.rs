@@ -1,10 +1,16 @@
 //! The command lines of tmpfs_sqlite and passthroughfs, and signals.
 
-use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use crate::DEADLINE;
-use crate::mount::{Mounted, program};
+use crate::mount::{Mounted, is_root, program};
 use crate::source::Source;
 
 #[test]
@@ -26,6 +32,64 @@ fn debug() {
         for said in [says, "LOOKUP"] {
             assert!(ended.stderr.contains(said), "{said}: {ended:?}");
         }
+    }
+}
+
+/// Other threads have lines, too. A socket that keeps datagrams apart shows what each write(2) has written.
+#[test]
+fn a_line_is_one_write() {
+    let source = Source::new();
+    for (example, arguments) in [
+        (
+            "passthrough_hp",
+            &["--foreground", "--debug", source.str()][..],
+        ),
+        ("passthroughfs", &["--debug", source.str()]),
+        ("lltest", &["--debug"]),
+    ] {
+        let (ours, its) = UnixDatagram::pair().unwrap();
+        ours.set_read_timeout(Some(Duration::from_millis(20)))
+            .unwrap();
+        let change = |command: &mut Command, _: &Path| {
+            let stderr = move || {
+                // SAFETY: no memory is involved.
+                match unsafe { libc::dup2(its.as_raw_fd(), libc::STDERR_FILENO) } {
+                    -1 => Err(io::Error::last_os_error()),
+                    _ => Ok(()),
+                }
+            };
+            // SAFETY: dup2(2) is async-signal-safe.
+            unsafe { command.pre_exec(stderr) };
+        };
+        let Some(mounted) = Mounted::start(example, arguments, DEADLINE, change) else {
+            return;
+        };
+        let has_ended = AtomicBool::new(false);
+        let lines = thread::scope(|scope| {
+            let lines = scope.spawn(|| {
+                let deadline = Instant::now() + DEADLINE;
+                let mut lines = Vec::new();
+                let mut written = [0; 4096];
+                loop {
+                    let may_be_last = has_ended.load(Ordering::SeqCst);
+                    match ours.recv(&mut written) {
+                        Ok(length) => {
+                            lines.push(String::from_utf8_lossy(&written[..length]).into_owned())
+                        }
+                        Err(_) if may_be_last || Instant::now() > deadline => return lines,
+                        Err(_) => {}
+                    }
+                }
+            });
+            let missing = mounted.path().join("missing").exists();
+            let ended = mounted.unmount();
+            has_ended.store(true, Ordering::SeqCst);
+            assert!(!missing && ended.status.success(), "{ended:?}");
+            lines.join().unwrap()
+        });
+        let torn = lines.iter().find(|line| !line.ends_with('\n'));
+        assert_eq!(torn, None, "{example}");
+        assert!(!lines.is_empty(), "{example} says nothing");
     }
 }
 
@@ -77,5 +141,31 @@ fn mistakes() {
         let said = [output.stdout, output.stderr].concat().to_ascii_lowercase();
         let said = String::from_utf8(said).unwrap();
         assert!(said.contains(&says.to_lowercase()), "{says}: {said}");
+    }
+}
+
+/// What root lacks in a container is named.
+#[test]
+fn without_the_capability_to_act_as_others() {
+    if !is_root() {
+        return;
+    }
+    let (source, mount_point) = (Source::new(), Source::new());
+    let from = format!("source={}", source.str());
+    for (example, arguments) in [
+        ("passthrough_hp", &["--foreground", source.str()][..]),
+        ("passthrough_ll", &["-f", "-o", &from]),
+        ("passthroughfs", &[source.str()]),
+    ] {
+        let output = Command::new("setpriv")
+            .args(["--bounding-set=-setpcap", "--inh-caps=-setpcap"])
+            .arg(program::built(example))
+            .args(arguments)
+            .arg(mount_point.path())
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{example}: {stderr}");
+        assert!(stderr.contains("CAP_SETPCAP"), "{example}: {stderr}");
     }
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::calls::{
     errno, getxattr, list, listxattr, removexattr, rename, setxattr, statvfs, xattr_len,
 };
-use crate::mount::{is_root, program, within};
-use crate::on_tmpfs;
+use crate::mount::{Mounted, is_root, program, within};
+use crate::{DEADLINE, on_tmpfs};
 
 #[test]
 fn sparse_files() {
@@ -226,6 +226,7 @@ fn set_user_id_bits() {
         for (uid, script, left) in [
             (1234, "echo more >>\"$1\"", 0o777),
             (1234, "echo anew >\"$1\"", 0o777),
+            (1234, ": >\"$1\"", 0o777),
             (1234, "truncate -s 5 \"$1\"", 0o777),
             (1234, "cat \"$1\" >/dev/null", 0o6777),
             (0, "echo more >>\"$1\"", 0o6777),
@@ -237,6 +238,40 @@ fn set_user_id_bits() {
             assert_eq!(run(uid, script), left, "{uid}: {script}");
         }
     });
+}
+
+/// Past the page cache, too, where the kernel leaves the bits to the file system.
+#[test]
+fn set_user_id_bits_in_memfs_ll() {
+    if !is_root() {
+        return;
+    }
+    for how in ["", ",writeback_cache", ",fuse_dio", ",fuse_dio,no_timeout"] {
+        let options = format!("allow_other,default_permissions{how}");
+        let Some(mounted) = Mounted::new("memfs_ll", &["-f", "-o", &options], DEADLINE) else {
+            return;
+        };
+        let path = mounted.path().join("program");
+        for script in [
+            ": >\"$1\"",
+            "echo more >>\"$1\"",
+            "echo anew >\"$1\"",
+            "truncate -s 5 \"$1\"",
+            "fallocate -l 9000 \"$1\"",
+        ] {
+            for (set, left) in [(0o6777, 0o777), (0o4767, 0o767)] {
+                fs::write(&path, "x").unwrap();
+                fs::set_permissions(&path, Permissions::from_mode(set)).unwrap();
+                let mut shell = Command::new("sh");
+                shell.args(["-c", script, "sh"]).arg(&path);
+                let status = shell.uid(1234).gid(1234).status().unwrap();
+                assert!(status.success(), "{script}");
+                let mode = path.metadata().unwrap().mode() & 0o7777;
+                assert_eq!(mode, left, "{how}: {script}, after {set:o}: {mode:o}");
+            }
+        }
+        assert!(mounted.unmount().status.success());
+    }
 }
 
 /// Nobody truncates a program that runs, not even with the flag of open(2) that does it while opening.

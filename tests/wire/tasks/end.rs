@@ -1,5 +1,7 @@
 //! The end of a session with futures in flight.
 
+use std::ffi::OsStr;
+
 use super::*;
 
 in_both_styles! {
@@ -96,4 +98,55 @@ fn left_behind<L: Style>() {
     go.send(()).unwrap();
     await_from(&drops);
     assert!(end.fs.taken_back.lock().is_empty());
+}
+
+/// Its kernel's answers are taken back, by a `forget` that runs something in the background.
+struct Late {
+    forgets: Mutex<mpsc::Sender<()>>,
+}
+
+impl Filesystem for Late {
+    type Lock = Concurrent;
+
+    /// Leaves the answer to a thread of the runtime that sends it when the runtime is shut down, and not before.
+    fn lookup(&self, cx: &mut Context<'_, Self>, _: Ino, _: &OsStr) -> Answer<Entry> {
+        let (reply, deferred) = cx.defer();
+        cx.background(move |_| async move {
+            let (dropped, drops) = mpsc::channel();
+            let dropped = Dropped(dropped);
+            tokio::spawn(async move {
+                let _dropped = dropped;
+                std::future::pending::<()>().await;
+            });
+            tokio::task::spawn_blocking(move || {
+                await_from(&drops);
+                reply.send(Ok(ENTRY));
+            });
+        });
+        Err(deferred.into())
+    }
+
+    fn forget(&self, cx: &mut Context<'_, Self>, _: Ino, _: u64) {
+        cx.background(|_| async {});
+        self.forgets.lock().send(()).unwrap();
+    }
+}
+
+/// There is nobody who would shut another runtime down.
+#[test]
+fn a_forget_while_the_runtime_is_shut_down_makes_no_other() {
+    let (forgets, forgotten) = mpsc::channel();
+    let fs = Late {
+        forgets: Mutex::new(forgets),
+    };
+    let mut wire = Wire::new(fs, Concurrent);
+    wire.refuse_for_good();
+    let handle = wire.handle.clone();
+    wire.send(&proto::lookup(1, b"name"));
+    until("the lookup came", || handle.stats().total() == 2);
+    handle.terminate();
+    wire.wait().unwrap();
+    await_from(&forgotten);
+    let told = logger::count("a future in the background was not run");
+    assert_eq!(told, 1);
 }

@@ -68,7 +68,10 @@ fn many_clients_at_once() {
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stdout.starts_with("1600 visits, "), "{ended:?}");
-    assert_eq!(ended.stderr, "");
+    // What libfuse says for a worker that was just being given the RELEASE of a file, for which no client waits.
+    let mut lines = ended.stderr.lines();
+    let aborted = "fuse: reading device: Software caused connection abort";
+    assert!(lines.all(|line| line == aborted), "{ended:?}");
 }
 
 /// No handler takes the lock with it, over io_uring neither, where libfuse cancels its threads: Rust waits for the lock at the
