@@ -8,7 +8,7 @@ use crate::types::{capabilities::Capabilities, setting::SettingError};
 /// `struct fuse_conn_info_opts`: what mount options ask of the connection, rather than of the mount.
 ///
 /// They are those of `fuse_parse_conn_info_opts()`, most of which libfuse 2 took for itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ConnOptions {
     wishes: Vec<(String, Wish)>,
     /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
@@ -18,15 +18,11 @@ pub(crate) struct ConnOptions {
 }
 
 /// What one option asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 enum Wish {
     Want(Capabilities),
     Unwant(Capabilities),
-    MaxWrite(u32),
-    MaxReadahead(u32),
-    MaxBackground(u32),
-    CongestionThreshold(u32),
-    TimeGranularity(u32),
+    Set(Setting, u32),
 }
 
 const LOCKS: Capabilities = Capabilities::POSIX_LOCKS.union(Capabilities::FLOCK_LOCKS);
@@ -57,14 +53,14 @@ const FLAGS: &[(&str, Wish)] = &[
 ];
 
 /// An option that has a number.
-type Setting = (&'static str, fn(u32) -> Wish);
+type Setting = fn(&mut Connection<'_>, u32) -> Result<(), SettingError>;
 
-const SETTINGS: &[Setting] = &[
-    ("max_write", Wish::MaxWrite),
-    ("max_readahead", Wish::MaxReadahead),
-    ("max_background", Wish::MaxBackground),
-    ("congestion_threshold", Wish::CongestionThreshold),
-    ("time_gran", Wish::TimeGranularity),
+const SETTINGS: &[(&str, Setting)] = &[
+    ("max_write", |c, n| c.set_max_write(n)),
+    ("max_readahead", |c, n| c.set_max_readahead(n)),
+    ("max_background", |c, n| c.set_max_background(n)),
+    ("congestion_threshold", |c, n| c.set_congestion_threshold(n)),
+    ("time_gran", |c, n| c.set_time_granularity(n)),
 ];
 
 impl ConnOptions {
@@ -78,7 +74,7 @@ impl ConnOptions {
             let Ok(number) = value.parse() else {
                 return Some(Err(()));
             };
-            set(number)
+            Wish::Set(*set, number)
         };
         self.wishes.push((option.to_owned(), wish));
         Some(Ok(()))
@@ -113,13 +109,7 @@ impl ConnOptions {
                     connection.unwant(capabilities);
                     Ok(())
                 }
-                Wish::MaxWrite(bytes) => connection.set_max_write(bytes),
-                Wish::MaxReadahead(bytes) => connection.set_max_readahead(bytes),
-                Wish::MaxBackground(requests) => connection.set_max_background(requests),
-                Wish::CongestionThreshold(requests) => {
-                    connection.set_congestion_threshold(requests)
-                }
-                Wish::TimeGranularity(nanos) => connection.set_time_granularity(nanos),
+                Wish::Set(set, value) => set(connection, value),
             };
             match result {
                 Ok(()) => {}
@@ -158,8 +148,10 @@ mod tests {
         for other in ["ro", "fsname=max_write=4096", "max_write", "splice_write=1"] {
             assert_eq!(options.take(other), None, "{other}");
         }
-        let wishes: Vec<_> = options.wishes.iter().map(|(_, wish)| *wish).collect();
-        let splice_write = Want(Capabilities::SPLICE_WRITE);
-        assert_eq!(wishes, [splice_write, Wish::MaxWrite(4096)]);
+        let wishes = [&options.wishes[0].1, &options.wishes[1].1];
+        assert!(matches!(
+            wishes,
+            [Want(Capabilities::SPLICE_WRITE), Wish::Set(_, 4096)]
+        ));
     }
 }

@@ -64,10 +64,10 @@ impl Report {
 
 /// What /proc says of the threads of this process; none without /proc.
 fn threads(serves: impl Fn(Tid) -> Option<(Operation, Ino, Duration)>) -> Vec<ReportedThread> {
-    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
-        return Vec::new();
-    };
+    let tasks = fs::read_dir("/proc/self/task");
     let mut threads: Vec<_> = tasks
+        .into_iter()
+        .flatten()
         .filter_map(|task| {
             let task = task.ok()?;
             let number = task.file_name().to_str()?.parse().ok()?;

@@ -114,7 +114,6 @@ impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub")
             .field("conn", &self.conn)
-            .field("queue", &self.queue)
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,6 @@
 //! What waits to be sent, and the thread that sends it.
 
 use std::collections::{HashSet, VecDeque};
-use std::fmt;
 use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use crate::base::os::spawn;
 use crate::notify::{error::NotifyError, hub::Hub, notification::Notification};
 
 /// What [`Hub`] sends on a thread of its own.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -166,15 +165,4 @@ fn block_signals() {
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     // SAFETY: `all` was filled in; the call changes this thread only.
     unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, all.as_ptr(), ptr::null_mut()) };
-}
-
-impl fmt::Debug for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
-            .field("waiting", &self.jobs.len())
-            .field("added", &self.added)
-            .field("sent", &self.sent)
-            .field("closed", &self.closed)
-            .finish_non_exhaustive()
-    }
 }

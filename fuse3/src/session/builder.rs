@@ -411,7 +411,8 @@ impl<F: Filesystem> Builder<F> {
             let what = "a teardown_watchdog needs libfuse 3.19, when the program is built, too";
             return Err(MountError::Refused(what.to_owned()));
         }
-        Ok(mem::replace(&mut self.options, Ok(Options::default()))?)
+        let options = mem::replace(&mut self.options, Ok(Options::default()));
+        options.map_err(MountError::Option)
     }
 
     /// A session that `new` makes, at `place`, which is `path` as libfuse wants it.

@@ -140,12 +140,6 @@ impl fmt::Display for MountError {
 
 impl Error for MountError {}
 
-impl From<OptionError> for MountError {
-    fn from(error: OptionError) -> Self {
-        Self::Option(error)
-    }
-}
-
 impl From<MountError> for io::Error {
     fn from(error: MountError) -> Self {
         let kind = match &error {

@@ -7,7 +7,7 @@ use crate::conn::options::ConnOptions;
 use crate::session::mountinfo::MountInfo;
 
 /// The options of a mount: what `-o` takes, collected and checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// For libfuse.
     mount: Vec<OsString>,
@@ -353,6 +353,6 @@ mod tests {
         for option in ["no_splice_read", "splice_write", "splice_move"] {
             assert_eq!(asked.take(option), Some(Ok(())));
         }
-        assert_eq!(all.connection, asked);
+        assert_eq!(format!("{:?}", all.connection), format!("{asked:?}"));
     }
 }
