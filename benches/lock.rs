@@ -90,8 +90,8 @@ fn main() -> ExitCode {
     );
     let mut share = f64::INFINITY;
     for (what, threads, count, calls) in [
-        ("2 threads, nothing else", 2, 1_000_000, bare),
-        ("4 threads, nothing else", 4, 500_000, bare),
+        ("2 threads, nothing else", 2, 5_000_000, bare),
+        ("4 threads, nothing else", 4, 5_000_000, bare),
         ("2 threads, requests", 2, 20_000, requests),
         ("30 threads, requests", 30, 2_000, requests),
     ] {
