@@ -45,7 +45,7 @@ impl Cache {
             let works = self.flush(&mut state).is_ok();
             if works != mem::replace(&mut worked, works) {
                 let does = if works { "is back" } else { "fails" };
-                eprintln!("cachefs: the backend {does}");
+                crate::say(format_args!("the backend {does}"));
             }
         }
         // The workers end when they have done what they were given.

@@ -174,7 +174,7 @@ impl Cache {
 
 /// What the client gets when the backend fails.
 pub(crate) fn down(error: std::io::Error) -> Errno {
-    eprintln!("cachefs: {error}");
+    crate::say(error);
     Errno::EIO
 }
 

@@ -57,7 +57,7 @@ impl Filesystem for Cachefs {
         let results: Vec<_> = state.released(|_| threads.into_iter().map(|it| it.join()).collect());
         let panics = results.iter().filter(|result| result.is_err()).count();
         if panics > 0 {
-            eprintln!("cachefs: {panics} threads have panicked");
+            crate::say(format_args!("{panics} threads have panicked"));
         }
     }
 

@@ -36,6 +36,7 @@ mod record;
 mod state;
 mod upload;
 
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
 use std::sync::Arc;
@@ -49,6 +50,12 @@ use crate::backend::Backend;
 use crate::blocks::BLOCK;
 use crate::cache::{Cache, Settings};
 use crate::fs::Cachefs;
+
+/// Says a line on stderr in one write(2): other threads have lines, too.
+fn say(what: impl Display) {
+    let line = format!("cachefs: {what}\n");
+    eprint!("{line}");
+}
 
 /// What was asked for, with `-o`.
 struct Options {

@@ -60,7 +60,7 @@ impl Cache {
         // Dead workers are noticed at once, those that hang after a while.
         let sent = state.released(|proof| sender.send_for(upload, PATIENCE, proof));
         sent.map_err(|unsent| {
-            eprintln!("cachefs: {id}: {unsent}");
+            crate::say(format_args!("{id}: {unsent}"));
             Errno::EIO
         })
     }
@@ -89,10 +89,8 @@ impl Cache {
             return;
         }
         if let Some(sender) = state.uploads.take() {
-            eprintln!(
-                "cachefs: {} of {count} workers have died",
-                count - sender.workers()
-            );
+            let died = count - sender.workers();
+            crate::say(format_args!("{died} of {count} workers have died"));
             sender.close();
         }
         let (sender, receiver) = work_queue(QUEUE);

@@ -68,7 +68,9 @@ fn next(stream: &mut impl Read) -> io::Result<Vec<u8>> {
     stream.read_exact(&mut length)?;
     let whole = usize::try_from(u32::from_ne_bytes(length)).unwrap_or(usize::MAX);
     if !(HEADER..=LONGEST).contains(&whole) {
-        eprintln!("hello_ll_uds: a request of {whole} bytes; the connection ends");
+        // In one write(2), since libfuse has lines, too.
+        let line = format!("hello_ll_uds: a request of {whole} bytes; the connection ends\n");
+        eprint!("{line}");
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut request = vec![0; whole];

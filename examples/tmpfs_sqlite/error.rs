@@ -34,7 +34,7 @@ impl<T> From<Error> for Unanswered<T> {
                 Some(ErrorCode::TooBig) => Errno::EFBIG,
                 Some(ErrorCode::ReadOnly) => Errno::EROFS,
                 _ => {
-                    eprintln!("ERROR: the database: {error}");
+                    crate::complain(format_args!("the database: {error}"));
                     Errno::EIO
                 }
             },

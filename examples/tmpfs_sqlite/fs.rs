@@ -73,7 +73,7 @@ impl Filesystem for TmpfsSqlite {
 
     fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
         if let Err(error) = cx.unknow(ino, nlookup, 0) {
-            eprintln!("ERROR: inode {ino} was not deleted: {error:?}");
+            crate::complain(format_args!("inode {ino} was not deleted: {error:?}"));
         }
     }
 

@@ -30,6 +30,7 @@ mod names;
 mod rename;
 mod store;
 
+use std::fmt::Display;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::process::{ExitCode, Termination};
@@ -39,6 +40,12 @@ use fuse3::{CommandLine, GlobalLock};
 
 use crate::fs::TmpfsSqlite;
 use crate::store::Store;
+
+/// Says a line on stderr in one write(2): other threads have lines, too.
+fn complain(what: impl Display) {
+    let line = format!("ERROR: {what}\n");
+    eprint!("{line}");
+}
 
 #[derive(Default)]
 struct Options {
@@ -83,7 +90,7 @@ fn main() -> ExitCode {
 
             let wrong = lock.lock()?.close()?;
             for what in &wrong {
-                eprintln!("ERROR: {what}");
+                complain(what);
             }
             Ok(if wrong.is_empty() {
                 reason.report()

@@ -30,13 +30,13 @@ impl Cancel {
 
     /// What was told; or from now on it wakes this task.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Option<Errno> {
+        // A waker's clone and drop are the runtime's code, which does not run under the mutex.
+        let waker = cx.waker().clone();
         let mut state = self.0.lock();
-        if state.told.is_none() {
-            match &mut state.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-        }
-        state.told
+        let before = state.waker.replace(waker);
+        let told = state.told;
+        drop(state);
+        drop(before);
+        told
     }
 }
