@@ -154,7 +154,7 @@ pub use notify::poll;
 #[doc(inline)]
 pub use reply::passthrough;
 #[doc(inline)]
-pub use session::cmdline;
+pub use session::{cmdline, handover};
 pub use types::{filelock, ioctl, range, statx};
 
 pub use conn::connection::Connection;

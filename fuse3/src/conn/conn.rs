@@ -60,6 +60,8 @@ pub(crate) struct Conn {
     gate: RwLock<Gate>,
     /// No notification is begun any more.
     closing: AtomicBool,
+    /// Another process serves the mount from now on.
+    left: AtomicBool,
     host: OnceLock<Weak<dyn Host>>,
     pub(super) pending: Pending,
     counters: Counters,
@@ -198,6 +200,15 @@ impl Conn {
     /// No notification is begun any more.
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Another process serves the mount from now on, and answers what this one has not.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_left(&self) -> bool {
+        self.left.load(Ordering::SeqCst)
     }
 
     fn pass_from(&self, least: Gate) -> Option<Pass<'_>> {
@@ -424,12 +435,15 @@ impl Conn {
     /// What waits for the kernel waits for requests that nobody serves any more: these are answered here.
     pub(crate) fn close_to_notifications(&self) {
         self.closing.store(true, Ordering::SeqCst);
-        let mut buffer = Vec::new();
         let mut asked_again = false;
         loop {
             if let Some(mut gate) = self.gate.try_write_for(PATIENCE) {
                 *gate = (*gate).min(Gate::Answers);
                 return;
+            }
+            if self.is_left() {
+                // The successor answers them.
+                continue;
             }
             let Some(pass) = self.pass() else { return };
             if !asked_again && self.minor() >= 40 {
@@ -438,7 +452,7 @@ impl Conn {
                 let _ = resend(pass.descriptor());
             }
             asked_again = true;
-            drain(pass.descriptor(), &mut buffer);
+            drain(&pass);
         }
     }
 

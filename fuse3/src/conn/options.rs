@@ -13,6 +13,8 @@ pub(crate) struct ConnOptions {
     wishes: Vec<(String, Wish)>,
     /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
     pub(crate) over_io_uring: bool,
+    /// Whatever was asked for: of a mount that is taken over, whose queues would be another process's.
+    pub(crate) without_io_uring: bool,
     /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
     max_read: u32,
 }
@@ -97,7 +99,8 @@ impl ConnOptions {
     ///
     /// A number that is out of range, with the option.
     pub(crate) fn apply(&self, connection: &mut Connection<'_>) -> io::Result<()> {
-        if !self.over_io_uring && !is_forced_over_io_uring() {
+        let is_wanted = self.over_io_uring || is_forced_over_io_uring();
+        if self.without_io_uring || !is_wanted {
             // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
             connection.unwant(Capabilities::OVER_IO_URING);
         }

@@ -4,7 +4,8 @@ use std::collections::{HashMap, hash_map::Entry};
 use std::mem;
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
@@ -187,6 +188,27 @@ impl Conn {
         self.pending.returned.notify_all();
     }
 
+    /// Waits until everything is answered, or the time is up: then forgets what is not, for the kernel to send again.
+    ///
+    /// # Errors
+    ///
+    /// How many requests there are that C code has, or that a kernel before 6.9 would not send again. They are kept.
+    pub(crate) fn leave_unanswered(&self, patience: Duration) -> Result<(), usize> {
+        let deadline = Instant::now() + patience;
+        while !self.is_all_answered() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let mut table = self.pending.table.lock();
+        let has_c = table.held.values().any(|held| matches!(held.by, By::C));
+        if !table.held.is_empty() && (has_c || self.minor() < 40) {
+            return Err(table.held.len());
+        }
+        let held = mem::take(&mut table.held);
+        drop(table);
+        free(held);
+        Ok(())
+    }
+
     /// No answer is outstanding.
     pub(crate) fn is_all_answered(&self) -> bool {
         self.pending.table.lock().held.is_empty()
@@ -250,12 +272,17 @@ impl Pending {
     /// Nobody passes any more: frees what was deferred and not answered.
     pub(super) fn free_all(&self) {
         let held = mem::take(&mut self.table.lock().held);
-        for held in held.into_values() {
-            if held.ring.is_some() {
-                held.request.abandon();
-            } else {
-                held.request.none();
-            }
+        free(held);
+    }
+}
+
+/// Frees requests that are not answered.
+fn free(held: HashMap<Ticket, Held>) {
+    for held in held.into_values() {
+        if held.ring.is_some() {
+            held.request.abandon();
+        } else {
+            held.request.none();
         }
     }
 }

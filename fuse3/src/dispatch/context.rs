@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use crate::base::{log, panic::discard};
 use crate::conn::interrupt::Interrupts;
-use crate::conn::{conn::Conn, interruption::Interruption, pending::Ticket, request::Request};
+use crate::conn::{conn::Conn, interruption::Interruption, pending::Ticket};
+use crate::conn::{request::Request, resent};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::clock::Deadline;
 use crate::lock::condvar::{Condvar, Woken};
@@ -243,6 +244,16 @@ impl<'a, F: Filesystem> Context<'a, F> {
         let request = self.request().zip(self.core.map(Core::conn));
         request
             .is_some_and(|(request, conn)| conn.is_lost() || request.standing(&conn.watch).counts())
+    }
+
+    /// `FUSE_UNIQUE_RESEND`: the kernel has sent this request before, and got no answer: to this session, or to one whose mount it
+    /// [took over](crate::handover).
+    ///
+    /// Whether it has been carried out nobody knows; [the guide](crate::guide::upgrades) says for each operation what that means.
+    /// The kernel sends again from Linux 6.9 on, and says so for all that it sends again. False in a future, which asks
+    /// before it is spawned, and in [`forget`](Filesystem::forget).
+    pub fn is_resent(&self) -> bool {
+        resent::is_resent()
     }
 
     /// Which signals of the caller count from now on, for this request alone, whose answer may be taken away: `setlk` waits for as

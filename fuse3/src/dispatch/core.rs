@@ -144,9 +144,12 @@ impl Serving {
     }
 
     /// The workers have ended: waits for the futures that they have spawned.
-    pub(crate) fn finish_tasks(&self) {
+    /// Where they are another process's by now, they are not waited for.
+    pub(crate) fn finish_tasks(&self, are_left: bool) {
         #[cfg(feature = "tokio")]
-        self.tasks.finish();
+        self.tasks.finish(are_left);
+        #[cfg(not(feature = "tokio"))]
+        let _ = are_left;
     }
 
     /// How long the end waits for what is in flight; `None` for as long as it takes.

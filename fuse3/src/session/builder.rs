@@ -10,6 +10,7 @@ use std::{env, fmt, mem};
 use crate::conn::{conn::Conn, interruption::Interruption, libfuse_log, panics::OnPanic};
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
+use crate::session::handover::Keeper;
 use crate::session::mount::{self, MountError};
 use crate::session::mountinfo::served_by;
 use crate::session::options::{OptionError, Options};
@@ -28,6 +29,7 @@ pub struct Builder<F: Filesystem> {
     over_mount: bool,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
+    keeper: Option<Keeper>,
     #[cfg(feature = "tokio")]
     pub(crate) tasks: crate::tasks::in_flight::Settings,
     pub(crate) settings: Settings,
@@ -47,12 +49,16 @@ pub(crate) struct Settings {
     pub(crate) on_panic: OnPanic,
     pub(crate) interruption: Interruption,
     pub(crate) teardown_limit: Option<Duration>,
+    pub(crate) hand_over_patience: Duration,
+    /// What is served is a character device, not a mount.
+    pub(crate) is_device: bool,
 }
 
 impl<F: Filesystem> Builder<F> {
     pub(crate) fn new(fs: F, lock: F::Lock) -> Self {
         let settings = Settings {
             workers: 30,
+            hand_over_patience: Duration::from_secs(10),
             ..Settings::default()
         };
         Self {
@@ -64,6 +70,7 @@ impl<F: Filesystem> Builder<F> {
             over_mount: false,
             stacktrace: false,
             on_notify_error: None,
+            keeper: None,
             #[cfg(feature = "tokio")]
             tasks: crate::tasks::in_flight::Settings::default(),
             settings,
@@ -265,6 +272,22 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// How long [`Stopped::hand_over`](crate::session::Stopped::hand_over) and [`exec`](crate::session::Stopped::exec) wait for answers that are
+    /// deferred and for futures, and how long each process waits for the other; 10 seconds unless set.
+    pub fn hand_over_patience(mut self, patience: Duration) -> Self {
+        self.settings.hand_over_patience = patience;
+        self
+    }
+
+    /// Has another process keep the connection from when the session begins, so that the mount outlives a crash of this one. `None`
+    /// for nobody, so that what [`Keeper::inherited`] finds can be passed on as it is.
+    ///
+    /// Where the keeper is gone, the log says so, and the session goes on without.
+    pub fn keeper(mut self, keeper: impl Into<Option<Keeper>>) -> Self {
+        self.keeper = keeper.into();
+        self
+    }
+
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
@@ -345,7 +368,7 @@ impl<F: Filesystem> Builder<F> {
         Ok(session)
     }
 
-    fn serve_at(
+    pub(super) fn serve_at(
         self,
         path: &Path,
         place: &CStr,
@@ -389,6 +412,7 @@ impl<F: Filesystem> Builder<F> {
         let info = device.info()?;
         // Nothing was mounted: the connection is to be closed.
         self.settings.keep_mounted = true;
+        self.settings.is_device = true;
         // As for a mount by somebody else.
         let (_, place) = mount::place(&server);
         let session = self.start(&device.path(), &place, options, |args, userdata| {
@@ -403,7 +427,7 @@ impl<F: Filesystem> Builder<F> {
         Ok(session)
     }
 
-    fn take_options(&mut self) -> Result<Options, MountError> {
+    pub(super) fn take_options(&mut self) -> Result<Options, MountError> {
         sys::check_layout().map_err(MountError::Layout)?;
         // SAFETY: no precondition.
         let known = unsafe { sys::fuse3_has_teardown_watchdog() } == 1;
@@ -449,7 +473,8 @@ impl<F: Filesystem> Builder<F> {
         // SAFETY: `session` came from libfuse, and is in no other hands. `core`, its userdata, has a share of `conn`, and
         // `Session` has one of `core` until it has destroyed the session.
         unsafe { conn.attach(session, true) };
-        let mut session = Session::new(core, self.settings).map_err(MountError::Signals)?;
+        let session = Session::new(core, self.settings, self.keeper);
+        let mut session = session.map_err(MountError::Signals)?;
         session
             .mount(place, options.auto_unmount())
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;

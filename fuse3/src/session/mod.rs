@@ -18,6 +18,7 @@ pub(crate) mod device;
 pub(crate) mod foreign;
 pub(crate) mod fusermount;
 pub(crate) mod handle;
+pub mod handover;
 pub(crate) mod loopconfig;
 pub(crate) mod mount;
 pub(crate) mod mountinfo;

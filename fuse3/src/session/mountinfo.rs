@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::{fs, mem};
 
+use crate::session::handover::record::Mounted;
+use crate::session::options::Options;
+
 /// A line of /proc/self/mountinfo (proc_pid_mountinfo(5)).
 pub(crate) struct MountInfo {
     pub(crate) id: u64,
@@ -140,6 +143,43 @@ impl Own {
         let mount = MountInfo::all().into_iter().find(is_own)?;
         let unique = place.unique_id();
         Some(Self { mount, unique })
+    }
+
+    /// For a process that is to have it.
+    pub(crate) fn recorded(&self) -> Mounted {
+        Mounted {
+            id: self.mount.id,
+            device: self.mount.device.clone(),
+            point: self.mount.point.clone(),
+            unique: self.unique,
+        }
+    }
+
+    /// The mount that another process has recorded. The error says what was wrong.
+    pub(crate) fn find(recorded: &Mounted) -> Result<Self, String> {
+        let (id, device, point) = (recorded.id, &recorded.device, recorded.point.display());
+        let is_it = |it: &MountInfo| it.is_fuse() && it.id == id && it.device == *device;
+        let found = MountInfo::all().into_iter().find(is_it);
+        let mount =
+            found.ok_or_else(|| format!("mount {id} ({device}) on {point} is not there"))?;
+        let place = Place::open(&mount.point).filter(|it| it.mount_id() == Some(id));
+        let unique = place.and_then(|place| place.unique_id());
+        match recorded.unique.zip(unique) {
+            Some((was, is)) if was != is => Err(format!("another is mounted on {point}")),
+            _ => Ok(Self {
+                mount,
+                unique: recorded.unique,
+            }),
+        }
+    }
+
+    pub(crate) fn is(&self, mount: &MountInfo) -> bool {
+        mount.id == self.mount.id && mount.device == self.mount.device
+    }
+
+    /// Which of the options are not in force there.
+    pub(crate) fn lacking(&self, options: &Options) -> Vec<String> {
+        options.not_in_force(std::slice::from_ref(&self.mount))
     }
 
     /// Unmounts it, wherever it is by now, and nothing else. False where it is in its place, and this process may not.

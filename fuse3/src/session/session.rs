@@ -1,23 +1,24 @@
 use std::ffi::{CStr, OsStr, c_int};
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::process::{ExitCode, Termination};
 use std::ptr::{self, NonNull};
 use std::sync::{Arc, Weak};
-use std::{fmt, io};
+use std::{fmt, io, thread};
 
 use crate::base::log;
 use crate::base::os::{checked, open_device, spawn};
 use crate::conn::conn::{TERMINATED, TROUBLE};
-use crate::conn::{daemon, drain::resend, libfuse_log, panics::Trouble};
+use crate::conn::{daemon, incoming::Message, libfuse_log, panics::Trouble};
 use crate::conn::{stats::SessionStats, wake::Wake};
 use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::locking::{Library, Locking};
 use crate::session::builder::{Builder, Settings};
 use crate::session::fusermount::{Before, Waiting};
+use crate::session::handover::{HandoverError, Keeper};
 use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
 use crate::session::{handle::Handle, loopconfig::LoopConfig, signals::Handling};
@@ -34,17 +35,21 @@ pub(crate) const ERROR_ABORTED: c_int = -libc::ECONNABORTED;
 /// ends on a thread of its own, when they have. A process that returns from `main` before that leaves a dead mount: keep it
 /// alive, or [`close`](Self::close) the session on a thread of `spawn_blocking`.
 pub struct Session<F: Filesystem> {
-    core: Arc<Core<F>>,
-    settings: Settings,
+    pub(super) core: Arc<Core<F>>,
+    pub(super) settings: Settings,
     /// The lock was told that it serves.
     started: bool,
-    /// The loop has run before.
-    again: bool,
+    /// Requests may have been read before and not been answered: the loop has run, or another process has served.
+    pub(super) again: bool,
+    /// The kernel's INIT, once it has come.
+    pub(super) init: Option<Message>,
     ended: bool,
     /// What it has mounted.
-    own: Option<Own>,
+    pub(super) own: Option<Own>,
     /// What waits for the end, with `auto_unmount`.
-    waiting: Option<Waiting>,
+    pub(super) waiting: Option<Waiting>,
+    /// Who has the connection as well.
+    pub(super) keeper: Option<Keeper>,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -56,16 +61,22 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// From now on signals end it, if asked for. It is not mounted yet.
-    pub(crate) fn new(core: Arc<Core<F>>, settings: Settings) -> io::Result<Self> {
+    pub(crate) fn new(
+        core: Arc<Core<F>>,
+        settings: Settings,
+        keeper: Option<Keeper>,
+    ) -> io::Result<Self> {
         let handling = settings.handle_signals.then(|| Handling::of(core.conn()));
         Ok(Self {
             core,
             settings,
             started: false,
             again: false,
+            init: None,
             ended: false,
             own: None,
             waiting: None,
+            keeper,
             handling: handling.transpose()?,
         })
     }
@@ -92,6 +103,17 @@ impl<F: Filesystem> Session<F> {
         let host: Weak<Core<F>> = Arc::downgrade(&self.core);
         self.core.conn().open(host);
         Ok(())
+    }
+
+    /// A duplicate of the connection's descriptor.
+    pub(super) fn device(&self) -> Result<OwnedFd, HandoverError> {
+        let pass = self.core.conn().pass();
+        let pass = pass.ok_or(HandoverError::Unsupported(
+            "no connection, since it has ended",
+        ))?;
+        // SAFETY: the descriptor is open while `pass` lives.
+        let device = unsafe { BorrowedFd::borrow_raw(pass.descriptor()) };
+        device.try_clone_to_owned().map_err(HandoverError::Io)
     }
 
     /// The session itself, for what only its owner does; null after the end.
@@ -265,14 +287,21 @@ impl<F: Filesystem> Session<F> {
         let wake = Wake::if_needed()?;
         // After `wake`, and so gone before it, whatever happens.
         let wakes = wake.as_ref().map(|wake| conn.wakes_by(wake));
-        if self.again && conn.is_all_answered() {
-            if let Some(pass) = conn.pass() {
-                // INIT was answered, since the loop has run before. A kernel that cannot says EINVAL, and nothing can be done
-                // about it.
-                let _ = resend(pass.descriptor());
+        if self.init.is_none() {
+            self.init = conn.first();
+            if let Some(init) = &self.init {
+                conn.process(&mut init.clone());
             }
+            self.deposit();
         }
-        let result = self.run_loop();
+        let result = thread::scope(|scope| {
+            if self.again && conn.is_all_answered() {
+                if let Err(error) = conn.serve_again(scope, self.settings.workers) {
+                    log::warn!("requests that were sent before may be lost: {error}");
+                }
+            }
+            self.run_loop()
+        });
         let agreement = conn.agreement_of_loop();
         drop(wakes);
         let uring = Capabilities::OVER_IO_URING;
@@ -345,7 +374,7 @@ impl<F: Filesystem> Session<F> {
         let session = self.raw();
         let conn = self.core.conn();
         conn.set_over();
-        self.core.serving.finish_tasks();
+        self.core.serving.finish_tasks(conn.is_left());
         conn.hush();
         self.core.serving.notifications.close();
         conn.close();
@@ -383,9 +412,11 @@ impl<F: Filesystem> Session<F> {
             settings: self.settings,
             started: mem::take(&mut self.started),
             again: self.again,
+            init: self.init.take(),
             ended: mem::replace(&mut self.ended, true),
             own: self.own.take(),
             waiting: self.waiting.take(),
+            keeper: self.keeper.take(),
             handling: self.handling.take(),
         };
         // What is not spawned is not dropped either: here it would wait for ever.
@@ -465,13 +496,17 @@ pub enum Reason {
     Signal(i32),
     /// [`Session::close`], [`Stopped::close`].
     Closed,
+    /// [`Stopped::hand_over`]: another process serves the mount.
+    HandedOver,
 }
 
 /// As libfuse's examples have it: 0 when the file system was unmounted or the session terminated, 1 after a signal.
 impl Termination for Reason {
     fn report(self) -> ExitCode {
         match self {
-            Self::Unmounted | Self::Terminated | Self::Closed => ExitCode::SUCCESS,
+            Self::Unmounted | Self::Terminated | Self::Closed | Self::HandedOver => {
+                ExitCode::SUCCESS
+            }
             Self::Signal(_) => ExitCode::FAILURE,
         }
     }

@@ -142,8 +142,14 @@ impl Tasks {
     }
 
     /// The end: waits for what is in flight, or ends it when the patience is over; then ends the session's own runtime.
-    pub(crate) fn finish(&self) {
-        if !self.wait_until(Deadline::after(self.settings.patience)) {
+    /// Those that `are_left` to another process are not waited for.
+    pub(crate) fn finish(&self, are_left: bool) {
+        let patience = if are_left {
+            Some(Duration::ZERO)
+        } else {
+            self.settings.patience
+        };
+        if !self.wait_until(Deadline::after(patience)) {
             let cancels: Vec<_> = self.state.lock().in_flight.values().cloned().collect();
             log::warn!(
                 "the session ends without waiting any longer for {} futures",
@@ -160,7 +166,7 @@ impl Tasks {
         let runtime = state.runtime.take();
         drop(state);
         if let Some(runtime) = runtime {
-            shut_down(runtime, self.settings.patience.map(|_| LAST_WORDS));
+            shut_down(runtime, patience.map(|_| LAST_WORDS));
         }
     }
 

@@ -1,0 +1,141 @@
+use std::fmt;
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use crate::session::handover::error::HandoverError;
+use crate::session::handover::passing::{self, Parcel, Program};
+use crate::session::handover::record::Record;
+use crate::session::handover::{inherit, inherit::Heir};
+
+/// What a file system hands over of its own, beside the mount: its state, in a form that the successor reads.
+///
+/// The kernel keeps the inode numbers, generations, lookup counts and file handles that it was given. A file system whose
+/// successor can tell what they mean from elsewhere (a directory, a database) needs nothing here.
+#[derive(Debug, Default)]
+pub struct Baggage {
+    /// Anything. Begin it with a version, since the successor may be another release.
+    pub bytes: Vec<u8>,
+    /// Open files, which arrive in the same order, with their offsets and locks. They count against the successor's RLIMIT_NOFILE.
+    pub files: Vec<OwnedFd>,
+}
+
+/// A mount that another process has served, for [`Builder::take_over`](crate::Builder::take_over).
+///
+/// Dropped, it tells the predecessor, if that waits, that nobody took over.
+pub struct Handover {
+    pub(super) device: OwnedFd,
+    pub(super) record: Record,
+    baggage: Baggage,
+    pub(super) predecessor: Predecessor,
+}
+
+/// Who goes on if nobody takes over.
+pub(super) enum Predecessor {
+    /// Nobody, or whoever keeps the descriptor.
+    Gone,
+    /// It waits for an answer.
+    Waits(UnixStream),
+    /// This process was it, and can be it again.
+    Program(Program),
+}
+
+impl Handover {
+    /// What this process was started with: by [`spawn`](super::spawn), by [`Stopped::exec`](crate::session::Stopped::exec), or by
+    /// [`supervise`](super::supervise) after a crash. `None` when it was started in any other way, and is to mount for itself.
+    ///
+    /// It finds the variable `FUSE3_HANDOVER` in its environment, which names a descriptor and whose it is. Once: the second call is
+    /// `None`. Call it before the process forks to go to the background.
+    ///
+    /// # Errors
+    ///
+    /// [`HandoverError::Broken`], [`HandoverError::Io`]. The predecessor is told.
+    pub fn inherited() -> Result<Option<Self>, HandoverError> {
+        let Some((stream, heir)) = inherit::take(inherit::HANDOVER).map_err(HandoverError::Io)?
+        else {
+            return Ok(None);
+        };
+        let waits = (heir == Heir::Child).then_some(());
+        Self::from_stream(stream, waits.is_some()).map(Some)
+    }
+
+    /// The same, of a socket whose other end [`Stopped::hand_over`](crate::session::Stopped::hand_over) was given.
+    ///
+    /// # Errors
+    ///
+    /// As [`inherited`](Self::inherited).
+    pub fn receive(from: UnixStream) -> Result<Self, HandoverError> {
+        Self::from_stream(from, true)
+    }
+
+    fn from_stream(stream: UnixStream, waits: bool) -> Result<Self, HandoverError> {
+        let received = passing::receive(&stream).and_then(|it| it.ok_or_else(passing::ended));
+        let predecessor = |program: Option<Program>| match program {
+            _ if waits => Predecessor::Waits(stream),
+            Some(program) => Predecessor::Program(program),
+            None => Predecessor::Gone,
+        };
+        match received.and_then(|it| Ok((Record::from_text(&it.record)?, it))) {
+            Ok((record, received)) => Ok(Self {
+                device: received.device,
+                record,
+                baggage: received.baggage,
+                predecessor: predecessor(received.program),
+            }),
+            Err(error) => {
+                if let Predecessor::Waits(stream) = predecessor(None) {
+                    passing::refuse(&stream, &error);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What the predecessor's file system has handed over; nothing the second time.
+    pub fn baggage(&mut self) -> Baggage {
+        mem::take(&mut self.baggage)
+    }
+
+    /// Where it is mounted; `None` for a mount that somebody else has made.
+    pub fn mount_point(&self) -> Option<&Path> {
+        self.record.mount.as_ref().map(|mount| &*mount.point)
+    }
+
+    /// Tells the predecessor, if that waits, why nobody takes over: it goes on then.
+    pub fn refuse(mut self, why: impl fmt::Display) {
+        self.tell(&why);
+    }
+
+    /// The answer to a predecessor that waits, once.
+    pub(super) fn tell(&mut self, why: &dyn fmt::Display) {
+        if let Predecessor::Waits(stream) = mem::replace(&mut self.predecessor, Predecessor::Gone) {
+            passing::refuse(&stream, why);
+        }
+    }
+
+    pub(super) fn parcel(&self) -> Parcel<'_> {
+        Parcel {
+            device: &self.device,
+            record: self.record.to_text(),
+            baggage: &self.baggage,
+            program: None,
+        }
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        self.tell(&"it was not taken over");
+    }
+}
+
+impl fmt::Debug for Handover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handover")
+            .field("mount_point", &self.mount_point())
+            .field("bytes", &self.baggage.bytes.len())
+            .field("files", &self.baggage.files.len())
+            .finish_non_exhaustive()
+    }
+}
