@@ -1,8 +1,13 @@
-//! One read-only file: `hello MOUNTPOINT`, then `cat MOUNTPOINT/hello`.
+//! One read-only file: `hello MOUNTPOINT`, then `cat MOUNTPOINT/hello`. After SIGHUP the program that is now at this one's path
+//! goes on with the mount.
+
+#[path = "upgrade/mod.rs"]
+mod upgrade;
 
 use std::ffi::OsStr;
 use std::time::Duration;
 
+use fuse3::handover::{Baggage, Handover};
 use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo};
 use fuse3::{Filesystem, Ino, Listing, ReadBuf, Session};
@@ -80,7 +85,9 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
     let builder = Session::builder(Hello, Concurrent)
         .fsname("hello")
         .read_only();
-    let end = builder.handle_signals(true).mount(path)?.run()?;
+    // It has no state that another process would have to know.
+    let session = upgrade::mount(builder, Handover::inherited()?, path)?;
+    let end = upgrade::run(session, |_, _| Ok(Baggage::default()))?;
     println!("{:?} after {} requests", end.reason, end.stats.total());
     Ok(())
 }

@@ -173,6 +173,15 @@ impl Mounted {
         self.wait()
     }
 
+    pub(crate) fn is_running(&self) -> bool {
+        self.status().is_none()
+    }
+
+    /// Waits until the program has ended by itself, with its mount gone.
+    pub(crate) fn ends(self) -> Ended {
+        self.wait()
+    }
+
     fn wait(&self) -> Ended {
         assert!(
             within(PATIENCE, || self.status().is_some()),

@@ -171,9 +171,14 @@ fn what_a_file_system_hands_over_arrives() {
         Ok(Baggage { bytes, files })
     };
     let (given, (session, arrived)) = pass(stopped(session, &dir), baggage, |handover| {
-        let mut handover = handover.unwrap();
+        let handover = handover.unwrap();
         assert_eq!(handover.mount_point(), Some(dir.path()));
-        let arrived = handover.baggage();
+        let Baggage { bytes, files } = handover.baggage();
+        let files = files.iter().map(OwnedFd::try_clone);
+        let arrived = Baggage {
+            bytes: bytes.clone(),
+            files: files.collect::<io::Result<_>>().unwrap(),
+        };
         (builder().take_over(handover).unwrap(), arrived)
     });
     given.unwrap();

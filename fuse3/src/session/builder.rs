@@ -29,7 +29,7 @@ pub struct Builder<F: Filesystem> {
     over_mount: bool,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
-    keeper: Option<Keeper>,
+    pub(super) keeper: Option<Keeper>,
     #[cfg(feature = "tokio")]
     pub(crate) tasks: crate::tasks::in_flight::Settings,
     pub(crate) settings: Settings,

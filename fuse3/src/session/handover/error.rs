@@ -16,6 +16,8 @@ pub enum HandoverError {
     Baggage(io::Error),
     /// The other process could not be reached.
     Io(io::Error),
+    /// The program that was to replace this one cannot be run.
+    Exec(io::Error),
     /// The other process did not answer within this time.
     Silent(Duration),
     /// The successor refused: why.
@@ -51,6 +53,7 @@ impl fmt::Display for HandoverError {
             ),
             Self::Baggage(error) => write!(f, "the file system has nothing to hand over: {error}"),
             Self::Io(error) => write!(f, "the other process cannot be reached: {error}"),
+            Self::Exec(error) => write!(f, "the new program cannot be run: {error}"),
             Self::Silent(patience) => {
                 write!(f, "the other process did not answer within {patience:?}")
             }
@@ -85,6 +88,7 @@ impl From<HandoverError> for io::Error {
     fn from(error: HandoverError) -> Self {
         let kind = match &error {
             HandoverError::Io(error)
+            | HandoverError::Exec(error)
             | HandoverError::Baggage(error)
             | HandoverError::Init(error) => error.kind(),
             HandoverError::Silent(_) => io::ErrorKind::TimedOut,

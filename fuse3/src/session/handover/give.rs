@@ -13,7 +13,7 @@ use crate::dispatch::filesystem::Filesystem;
 use crate::session::child::prepare_child;
 use crate::session::handover::agreed::Agreed;
 use crate::session::handover::error::HandoverError;
-use crate::session::handover::inherit::{HANDOVER, bequeath};
+use crate::session::handover::inherit::{HANDOVER, Heir, KEEPER, bequeath};
 use crate::session::handover::passing::{self, Parcel, Program};
 use crate::session::handover::record::Record;
 use crate::session::handover::value::Baggage;
@@ -61,6 +61,10 @@ impl<F: Filesystem> Stopped<F> {
     ) -> Result<End<F>, Box<NotHandedOver<F>>> {
         let patience = self.session.settings.hand_over_patience;
         let given = self.record(baggage).and_then(|(record, baggage)| {
+            if self.session.keeper.is_some() {
+                let what = "a keeper, which would start another server; use exec";
+                return Err(HandoverError::Unsupported(what));
+            }
             let device = self.session.device()?;
             let parcel = Parcel {
                 device: &device,
@@ -96,7 +100,7 @@ impl<F: Filesystem> Stopped<F> {
     ///
     /// # Errors
     ///
-    /// It returns only when it fails. As `hand_over`, and [`HandoverError::Io`] of execve(2). Descriptors of this process are
+    /// It returns only when it fails. As `hand_over`, and [`HandoverError::Exec`] of execve(2). Descriptors of this process are
     /// then closed on execve(2), those too that were not before.
     pub fn exec(
         self,
@@ -115,7 +119,16 @@ impl<F: Filesystem> Stopped<F> {
                 baggage: &baggage,
                 program: Some(program.map_err(HandoverError::Io)?),
             };
-            Err(HandoverError::Io(exec(command, &parcel)))
+            prepare_child(command);
+            let kept = match &self.session.keeper {
+                Some(keeper) => keeper.go_on(command),
+                None => {
+                    command.env_remove(KEEPER);
+                    Ok(())
+                }
+            };
+            kept.map_err(HandoverError::Io)?;
+            Err(HandoverError::Exec(exec(command, &parcel)))
         });
         let error = match replaced {
             Ok(Ok(never)) => never,
@@ -154,7 +167,7 @@ impl<F: Filesystem> Stopped<F> {
     }
 }
 
-/// Runs the program of `command` in place of this one, and has it find `parcel`.
+/// Runs the program of `command`, which is [prepared](prepare_child), in place of this one, and has it find `parcel`.
 pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
     let mut run = || {
         let (ours, its) = UnixStream::pair()?;
@@ -167,8 +180,7 @@ pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
             }
             _ => error,
         })?;
-        prepare_child(command);
-        bequeath(command, its, HANDOVER);
+        bequeath(command, its, HANDOVER, Heir::Itself);
         Ok(command.exec())
     };
     run().unwrap_or_else(|error| error)

@@ -1,7 +1,7 @@
 //! Sockets that a process is started with.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{self, Child, Command};
@@ -19,12 +19,30 @@ pub(super) const HANDOVER: &str = "FUSE3_HANDOVER";
 /// Where a [`Keeper`](super::Keeper) is.
 pub(super) const KEEPER: &str = "FUSE3_KEEPER";
 
-/// Whose a socket is: of the process that put it into the environment.
+/// Whose a socket is, beside the process that puts it into the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Heir {
     /// The same process, as another program.
     Itself,
+    /// A process that it has started.
     Child,
+}
+
+impl Heir {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Itself => "self",
+            Self::Child => "child",
+        }
+    }
+
+    /// Whether this process is it, where process `pid` has put it there. Whoever is started later inherits the variable, too.
+    fn is_this(self, pid: u32) -> bool {
+        match self {
+            Self::Itself => pid == process::id(),
+            Self::Child => pid == parent_id(),
+        }
+    }
 }
 
 /// Starts the successor of this process, and returns the socket by which it is [handed over](crate::session::Stopped::hand_over) to.
@@ -39,17 +57,21 @@ pub(super) enum Heir {
 pub fn spawn(mut command: Command) -> io::Result<(Child, UnixStream)> {
     let (ours, its) = UnixStream::pair()?;
     prepare_child(&mut command);
-    bequeath(&mut command, its, HANDOVER);
+    bequeath(&mut command, its, HANDOVER, Heir::Child);
     // The command has the child's end as well, and is gone with this call: the end of the child is seen.
     Ok((command.spawn()?, ours))
 }
 
 /// The process of `command` has `socket` as well, and is told by `variable`. It is to be [prepared](prepare_child) before.
-pub(super) fn bequeath(command: &mut Command, socket: impl Into<OwnedFd>, variable: &str) {
-    use std::os::fd::AsRawFd;
+pub(super) fn bequeath(
+    command: &mut Command,
+    socket: impl Into<OwnedFd>,
+    variable: &str,
+    heir: Heir,
+) {
     let socket = socket.into();
     let (number, pid) = (socket.as_raw_fd(), process::id());
-    command.env(variable, format!("{number},{pid}"));
+    command.env(variable, format!("{number},{pid},{}", heir.name()));
     let keep = move || {
         let flags = fcntl_getfd(&socket)? - FdFlags::CLOEXEC;
         Ok(fcntl_setfd(&socket, flags)?)
@@ -68,27 +90,38 @@ pub(super) fn take(variable: &str) -> io::Result<Option<(UnixStream, Heir)>> {
         let what = format!("the variable {variable}={value:?} of the environment: {what}");
         io::Error::new(io::ErrorKind::InvalidInput, what)
     };
-    let words = value.to_str().and_then(|value| value.split_once(','));
-    let numbers = words.and_then(|(number, pid)| Some((number.parse().ok()?, pid.parse().ok()?)));
-    let Some((number, pid)) = numbers else {
-        return Err(wrong(&"it is not a descriptor, a comma and a process"));
+    let parts: Vec<_> = value.to_str().unwrap_or_default().split(',').collect();
+    let heirs = [Heir::Itself, Heir::Child];
+    let parsed = match *parts {
+        [number, pid, heir] => number
+            .parse()
+            .ok()
+            .zip(pid.parse().ok())
+            .zip(heirs.into_iter().find(|it| it.name() == heir)),
+        _ => None,
     };
-    let (number, pid): (RawFd, u32) = (number, pid);
-    let heir = match pid {
-        pid if pid == process::id() => Heir::Itself,
-        pid if pid == parent_id() => Heir::Child,
-        _ => {
-            log::debug!("{variable} is for a child of process {pid}, which this is not");
-            return Ok(None);
-        }
+    let Some(((number, pid), heir)) = parsed else {
+        let what =
+            "it is not a descriptor, a process, and `self` or `child`, with commas between them";
+        return Err(wrong(&what));
     };
+    let number: RawFd = number;
+    if !heir.is_this(pid) {
+        log::debug!("{variable}={value:?} is for another process");
+        return Ok(None);
+    }
     let mut taken = TAKEN.lock();
     if taken.contains(&number) {
         return Ok(None);
     }
     // SAFETY: the call looks at a number, whatever it is.
     match unsafe { libc::fcntl(number, libc::F_GETFD) } {
-        -1 => return Err(wrong(&io::Error::last_os_error())),
+        -1 => {
+            log::warn!(
+                "{variable}={value:?} names a descriptor that is not open: it is an earlier program's"
+            );
+            return Ok(None);
+        }
         // What execve(2) left open does not have it.
         flags if flags & libc::FD_CLOEXEC != 0 => {
             return Err(wrong(&"the descriptor was opened by this program"));

@@ -2,10 +2,11 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
-use crate::session::handover::inherit;
 use crate::session::handover::passing::{self, Parcel};
 use crate::session::handover::value::Baggage;
+use crate::session::handover::{inherit, inherit::Heir};
 
 /// Another process that has the connection of a mount as well, so that the mount outlives a crash of its server:
 /// [`Builder::keeper`](crate::Builder::keeper).
@@ -39,6 +40,13 @@ impl Keeper {
     pub fn with(mut self, baggage: Baggage) -> Self {
         self.baggage = baggage;
         self
+    }
+
+    /// This process goes on as the program of `command`, and has the keeper still.
+    pub(super) fn go_on(&self, command: &mut Command) -> io::Result<()> {
+        let stream = self.stream.try_clone()?;
+        inherit::bequeath(command, stream, inherit::KEEPER, Heir::Itself);
+        Ok(())
     }
 
     /// From now on the other process has these, in place of what it had.

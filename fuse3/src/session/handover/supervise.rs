@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::base::log;
 use crate::session::child::prepare_child;
 use crate::session::handover::error::HandoverError;
-use crate::session::handover::inherit::{HANDOVER, KEEPER, bequeath};
+use crate::session::handover::inherit::{HANDOVER, Heir, KEEPER, bequeath};
 use crate::session::handover::passing::{self, Parcel, Received};
 use crate::session::handover::record::{Mounted, Record};
 use crate::session::mountinfo::Own;
@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a server and keeps its mount: when the server is killed or crashes, it is started again, and goes on with the mount.
 ///
-/// `command` makes the command of each start, a server that stays in the foreground, gives [`Keeper::inherited`](super::Keeper::inherited)
+/// `command` makes the command of each start, or `None` where the server is not to be started again: then it is unmounted. The server is one that stays in the foreground, gives [`Keeper::inherited`](super::Keeper::inherited)
 /// to its builder, and [takes over](crate::Builder::take_over) what [`Handover::inherited`](super::Handover::inherited) finds. `started` is told of each start, to pass
 /// signals on, say. Returns when the server has ended and its mount is gone, with the server's status, or when it has ended before it had one.
 ///
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// let server = || {
 ///     let mut command = Command::new("/usr/bin/myfs");
 ///     command.arg("/mnt");
-///     command
+///     Some(command)
 /// };
 /// let status = supervise(server, Restarts::default(), |_| ())?;
 /// println!("the server has ended: {status}");
@@ -61,14 +61,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The server cannot be started; or it was started again as often as it may be, and is now unmounted, so that clients get ENOTCONN and
 /// wait no longer.
 pub fn supervise(
-    mut command: impl FnMut() -> Command,
+    mut command: impl FnMut() -> Option<Command>,
     restarts: Restarts,
     mut started: impl FnMut(&Child),
 ) -> io::Result<ExitStatus> {
     let mut kept = None;
     let mut times = VecDeque::new();
+    let Some(mut next) = command() else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no command is given",
+        ));
+    };
     loop {
-        let mut child = run_once(command(), &mut kept, &mut started)?;
+        let mut child = run_once(next, &mut kept, &mut started)?;
         let status = child.wait()?;
         let Some(mount) = kept.as_ref().map(|(_, mount)| mount) else {
             return Ok(status);
@@ -87,6 +93,13 @@ pub fn supervise(
             );
             return Err(io::Error::other(what));
         }
+        next = match command() {
+            Some(command) => command,
+            None => {
+                own.unmount();
+                return Ok(status);
+            }
+        };
         log::warn!("the server has ended: {status}; it is started again");
         times.push_back(now);
     }
@@ -100,11 +113,11 @@ fn run_once(
 ) -> io::Result<Child> {
     let (ours, its) = UnixStream::pair()?;
     prepare_child(&mut command);
-    bequeath(&mut command, its, KEEPER);
+    bequeath(&mut command, its, KEEPER, Heir::Child);
     let heir = match kept {
         Some(_) => {
             let (ours, its) = UnixStream::pair()?;
-            bequeath(&mut command, its, HANDOVER);
+            bequeath(&mut command, its, HANDOVER, Heir::Child);
             Some(ours)
         }
         None => None,

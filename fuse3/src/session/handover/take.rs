@@ -8,10 +8,12 @@ use std::{fmt, io, mem};
 use crate::conn::panics::Trouble;
 use crate::dispatch::filesystem::Filesystem;
 use crate::session::builder::Builder;
+use crate::session::child::prepare_child;
 use crate::session::handover::error::HandoverError;
 use crate::session::handover::give;
+use crate::session::handover::keeper::Keeper;
 use crate::session::handover::passing;
-use crate::session::handover::value::{Baggage, Handover, Predecessor};
+use crate::session::handover::value::{Handover, Predecessor};
 use crate::session::mount;
 use crate::session::mountinfo::{Own, served_by};
 use crate::session::session::Session;
@@ -20,31 +22,46 @@ use crate::sys;
 /// A mount that was not taken over, and why. A predecessor that waits has been told, and goes on.
 #[derive(Debug)]
 pub struct NotTakenOver {
-    /// The mount, for somebody else. The [`Baggage`] that was taken from it is not in it.
+    /// The mount, for somebody else.
     pub handover: Handover,
     /// What was wrong.
     pub error: HandoverError,
+    /// The process that keeps the mount, if there is one.
+    keeper: Option<Keeper>,
 }
 
 impl NotTakenOver {
     /// Runs the program again that replaced itself by this one with [`exec`](crate::session::Stopped::exec), with its arguments, and
-    /// has it take its mount back. `baggage` is what it had handed over.
+    /// has it take its mount back, with all that it had handed over.
     ///
     /// # Errors
     ///
     /// It returns only when it fails, or when there is nothing to give back to: a predecessor at the other end of a socket goes on by itself.
-    pub fn give_back(mut self, baggage: Baggage) -> io::Error {
-        let predecessor = mem::replace(&mut self.handover.predecessor, Predecessor::Gone);
+    pub fn give_back(self) -> io::Error {
+        self.handover.give_back(self.keeper.as_ref())
+    }
+}
+
+impl Handover {
+    /// As [`NotTakenOver::give_back`], for a program that sees by itself that it cannot go on: it cannot read the
+    /// [`Baggage`](super::Baggage), say. `keeper` is this process's, if it has one.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn give_back(mut self, keeper: Option<&Keeper>) -> io::Error {
+        let predecessor = mem::replace(&mut self.predecessor, Predecessor::Gone);
         let Predecessor::Program(program) = predecessor else {
+            self.predecessor = predecessor;
             let what = "no program was replaced by this one, so that none is run again";
             return io::Error::new(io::ErrorKind::NotFound, what);
         };
         let mut command = program.command();
-        let parcel = passing::Parcel {
-            baggage: &baggage,
-            ..self.handover.parcel()
-        };
-        give::exec(&mut command, &parcel)
+        prepare_child(&mut command);
+        match keeper.map_or(Ok(()), |keeper| keeper.go_on(&mut command)) {
+            Ok(()) => give::exec(&mut command, &self.parcel()),
+            Err(error) => error,
+        }
     }
 }
 
@@ -60,12 +77,21 @@ impl<F: Filesystem> Builder<F> {
     /// # Errors
     ///
     /// [`NotTakenOver`] has the [`HandoverError`], which names what is wrong. The mount stays the predecessor's.
-    pub fn take_over(self, mut handover: Handover) -> Result<Session<F>, Box<NotTakenOver>> {
+    pub fn take_over(mut self, mut handover: Handover) -> Result<Session<F>, Box<NotTakenOver>> {
+        let keeper = self.keeper.take();
         match self.try_to_take_over(&mut handover) {
-            Ok(session) => Ok(session),
+            Ok(mut session) => {
+                session.keeper = keeper;
+                session.deposit();
+                Ok(session)
+            }
             Err(error) => {
                 handover.tell(&error);
-                Err(Box::new(NotTakenOver { handover, error }))
+                Err(Box::new(NotTakenOver {
+                    handover,
+                    error,
+                    keeper,
+                }))
             }
         }
     }
@@ -127,7 +153,6 @@ impl<F: Filesystem> Builder<F> {
         handover.predecessor = Predecessor::Gone;
         session.settings.keep_mounted = keep_mounted || own.is_none();
         session.own = own;
-        session.deposit();
         Ok(session)
     }
 }

@@ -92,9 +92,10 @@ impl Handover {
         }
     }
 
-    /// What the predecessor's file system has handed over; nothing the second time.
-    pub fn baggage(&mut self) -> Baggage {
-        mem::take(&mut self.baggage)
+    /// What the predecessor's file system has handed over. Whoever wants its files duplicates them ([`OwnedFd::try_clone`]): until the
+    /// mount has been taken over, it may have to go back.
+    pub fn baggage(&self) -> &Baggage {
+        &self.baggage
     }
 
     /// Where it is mounted; `None` for a mount that somebody else has made.

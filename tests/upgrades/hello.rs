@@ -1,0 +1,170 @@
+//! A file system without state.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::mount::Mounted;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+const TEXT: &[u8] = b"Hello World!\n";
+
+/// The process whose program is `name`, which serves `point`.
+fn server(name: &str, point: &Path) -> Option<Pid> {
+    let processes = fs::read_dir("/proc").unwrap();
+    let mut pids = processes.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    let is_it = |pid: &i32| {
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut arguments = line.split(|byte| *byte == 0);
+        let program = arguments.next().unwrap_or_default();
+        program.ends_with(name.as_bytes())
+            && arguments.any(|it| it == point.as_os_str().as_encoded_bytes())
+    };
+    pids.find(is_it).and_then(Pid::from_raw)
+}
+
+/// Calls `change` `times` often, while clients read, each time after they have had an answer. The median and the longest time
+/// that one waited.
+fn while_clients_read(point: &Path, times: usize, mut change: impl FnMut()) -> [Duration; 2] {
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let path = point.join("hello");
+    thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            let file = File::open(&path).unwrap();
+            let mut waits = Vec::new();
+            while !over.load(Ordering::SeqCst) {
+                let start = Instant::now();
+                let mut text = [0; 100];
+                let length = file.read_at(&mut text, 0).unwrap();
+                assert_eq!(&text[..length], TEXT);
+                assert_eq!(fs::read(&path).unwrap(), TEXT);
+                fs::metadata(point.join("missing")).unwrap_err();
+                waits.push(start.elapsed());
+                asked.fetch_add(1, Ordering::SeqCst);
+            }
+            waits
+        });
+        for _ in 0..times {
+            let before = asked.load(Ordering::SeqCst);
+            change();
+            while asked.load(Ordering::SeqCst) < before + 3 && !client.is_finished() {
+                thread::sleep(Duration::from_millis(1));
+            }
+        }
+        over.store(true, Ordering::SeqCst);
+        let mut waits = client.join().unwrap();
+        waits.sort();
+        let longest = &waits[waits.len().saturating_sub(times)..];
+        [longest[longest.len() / 2], waits[waits.len() - 1]]
+    })
+}
+
+#[test]
+fn a_program_is_replaced_by_exec_under_its_clients() {
+    let Some(mounted) = Mounted::new("hello", &[], DEADLINE) else {
+        return;
+    };
+    let pid = server("hello", mounted.path()).unwrap();
+    let pauses = while_clients_read(mounted.path(), 20, || {
+        kill_process(pid, Signal::HUP).unwrap();
+    });
+    println!("20 times by exec: median and longest pause {pauses:?}");
+    assert_eq!(server("hello", mounted.path()), Some(pid));
+    let ended = mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+}
+
+/// The file where the program was is no program any more.
+#[test]
+fn a_program_that_cannot_go_on_is_rolled_back() {
+    let program = |command: &mut Command, dir: &Path| {
+        let copy = dir.join("hello");
+        crate::mount::program::copy(Path::new(command.get_program()), &copy);
+        let mut copied = Command::new(&copy);
+        copied.args(command.get_args());
+        *command = copied;
+    };
+    let Some(mounted) = Mounted::start("hello", &[], DEADLINE, program) else {
+        return;
+    };
+    let pid = server("hello", mounted.path()).unwrap();
+    let copy = mounted.path().parent().unwrap().join("hello");
+    let replace = |by: &dyn Fn(&Path)| {
+        let new = copy.with_extension("new");
+        by(&new);
+        fs::rename(&new, &copy).unwrap();
+    };
+    replace(&|new| {
+        fs::write(new, "no program").unwrap();
+        fs::set_permissions(new, fs::Permissions::from_mode(0o755)).unwrap();
+    });
+    while_clients_read(mounted.path(), 3, || {
+        kill_process(pid, Signal::HUP).unwrap();
+    });
+    let ended = mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(ended.stderr.contains("Exec format error"), "{ended:?}");
+}
+
+fn keeper(command: &mut Command, options: &[&str]) {
+    let mut kept = Command::new(crate::mount::program::built("keeper"));
+    kept.args(options)
+        .arg(command.get_program())
+        .args(command.get_args());
+    *command = kept;
+}
+
+#[test]
+fn a_server_that_is_killed_is_started_again_under_its_clients() {
+    let change = |command: &mut Command, _: &Path| keeper(command, &["--restarts=1000"]);
+    let Some(mounted) = Mounted::start("hello", &[], DEADLINE, change) else {
+        return;
+    };
+    let mut last = None;
+    let pauses = while_clients_read(mounted.path(), 20, || {
+        let found = || server("hello", mounted.path()).filter(|pid| Some(*pid) != last);
+        let pid = loop {
+            match found() {
+                Some(pid) => break pid,
+                None => thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        last = Some(pid);
+        kill_process(pid, Signal::KILL).unwrap();
+    });
+    println!("20 times by SIGKILL: median and longest pause {pauses:?}");
+    let ended = mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+}
+
+/// It is unmounted then, and nobody waits.
+#[test]
+fn how_often_it_is_started_again_is_limited() {
+    let options = ["--restarts=3", "--within=3600"];
+    let change = |command: &mut Command, _: &Path| keeper(command, &options);
+    let Some(mounted) = Mounted::start("hello", &[], DEADLINE, change) else {
+        return;
+    };
+    let (mut killed, mut last) = (0, None);
+    while mounted.is_running() {
+        let pid = server("hello", mounted.path()).filter(|pid| Some(*pid) != last);
+        if let Some(pid) = pid {
+            last = Some(pid);
+            killed += usize::from(kill_process(pid, Signal::KILL).is_ok());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(killed, 4);
+    let ended = mounted.ends();
+    assert!(
+        ended.stderr.contains("started again 3 times within 3600s"),
+        "{ended:?}"
+    );
+}
