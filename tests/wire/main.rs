@@ -34,6 +34,7 @@ mod probe;
 mod ranges;
 mod raw;
 mod recorder;
+mod resent;
 mod session;
 mod tasks;
 #[path = "../common/tempdir.rs"]
