@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fuse3::context::Guard;
-use fuse3::handover::{Baggage, Handover, HandoverError, NotHandedOver};
+use fuse3::handover::{Baggage, Handover, HandoverError, Keeper, NotHandedOver};
 use fuse3::session::{Served, Stopped};
 use fuse3::{
     Answer, Attr, Builder, Capabilities, Concurrent, Connection, Context, End, Entry, Errno,
@@ -91,6 +91,8 @@ fn a_hundred_times_while_clients_ask() {
             .builder_with(Arc::clone(&lock))
             .hand_over_patience(PATIENCE)
     };
+    let open = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
     let mut session = builder().mount(dir.path()).unwrap();
     let _watchdog = Watchdog::new(dir.path());
     let path = dir.path().join("file");
@@ -136,6 +138,8 @@ fn a_hundred_times_while_clients_ask() {
     let end = serving.join().unwrap().close();
     assert_eq!(end.reason, Reason::Terminated);
     assert!(!is_mounted(dir.path()));
+    drop(end);
+    assert_eq!(open(), before, "descriptors were left behind");
     let mut pauses = pauses.into_inner().unwrap();
     pauses.sort();
     let longest: Vec<_> = pauses.iter().rev().take(200).collect();
@@ -145,6 +149,41 @@ fn a_hundred_times_while_clients_ask() {
         longest[100],
         longest[0]
     );
+}
+
+/// A server ends without a word, and its mount goes on with what the keeper has.
+#[test]
+fn a_keeper_has_the_mount() {
+    require_mount!(not over io_uring: "a session is not handed over");
+    let dir = TempDir::new();
+    let (ours, its) = UnixStream::pair().unwrap();
+    let lock = Arc::default();
+    let builder = || Probe::new().builder_with(Arc::clone(&lock));
+    let keeper = Keeper::new(ours).with(Baggage {
+        bytes: b"where the journal is".to_vec(),
+        files: Vec::new(),
+    });
+    // What is left of a server that is killed.
+    let session = builder()
+        .keeper(keeper)
+        .keep_mounted(true)
+        .mount(dir.path())
+        .unwrap();
+    let _watchdog = Watchdog::new(dir.path());
+    stopped(session, &dir).close();
+    let path = dir.path().join("another");
+    let client = thread::spawn(move || fs::metadata(path).map(drop));
+    let handover = Handover::receive(its).unwrap();
+    assert_eq!(handover.baggage().bytes, b"where the journal is");
+    thread::sleep(Duration::from_millis(20));
+    assert!(!client.is_finished());
+    let session = builder().take_over(handover).unwrap();
+    let handle = session.handle();
+    let serving = serve(session);
+    client.join().unwrap().unwrap();
+    handle.terminate();
+    serving.join().unwrap().close();
+    assert!(!is_mounted(dir.path()));
 }
 
 #[test]

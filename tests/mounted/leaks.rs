@@ -3,10 +3,12 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use fuse3::Builder;
+use fuse3::handover::Keeper;
 use fuse3::session::{Interruption, OnPanic};
 use fuse3::testing::MountPoint;
 
@@ -20,7 +22,7 @@ use crate::probe::Probe;
 type Ask = fn(Builder<Probe>) -> Builder<Probe>;
 
 /// What every session is made with once; each option by the name of its method.
-pub(crate) const OPTIONS: [(&str, Ask); 28] = [
+pub(crate) const OPTIONS: [(&str, Ask); 30] = [
     ("option", |b| b.option("max_write=16384")),
     ("options", |b| b.options("noatime,nosuid")),
     ("fsname", |b| b.fsname("source")),
@@ -37,6 +39,11 @@ pub(crate) const OPTIONS: [(&str, Ask); 28] = [
     ("workers", |b| b.workers(3)),
     ("max_idle_workers", |b| b.max_idle_workers(1)),
     ("clone_fd", |b| b.clone_fd(true)),
+    ("hand_over_patience", |b| b.hand_over_patience(DEADLINE)),
+    ("keeper", |b| {
+        let (ours, _its) = UnixStream::pair().unwrap();
+        b.keeper(Keeper::new(ours))
+    }),
     ("handle_signals", |b| b.handle_signals(true)),
     ("keep_mounted", |b| b.keep_mounted(true)),
     ("teardown_watchdog", |b| b.teardown_watchdog(DEADLINE)),

@@ -10,7 +10,7 @@ use crate::leaks;
 type Row = (&'static str, &'static str, &'static str);
 
 /// The methods of `Builder`. Not every kernel has CUSE, so that those of it are shown over a socket.
-const METHODS: [Row; 30] = [
+const METHODS: [Row; 33] = [
     (
         "allow_other",
         "mounted/effects.rs",
@@ -49,6 +49,11 @@ const METHODS: [Row; 30] = [
         "options_of_the_mount_are_shown_by_the_kernel_and_it_is_served",
     ),
     (
+        "hand_over_patience",
+        "mounted/handed.rs",
+        "what_goes_wrong_on_the_way_leaves_the_session_as_it_was",
+    ),
+    (
         "handle_signals",
         "mounted/signals.rs",
         "each_ends_the_session_which_says_so_and_restores_the_handlers",
@@ -63,6 +68,7 @@ const METHODS: [Row; 30] = [
         "mounted/life.rs",
         "a_mount_point_that_is_kept_is_dead",
     ),
+    ("keeper", "mounted/handed.rs", "a_keeper_has_the_mount"),
     (
         "max_idle_workers",
         "mounted/effects.rs",
@@ -133,6 +139,11 @@ const METHODS: [Row; 30] = [
         "subtype",
         "mounted/effects.rs",
         "options_of_the_mount_are_shown_by_the_kernel_and_it_is_served",
+    ),
+    (
+        "take_over",
+        "mounted/handed.rs",
+        "a_successor_that_does_not_fit_is_refused",
     ),
     (
         "task_patience",
@@ -220,7 +231,8 @@ fn file_of((option, file, test): Row) -> String {
 
 #[test]
 fn every_method_of_the_builder_has_a_test_of_its_effect() {
-    let sources = ["builder", "tasks"].map(|name| read(&format!("src/session/{name}.rs")));
+    let sources =
+        ["builder", "handover/take", "tasks"].map(|name| read(&format!("src/session/{name}.rs")));
     let blocks: Vec<_> = sources
         .iter()
         .flat_map(|source| source.split("\nimpl<F: Filesystem> Builder<F> {").skip(1))
@@ -247,8 +259,8 @@ fn every_method_of_the_builder_has_a_test_of_its_effect() {
     }
     // Nor does any leave something behind.
     let counted: BTreeSet<_> = leaks::OPTIONS.iter().map(|(option, _)| *option).collect();
-    let devices = BTreeSet::from(["character_device", "character_device_fd"]);
-    assert_eq!(&listed - &counted, devices);
+    let elsewhere = BTreeSet::from(["character_device", "character_device_fd", "take_over"]);
+    assert_eq!(&listed - &counted, elsewhere);
 }
 
 #[test]

@@ -29,10 +29,15 @@ impl Keeper {
     /// The variable is wrong, or the descriptor is.
     pub fn inherited() -> io::Result<Option<Self>> {
         let taken = inherit::take(inherit::KEEPER)?;
-        Ok(taken.map(|(stream, _)| Self {
+        Ok(taken.map(|(stream, _)| Self::new(stream)))
+    }
+
+    /// The process at the other end of `stream`, which [receives](super::Handover::receive) the mount, and each time one takes it over.
+    pub fn new(stream: UnixStream) -> Self {
+        Self {
             stream,
             baggage: Baggage::default(),
-        }))
+        }
     }
 
     /// What the server's successor is to find beside the mount if the server crashes: a memory file that the server keeps a journal
