@@ -1,5 +1,10 @@
-//! How the examples go on with a mount: SIGHUP replaces the program by its new version, and a crash is survived where
-//! `fuse3-keeper` or systemd has started it.
+//! How the examples go on with a mount, so that it outlives them.
+//!
+//! | what happens | who goes on |
+//! |---|---|
+//! | SIGHUP | the program that is at this one's path by now, in the same process |
+//! | SIGINT, started by systemd: `RestartKillSignal=SIGINT` in its unit | the next start, which finds the mount with systemd |
+//! | a crash, started by `fuse3-keeper` or by systemd | the next start |
 
 use std::error::Error;
 use std::io;
@@ -7,9 +12,26 @@ use std::path::Path;
 use std::process::Command;
 use std::{env, fmt};
 
-use fuse3::handover::{Baggage, Handover, Keeper};
+use fuse3::handover::{Baggage, Handover, HandoverError, Keeper};
 use fuse3::session::Served;
 use fuse3::{Builder, End, Filesystem, Session};
+
+/// The mount that this program is to go on with, if there is one.
+pub(crate) fn handover() -> Result<Option<Handover>, HandoverError> {
+    match Handover::inherited()? {
+        #[cfg(feature = "systemd")]
+        None => Handover::stored(),
+        inherited => Ok(inherited),
+    }
+}
+
+fn keeper() -> io::Result<Option<Keeper>> {
+    match Keeper::inherited()? {
+        #[cfg(feature = "systemd")]
+        None => Ok(Keeper::systemd()),
+        inherited => Ok(inherited),
+    }
+}
 
 /// Takes the mount over, where there is a hand-over, or mounts. Where this program cannot take over, the one before goes on.
 pub(crate) fn mount<F: Filesystem>(
@@ -17,11 +39,12 @@ pub(crate) fn mount<F: Filesystem>(
     handover: Option<Handover>,
     path: impl AsRef<Path>,
 ) -> Result<Session<F>, Box<dyn Error>> {
-    let builder = builder.keeper(Keeper::inherited()?).handle_signals(true);
+    let builder = builder.keeper(keeper()?).handle_signals(true);
     match handover {
         None => Ok(builder.mount(path)?),
         Some(handover) => builder.take_over(handover).map_err(|refused| {
             let error = refused.to_string();
+            say(&error);
             // Returns only where no program was replaced by this one.
             refused.give_back();
             error.into()
@@ -29,20 +52,29 @@ pub(crate) fn mount<F: Filesystem>(
     }
 }
 
-/// Serves until the end. After SIGHUP the program that is now at this one's path goes on; where that fails, this one does.
+/// Serves until the end.
 pub(crate) fn run<F: Filesystem>(
     mut session: Session<F>,
     baggage: impl Fn(&F, &F::Lock) -> io::Result<Baggage>,
 ) -> io::Result<End<F>> {
+    let is_systemd_s = env::var_os("NOTIFY_SOCKET").is_some();
     loop {
         let stopped = match session.serve()? {
             Served::Ended(end) => return Ok(end),
-            Served::Stopped(stopped) if stopped.is_signal(libc::SIGHUP) => stopped,
-            Served::Stopped(stopped) => return Ok(stopped.close()),
+            Served::Stopped(stopped) => stopped,
         };
-        let mut arguments = env::args_os();
-        let mut command = Command::new(arguments.next().unwrap_or_default());
-        let failed = stopped.exec(command.args(arguments), &baggage);
+        let failed = if stopped.is_signal(libc::SIGHUP) {
+            let mut arguments = env::args_os();
+            let mut command = Command::new(arguments.next().unwrap_or_default());
+            stopped.exec(command.args(arguments), &baggage)
+        } else if stopped.is_signal(libc::SIGINT) && is_systemd_s {
+            match stopped.leave(&baggage) {
+                Ok(end) => return Ok(end),
+                Err(failed) => failed,
+            }
+        } else {
+            return Ok(stopped.close());
+        };
         say(&failed);
         session = failed.stopped.again();
     }

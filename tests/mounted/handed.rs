@@ -151,6 +151,29 @@ fn a_hundred_times_while_clients_ask() {
     );
 }
 
+/// A session that nobody has asked anything is handed over, too, and one that crashed before INIT was read.
+#[test]
+fn a_mount_without_init_goes_on() {
+    require_mount!(not over io_uring: "a session is not handed over");
+    let dir = TempDir::new();
+    let builder = || Probe::new().builder().hand_over_patience(PATIENCE);
+    let (ours, its) = UnixStream::pair().unwrap();
+    let session = builder()
+        .keeper(Keeper::new(ours))
+        .keep_mounted(true)
+        .mount(dir.path())
+        .unwrap();
+    let _watchdog = Watchdog::new(dir.path());
+    let handover = Handover::kept(&its).unwrap().unwrap();
+    session.close();
+    let session = builder().take_over(handover).unwrap();
+    session.handle().terminate();
+    let stopped = serve(session).join().unwrap();
+    let (_, session) = next(stopped, builder());
+    self::stopped(session, &dir).close();
+    assert!(!is_mounted(dir.path()));
+}
+
 /// A server ends without a word, and its mount goes on with what the keeper has.
 #[test]
 fn a_keeper_has_the_mount() {
@@ -173,7 +196,10 @@ fn a_keeper_has_the_mount() {
     stopped(session, &dir).close();
     let path = dir.path().join("another");
     let client = thread::spawn(move || fs::metadata(path).map(drop));
-    let handover = Handover::receive(its).unwrap();
+    let first = Handover::kept(&its).unwrap().unwrap();
+    drop(first);
+    let handover = Handover::kept(&its).unwrap().unwrap();
+    assert!(Handover::kept(&its).unwrap().is_none());
     assert_eq!(handover.baggage().bytes, b"where the journal is");
     thread::sleep(Duration::from_millis(20));
     assert!(!client.is_finished());

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::mount::Mounted;
 
 const DEADLINE: Duration = Duration::from_secs(120);
-const TEXT: &[u8] = b"Hello World!\n";
+pub(crate) const TEXT: &[u8] = b"Hello World!\n";
 
 /// The process whose program is `name`, which serves `point`.
 fn server(name: &str, point: &Path) -> Option<Pid> {
@@ -31,7 +31,11 @@ fn server(name: &str, point: &Path) -> Option<Pid> {
 
 /// Calls `change` `times` often, while clients read, each time after they have had an answer. The median and the longest time
 /// that one waited.
-fn while_clients_read(point: &Path, times: usize, mut change: impl FnMut()) -> [Duration; 2] {
+pub(crate) fn while_clients_read(
+    point: &Path,
+    times: usize,
+    mut change: impl FnMut(),
+) -> [Duration; 2] {
     let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let path = point.join("hello");
     thread::scope(|scope| {
@@ -128,13 +132,17 @@ fn a_server_that_is_killed_is_started_again_under_its_clients() {
         return;
     };
     let mut last = None;
+    // From its first answer on it is kept.
+    fs::read(mounted.path().join("hello")).unwrap();
     let pauses = while_clients_read(mounted.path(), 20, || {
+        let started = Instant::now();
         let found = || server("hello", mounted.path()).filter(|pid| Some(*pid) != last);
         let pid = loop {
             match found() {
                 Some(pid) => break pid,
                 None => thread::sleep(Duration::from_millis(1)),
             }
+            assert!(started.elapsed() < DEADLINE, "it was not started again");
         };
         last = Some(pid);
         kill_process(pid, Signal::KILL).unwrap();
@@ -152,6 +160,8 @@ fn how_often_it_is_started_again_is_limited() {
     let Some(mounted) = Mounted::start("hello", &[], DEADLINE, change) else {
         return;
     };
+    // From its first answer on it is kept.
+    fs::read(mounted.path().join("hello")).unwrap();
     let (mut killed, mut last) = (0, None);
     while mounted.is_running() {
         let pid = server("hello", mounted.path()).filter(|pid| Some(*pid) != last);

@@ -4,3 +4,5 @@ mod hello;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "shared by test programs that use different parts")]
 mod mount;
+#[cfg(feature = "systemd")]
+mod systemd;

@@ -44,11 +44,20 @@ pub(crate) unsafe fn restore(signal: c_int, ours: Handler, before: &libc::sigact
     if !current(signal).is_ok_and(|action| action.sa_sigaction == ours as usize) {
         return;
     }
-    // SAFETY: `before` lives, and sigaction(2) returned it for this signal, as the caller promises.
-    let restored = checked(unsafe { libc::sigaction(signal, before, ptr::null_mut()) });
-    if let Err(error) = restored {
+    // SAFETY: the caller promises it.
+    if let Err(error) = unsafe { set(signal, before) } {
         crate::base::log::error!("the handler of signal {signal} was not restored: {error}");
     }
+}
+
+/// Has `signal` do what it did `before`.
+///
+/// # Safety
+///
+/// `before` is what [`current`] returned for this signal.
+pub(crate) unsafe fn set(signal: c_int, before: &libc::sigaction) -> io::Result<()> {
+    // SAFETY: `before` lives, and sigaction(2) returned it for this signal, as the caller promises.
+    checked(unsafe { libc::sigaction(signal, before, ptr::null_mut()) }).map(drop)
 }
 
 /// Blocks these signals for the calling thread, or unblocks them: `SIG_BLOCK`, `SIG_UNBLOCK`. Returns the mask from before.

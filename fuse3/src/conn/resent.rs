@@ -102,7 +102,19 @@ impl Conn {
         let mut incoming = Incoming::of(&pass)?;
         let places = Arc::<Places>::default();
         // The kernel puts them before all others. Interrupts and what is forgotten come in between.
-        while let Some(message) = incoming.next()? {
+        loop {
+            let message = match incoming.next() {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(()),
+                // It was unmounted, or nobody is at the other end, which the loop is to find out.
+                Err(error)
+                    if error.raw_os_error() == Some(libc::ENODEV)
+                        || error.kind() == io::ErrorKind::UnexpectedEof =>
+                {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
             let is_last = message.is_answered() && !message.is_resent();
             places.take(workers);
             let message = Arc::new(Mutex::new(message));
@@ -121,9 +133,8 @@ impl Conn {
                 places.give();
             }
             if is_last {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 }

@@ -478,6 +478,7 @@ impl<F: Filesystem> Builder<F> {
         session
             .mount(place, options.auto_unmount())
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;
+        session.deposit();
         Ok(session)
     }
 }

@@ -1,14 +1,17 @@
 //! The predecessor's side.
 
+use std::any::Any;
 use std::ffi::OsStr;
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
-use std::{env, fmt, io};
+use std::{env, fmt, io, thread};
 
-use crate::base::log;
+use crate::base::{action, log, panic::discard};
 use crate::dispatch::filesystem::Filesystem;
 use crate::session::child::prepare_child;
 use crate::session::handover::agreed::Agreed;
@@ -46,8 +49,7 @@ impl<F: Filesystem> Stopped<F> {
     /// # Errors
     ///
     /// Each has the session, which is as it was. [`HandoverError::Unsupported`] for what cannot be handed over: `clone_fd`, whose descriptors the
-    /// kernel ties requests to, `auto_unmount`, whose fusermount3 waits for the end of this process, a character device, and
-    /// a session that has not served yet. (Over io_uring, [`serve`](Session::serve) does not return a session that stopped.)
+    /// kernel ties requests to, `auto_unmount`, whose fusermount3 waits for the end of this process, and a character device. (Over io_uring, [`serve`](Session::serve) does not return a session that stopped.)
     /// [`HandoverError::Unanswered`], [`HandoverError::Baggage`], [`HandoverError::Io`], [`HandoverError::Silent`] and
     /// [`HandoverError::Refused`].
     ///
@@ -60,20 +62,54 @@ impl<F: Filesystem> Stopped<F> {
         baggage: impl FnOnce(&F, &F::Lock) -> io::Result<Baggage>,
     ) -> Result<End<F>, Box<NotHandedOver<F>>> {
         let patience = self.session.settings.hand_over_patience;
-        let given = self.record(baggage).and_then(|(record, baggage)| {
-            if self.session.keeper.is_some() {
+        self.give(baggage, |session, parcel| {
+            if session.keeper.is_some() {
                 let what = "a keeper, which would start another server; use exec";
                 return Err(HandoverError::Unsupported(what));
             }
-            let device = self.session.device()?;
+            passing::offer(to, parcel, patience)?;
+            passing::go(to)
+        })
+    }
+
+    /// Leaves the mount to the [keeper](crate::Builder::keeper), and ends without unmounting: for a restart by whoever keeps it, systemd
+    /// (`systemctl restart`) or [`supervise`](super::supervise). What clients ask meanwhile waits.
+    ///
+    /// As [`hand_over`](Self::hand_over) otherwise, to a process that is not there yet. So nobody can refuse: where the next one
+    /// cannot take over, nobody goes on. Call it only where the keeper is to start one.
+    ///
+    /// # Errors
+    ///
+    /// As `hand_over`. [`HandoverError::Unsupported`] where the session has no keeper, and [`HandoverError::Io`] where that is gone.
+    ///
+    /// # Panics
+    ///
+    /// As [`Session::close`].
+    pub fn leave(
+        self,
+        baggage: impl FnOnce(&F, &F::Lock) -> io::Result<Baggage>,
+    ) -> Result<End<F>, Box<NotHandedOver<F>>> {
+        self.give(baggage, |session, parcel| {
+            let none = HandoverError::Unsupported("no keeper");
+            let keeper = session.keeper.as_ref().ok_or(none)?;
+            keeper.leave(parcel).map_err(HandoverError::Io)
+        })
+    }
+
+    /// Ends the session when `give` has given it to somebody else.
+    fn give(
+        self,
+        baggage: impl FnOnce(&F, &F::Lock) -> io::Result<Baggage>,
+        give: impl FnOnce(&Session<F>, &Parcel<'_>) -> Result<(), HandoverError>,
+    ) -> Result<End<F>, Box<NotHandedOver<F>>> {
+        let given = self.record(baggage).and_then(|(record, baggage)| {
             let parcel = Parcel {
-                device: &device,
+                device: &self.session.device()?,
                 record: record.to_text(),
                 baggage: &baggage,
                 program: None,
             };
-            passing::offer(to, &parcel, patience)?;
-            passing::go(to)
+            give(&self.session, &parcel)
         });
         if let Err(error) = given {
             return Err(Box::new(NotHandedOver {
@@ -82,7 +118,7 @@ impl<F: Filesystem> Stopped<F> {
             }));
         }
         let Self { mut session, .. } = self;
-        session.leave();
+        session.set_left();
         Ok(End {
             reason: Reason::HandedOver,
             ..session.close()
@@ -120,6 +156,10 @@ impl<F: Filesystem> Stopped<F> {
                 program: Some(program.map_err(HandoverError::Io)?),
             };
             prepare_child(command);
+            // Of descriptors that this program has taken.
+            for stale in ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+                command.env_remove(stale);
+            }
             let kept = match &self.session.keeper {
                 Some(keeper) => keeper.go_on(command),
                 None => {
@@ -146,7 +186,6 @@ impl<F: Filesystem> Stopped<F> {
         baggage: impl FnOnce(&F, &F::Lock) -> io::Result<Baggage>,
     ) -> Result<(Record, Baggage), HandoverError> {
         let session = &self.session;
-        let record = session.record()?;
         let settings = &session.settings;
         let unsupported = [
             (settings.clone_fd, "clone_fd"),
@@ -163,7 +202,7 @@ impl<F: Filesystem> Stopped<F> {
         left.map_err(HandoverError::Unanswered)?;
         let core = &session.core;
         let baggage = baggage(&core.fs, &core.lock).map_err(HandoverError::Baggage)?;
-        Ok((record, baggage))
+        Ok((session.record(), baggage))
     }
 }
 
@@ -181,9 +220,41 @@ pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
             _ => error,
         })?;
         bequeath(command, its, HANDOVER, Heir::Itself);
-        Ok(command.exec())
+        check_program(Path::new(command.get_program()))?;
+        let before = action::current(libc::SIGPIPE)?;
+        // On a thread of its own: where it fails, std has changed which signals are blocked, and what SIGPIPE does.
+        let error = thread::scope(|scope| {
+            let thread = thread::Builder::new().spawn_scoped(scope, || command.exec());
+            thread.map_or_else(
+                |error| error,
+                |thread| thread.join().unwrap_or_else(panicked),
+            )
+        });
+        // SAFETY: `before` is what the signal did.
+        unsafe { action::set(libc::SIGPIPE, &before) }?;
+        Ok(error)
     };
     run().unwrap_or_else(|error| error)
+}
+
+fn panicked(payload: Box<dyn Any + Send>) -> io::Error {
+    discard(payload);
+    io::Error::other("it panicked")
+}
+
+/// execvp(3) has the shell run what is no program, and this one would be gone. Programs that are looked for in `PATH` are not
+/// looked at.
+fn check_program(path: &Path) -> io::Result<()> {
+    if path.components().count() < 2 && !path.has_root() {
+        return Ok(());
+    }
+    let mut begins = [0; 4];
+    let length = File::open(path)?.read(&mut begins)?;
+    let begins = &begins[..length];
+    match begins == b"\x7fELF" || begins.starts_with(b"#!") {
+        true => Ok(()),
+        false => Err(io::Error::from_raw_os_error(libc::ENOEXEC)),
+    }
 }
 
 /// The program's, with a NUL after each.
@@ -214,24 +285,20 @@ impl Program {
 
 impl<F: Filesystem> Session<F> {
     /// What a successor has to know.
-    pub(super) fn record(&self) -> Result<Record, HandoverError> {
-        let none = HandoverError::Unsupported("no INIT, since it has not served");
+    pub(super) fn record(&self) -> Record {
         let agreement = self.core.conn().agreement_of_loop();
-        let (Some(init), Some(agreement)) = (self.init.clone(), agreement) else {
-            return Err(none);
-        };
+        let agreed = agreement.as_ref().map(Agreed::of);
         // SAFETY: no precondition.
         let libfuse = unsafe { sys::fuse_version() };
-        Ok(Record {
+        Record {
             libfuse: u32::try_from(libfuse).unwrap_or(0),
-            init,
-            agreed: Agreed::of(&agreement),
+            begun: self.init.clone().zip(agreed),
             mount: self.own.as_ref().map(Own::recorded),
-        })
+        }
     }
 
     /// From now on somebody else serves the mount.
-    fn leave(&mut self) {
+    fn set_left(&mut self) {
         self.core.conn().leave();
         self.settings.keep_mounted = true;
         self.own = None;
@@ -242,11 +309,14 @@ impl<F: Filesystem> Session<F> {
         let Some(keeper) = &self.keeper else {
             return;
         };
-        let kept = self.record().and_then(|record| {
-            let device = self.device()?;
-            keeper
-                .keep(&device, record.to_text())
-                .map_err(HandoverError::Io)
+        let kept = self.device().and_then(|device| {
+            let parcel = Parcel {
+                device: &device,
+                record: self.record().to_text(),
+                baggage: &keeper.baggage,
+                program: None,
+            };
+            keeper.keep(&parcel).map_err(HandoverError::Io)
         });
         if let Err(error) = kept {
             log::error!("a crash would end the mount, which is kept by nobody: {error}");

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use crate::session::handover::passing::{self, Parcel};
+#[cfg(feature = "systemd")]
+use crate::session::handover::systemd;
 use crate::session::handover::value::Baggage;
 use crate::session::handover::{inherit, inherit::Heir};
 
@@ -14,8 +15,15 @@ use crate::session::handover::{inherit, inherit::Heir};
 /// It must have no file of the mount open, and no working directory there: closing such a file asks the server, which may be the
 /// one that it is about to start.
 pub struct Keeper {
-    stream: UnixStream,
-    baggage: Baggage,
+    way: Way,
+    pub(super) baggage: Baggage,
+}
+
+/// The way to the other process.
+enum Way {
+    Socket(UnixStream),
+    #[cfg(feature = "systemd")]
+    Systemd,
 }
 
 impl Keeper {
@@ -32,12 +40,24 @@ impl Keeper {
         Ok(taken.map(|(stream, _)| Self::new(stream)))
     }
 
-    /// The process at the other end of `stream`, which [receives](super::Handover::receive) the mount, and each time one takes it over.
+    /// The process at the other end of `stream`, which [receives](super::Handover::kept) the mount.
     pub fn new(stream: UnixStream) -> Self {
-        Self {
-            stream,
-            baggage: Baggage::default(),
-        }
+        Self::by(Way::Socket(stream))
+    }
+
+    /// systemd's store of descriptors (`FDSTORE=1`, sd_notify(3)), where systemd has started this process (`NOTIFY_SOCKET`); `None`
+    /// otherwise. The feature `systemd` has it.
+    ///
+    /// The unit needs `FileDescriptorStoreMax=` of 128 or more: two deposits of up to 64 descriptors, so that there is always a whole one.
+    /// After a restart [`Handover::stored`](super::Handover::stored) finds the last. systemd from 246 on.
+    #[cfg(feature = "systemd")]
+    pub fn systemd() -> Option<Self> {
+        systemd::is_there().then(|| Self::by(Way::Systemd))
+    }
+
+    fn by(way: Way) -> Self {
+        let baggage = Baggage::default();
+        Self { way, baggage }
     }
 
     /// What the server's successor is to find beside the mount if the server crashes: a memory file that the server keeps a journal
@@ -49,27 +69,49 @@ impl Keeper {
 
     /// This process goes on as the program of `command`, and has the keeper still.
     pub(super) fn go_on(&self, command: &mut Command) -> io::Result<()> {
-        let stream = self.stream.try_clone()?;
-        inherit::bequeath(command, stream, inherit::KEEPER, Heir::Itself);
+        match &self.way {
+            Way::Socket(stream) => {
+                let stream = stream.try_clone()?;
+                inherit::bequeath(command, stream, inherit::KEEPER, Heir::Itself);
+            }
+            #[cfg(feature = "systemd")]
+            Way::Systemd => {
+                let (variable, value) = systemd::go_on();
+                command.env(variable, value);
+            }
+        }
         Ok(())
     }
 
-    /// From now on the other process has these, in place of what it had.
-    pub(super) fn keep(&self, device: &OwnedFd, record: String) -> io::Result<()> {
-        let parcel = Parcel {
-            device,
-            record,
-            baggage: &self.baggage,
-            program: None,
-        };
-        passing::send(&self.stream, &parcel)
+    /// From now on the other process has this, in place of what it had.
+    pub(super) fn keep(&self, parcel: &Parcel<'_>) -> io::Result<()> {
+        match &self.way {
+            Way::Socket(stream) => passing::send(stream, parcel),
+            #[cfg(feature = "systemd")]
+            Way::Systemd => systemd::keep(parcel),
+        }
+    }
+
+    /// The same, for a start that is to come.
+    pub(super) fn leave(&self, parcel: &Parcel<'_>) -> io::Result<()> {
+        match &self.way {
+            Way::Socket(stream) => passing::send(stream, parcel),
+            #[cfg(feature = "systemd")]
+            Way::Systemd => systemd::leave(parcel),
+        }
     }
 }
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = match &self.way {
+            Way::Socket(_) => "a socket",
+            #[cfg(feature = "systemd")]
+            Way::Systemd => "systemd",
+        };
         f.debug_struct("Keeper")
+            .field("way", &way)
             .field("baggage", &self.baggage)
-            .finish_non_exhaustive()
+            .finish()
     }
 }

@@ -19,6 +19,8 @@ pub(crate) mod keeper;
 pub(crate) mod passing;
 pub(crate) mod record;
 pub(crate) mod supervise;
+#[cfg(feature = "systemd")]
+mod systemd;
 pub(crate) mod take;
 pub(crate) mod value;
 

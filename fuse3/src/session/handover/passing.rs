@@ -66,7 +66,7 @@ pub(super) fn ended() -> HandoverError {
 }
 
 /// A file in memory that has these bytes.
-fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn in_memory(bytes: &[u8]) -> io::Result<OwnedFd> {
     let file = File::from(memfd_create("fuse3-handover", MemfdFlags::CLOEXEC)?);
     file.write_all_at(bytes, 0)?;
     Ok(file.into())
@@ -173,7 +173,10 @@ fn receive_batch(from: &UnixStream, files: &mut Vec<OwnedFd>) -> io::Result<()> 
     }
 }
 
-fn unpack(mut files: Vec<OwnedFd>, has_program: bool) -> Result<Received, HandoverError> {
+pub(super) fn unpack(
+    mut files: Vec<OwnedFd>,
+    has_program: bool,
+) -> Result<Received, HandoverError> {
     let program = if has_program {
         let arguments = files.pop().ok_or_else(ended)?;
         let executable = files.pop().ok_or_else(ended)?;

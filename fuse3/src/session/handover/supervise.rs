@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use crate::base::log;
 use crate::session::child::prepare_child;
-use crate::session::handover::error::HandoverError;
 use crate::session::handover::inherit::{HANDOVER, Heir, KEEPER, bequeath};
-use crate::session::handover::passing::{self, Parcel, Received};
-use crate::session::handover::record::{Mounted, Record};
+use crate::session::handover::passing;
+use crate::session::handover::value::Handover;
 use crate::session::mountinfo::Own;
 
 /// How often a server that crashes is started again.
@@ -65,7 +64,7 @@ pub fn supervise(
     restarts: Restarts,
     mut started: impl FnMut(&Child),
 ) -> io::Result<ExitStatus> {
-    let mut kept = None;
+    let mut kept: Option<Handover> = None;
     let mut times = VecDeque::new();
     let Some(mut next) = command() else {
         return Err(io::Error::new(
@@ -76,10 +75,8 @@ pub fn supervise(
     loop {
         let mut child = run_once(next, &mut kept, &mut started)?;
         let status = child.wait()?;
-        let Some(mount) = kept.as_ref().map(|(_, mount)| mount) else {
-            return Ok(status);
-        };
-        let Ok(own) = Own::find(mount) else {
+        let mount = kept.as_ref().and_then(|kept| kept.record.mount.as_ref());
+        let Some(Ok(own)) = mount.map(Own::find) else {
             return Ok(status);
         };
         let now = Instant::now();
@@ -108,7 +105,7 @@ pub fn supervise(
 /// Starts the server, gives it what was kept, and keeps what it gives until it closes its end.
 fn run_once(
     mut command: Command,
-    kept: &mut Option<(Received, Mounted)>,
+    kept: &mut Option<Handover>,
     started: &mut impl FnMut(&Child),
 ) -> io::Result<Child> {
     let (ours, its) = UnixStream::pair()?;
@@ -126,21 +123,16 @@ fn run_once(
     started(&child);
     // It has the other ends, and would keep them open.
     drop(command);
-    if let (Some(to), Some((received, _))) = (heir, &*kept) {
-        let parcel = Parcel {
-            device: &received.device,
-            record: received.record.clone(),
-            baggage: &received.baggage,
-            program: None,
-        };
+    if let (Some(to), Some(kept)) = (heir, &*kept) {
+        let parcel = kept.parcel();
         let taken = passing::offer(&to, &parcel, PATIENCE).and_then(|()| passing::go(&to));
         if let Err(error) = taken {
             log::error!("the server did not take over: {error}");
         }
     }
     loop {
-        match passing::receive(&ours).and_then(|it| it.map(mounted).transpose()) {
-            Ok(Some(received)) => *kept = Some(received),
+        match Handover::kept(&ours) {
+            Ok(Some(newer)) => *kept = Some(newer),
             // It has ended, or closed it.
             Ok(None) => return Ok(child),
             Err(error) => {
@@ -149,11 +141,4 @@ fn run_once(
             }
         }
     }
-}
-
-/// Which mount it is of.
-fn mounted(received: Received) -> Result<(Received, Mounted), HandoverError> {
-    let record = Record::from_text(&received.record)?;
-    let none = || HandoverError::Unsupported("a mount that others have made");
-    Ok((received, record.mount.ok_or_else(none)?))
 }

@@ -140,11 +140,13 @@ impl<F: Filesystem> Builder<F> {
         let mut session = session.map_err(HandoverError::Session)?;
         // libfuse has taken it, and closes it with the session.
         let _ = device.into_raw_fd();
-        session.begin_again(record.init.clone())?;
-        let now = session.record()?;
-        let differences = record.agreed.differences(&now.agreed);
-        if !differences.is_empty() {
-            return Err(HandoverError::Differs(differences));
+        if let Some((init, agreed)) = &record.begun {
+            session.begin_again(init.clone())?;
+            let now = session.record().begun;
+            let differences = now.map(|(_, now)| agreed.differences(&now));
+            if let Some(differences) = differences.filter(|it| !it.is_empty()) {
+                return Err(HandoverError::Differs(differences));
+            }
         }
         if let Predecessor::Waits(stream) = &handover.predecessor {
             // However long its file system takes to end, it has nothing to do but to say so.

@@ -5,8 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::session::handover::error::HandoverError;
-use crate::session::handover::passing::{self, Parcel, Program};
+use crate::session::handover::passing::{self, Parcel, Program, Received};
 use crate::session::handover::record::Record;
+#[cfg(feature = "systemd")]
+use crate::session::handover::systemd;
 use crate::session::handover::{inherit, inherit::Heir};
 
 /// What a file system hands over of its own, beside the mount: its state, in a form that the successor reads.
@@ -67,6 +69,40 @@ impl Handover {
     /// As [`inherited`](Self::inherited).
     pub fn receive(from: UnixStream) -> Result<Self, HandoverError> {
         Self::from_stream(from, true)
+    }
+
+    /// What an earlier process of the same service has left with systemd: by [`Stopped::leave`](crate::session::Stopped::leave), or, if
+    /// it crashed, when its session began. `None` when there is nothing, and the second time. The feature `systemd` has it.
+    ///
+    /// It finds the variables `LISTEN_PID`, `LISTEN_FDS` and `LISTEN_FDNAMES` in its environment, and takes the descriptors that have
+    /// names of this crate.
+    ///
+    /// # Errors
+    ///
+    /// As [`inherited`](Self::inherited).
+    #[cfg(feature = "systemd")]
+    pub fn stored() -> Result<Option<Self>, HandoverError> {
+        systemd::take()?.map(Self::of_nobody).transpose()
+    }
+
+    /// What a server gives to keep, by the other end of `from`: when it has mounted, when the kernel has begun to speak, and when
+    /// it [leaves](crate::session::Stopped::leave). `None` when it closes its end. For a process that a [`Keeper::new`](super::Keeper::new)
+    /// names; [`supervise`](super::supervise) is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn kept(from: &UnixStream) -> Result<Option<Self>, HandoverError> {
+        passing::receive(from)?.map(Self::of_nobody).transpose()
+    }
+
+    fn of_nobody(received: Received) -> Result<Self, HandoverError> {
+        Ok(Self {
+            record: Record::from_text(&received.record)?,
+            device: received.device,
+            baggage: received.baggage,
+            predecessor: Predecessor::Gone,
+        })
     }
 
     fn from_stream(stream: UnixStream, waits: bool) -> Result<Self, HandoverError> {

@@ -1,0 +1,155 @@
+//! The mount is with systemd between two starts. A stand-in speaks the protocol of its store (sd_notify(3)) wherever the
+//! tests run; systemd itself is asked where there is one.
+
+use std::fs;
+use std::io::IoSliceMut;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::hello::{TEXT, while_clients_read};
+use crate::mount::Mounted;
+use crate::mount::program::built;
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+type Stored = Arc<Mutex<Vec<(String, OwnedFd)>>>;
+
+/// A service manager that does nothing but keep descriptors.
+struct StandIn {
+    socket: PathBuf,
+    stored: Stored,
+}
+
+impl StandIn {
+    fn new(dir: &Path) -> Self {
+        let socket = dir.join("notify");
+        let server = UnixDatagram::bind(&socket).unwrap();
+        let stored = Stored::default();
+        let its = Arc::clone(&stored);
+        thread::spawn(move || {
+            while let Some((text, files)) = receive(&server) {
+                let value = |key: &str| {
+                    let mut lines = text.lines();
+                    lines
+                        .find_map(|line| line.strip_prefix(key))
+                        .map(str::to_owned)
+                };
+                let name = value("FDNAME=").unwrap_or_default();
+                let mut stored = its.lock().unwrap();
+                if value("FDSTORE=").is_some() {
+                    stored.extend(files.into_iter().map(|file| (name.clone(), file)));
+                } else if value("FDSTOREREMOVE=").is_some() {
+                    stored.retain(|(it, _)| *it != name);
+                }
+            }
+        });
+        Self { socket, stored }
+    }
+
+    /// Has the command find what is stored, as systemd gives it: from 3 on.
+    fn prepare(&self, command: &Command) -> Command {
+        let stored = self.stored.lock().unwrap();
+        let names: Vec<_> = stored.iter().map(|(name, _)| name.clone()).collect();
+        let files: Vec<OwnedFd> = stored
+            .iter()
+            .map(|(_, file)| rustix::io::fcntl_dupfd_cloexec(file, 200).unwrap())
+            .collect();
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", "export LISTEN_PID=$$; exec \"$@\"", "sh"])
+            .arg(command.get_program())
+            .args(command.get_args())
+            .env("NOTIFY_SOCKET", &self.socket);
+        if !files.is_empty() {
+            shell
+                .env("LISTEN_FDS", files.len().to_string())
+                .env("LISTEN_FDNAMES", names.join(":"));
+        }
+        let give = move || {
+            for (file, number) in files.iter().zip(3..) {
+                let number: RawFd = number;
+                // SAFETY: in the child, no memory is involved; what had the number is std's, and closed on exec as well.
+                if unsafe { libc::dup2(file.as_raw_fd(), number) } < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        };
+        // SAFETY: dup2(2) is async-signal-safe.
+        unsafe { shell.pre_exec(give) };
+        shell
+    }
+}
+
+fn receive(socket: &UnixDatagram) -> Option<(String, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(16))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut text = [0; 4096];
+    let into = &mut [IoSliceMut::new(&mut text)];
+    let received = recvmsg(socket, into, &mut control, RecvFlags::CMSG_CLOEXEC).ok()?;
+    let mut files = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(more) = message {
+            files.extend(more);
+        }
+    }
+    let text = String::from_utf8_lossy(&text[..received.bytes]).into_owned();
+    Some((text, files))
+}
+
+/// Restarts and crashes in turns; each time the service is started again by the stand-in.
+#[test]
+fn a_service_is_restarted_and_killed_under_its_clients_with_a_stand_in_for_systemd() {
+    let mut stand_in = None;
+    let start = |command: &mut Command, dir: &Path| {
+        *command = stand_in.insert(StandIn::new(dir)).prepare(command);
+    };
+    let Some(mounted) = Mounted::start("hello", &[], DEADLINE, start) else {
+        return;
+    };
+    let stand_in = stand_in.unwrap();
+    let point = mounted.path().to_owned();
+    let mut last: Option<Child> = None;
+    let mut kill = false;
+    let pauses = while_clients_read(&point, 20, || {
+        let pid = last.as_ref().map_or(mounted.id(), Child::id);
+        let signal = if kill { Signal::KILL } else { Signal::INT };
+        kill = !kill;
+        kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+        match &mut last {
+            Some(child) => drop(child.wait().unwrap()),
+            None => {
+                while mounted.is_running() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        }
+        let mut hello = Command::new(built("hello"));
+        last = Some(stand_in.prepare(hello.arg(&point)).spawn().unwrap());
+    });
+    println!(
+        "20 restarts and crashes, a stand-in for systemd: median and longest pause {pauses:?}"
+    );
+    assert_eq!(fs::read(point.join("hello")).unwrap(), TEXT);
+    // One deposit is there, and nothing else.
+    let names = stand_in
+        .stored
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(name, _)| name.clone())
+        .collect::<Vec<_>>();
+    assert_eq!(names.len(), 3, "{names:?}");
+    assert!(crate::mount::unmount(&point, false));
+    assert!(last.unwrap().wait().unwrap().success());
+}
