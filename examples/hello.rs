@@ -7,7 +7,7 @@ mod upgrade;
 use std::ffi::OsStr;
 use std::time::Duration;
 
-use fuse3::handover::{Baggage, Handover};
+use fuse3::handover::{Baggage, Handover, Keeper};
 use fuse3::reply::Added;
 use fuse3::{Answer, Attr, Concurrent, Context, Data, DirBuf, Entry, Errno, FileInfo};
 use fuse3::{Filesystem, Ino, Listing, ReadBuf, Session};
@@ -86,7 +86,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
         .fsname("hello")
         .read_only();
     // It has no state that another process would have to know.
-    let session = upgrade::mount(builder, Handover::inherited()?, path)?;
+    let session = upgrade::mount(builder, Handover::inherited()?, Keeper::inherited()?, path)?;
     let end = upgrade::run(session, |_, _| Ok(Baggage::default()))?;
     println!("{:?} after {} requests", end.reason, end.stats.total());
     Ok(())

@@ -10,7 +10,7 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::{
-    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, FileInfo,
     Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
     StatVfs, XattrFlags, XattrNames,
 };
@@ -114,18 +114,17 @@ impl Filesystem for PassthroughFs {
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         self.0.debug(|| format!("open {ino} with {flags:?}"));
         let caller = cx.caller();
-        cx.open(caller, ino, flags)?;
-        Ok(Opened::new(Fh(ino.0)))
+        Ok(Opened::new(cx.open(caller, ino, flags)?))
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
         let caller = cx.caller();
-        let entry = cx.create(caller, parent, name, how)?;
+        let (entry, handle) = cx.create(caller, parent, name, how)?;
         self.0
             .debug(|| format!("create {name:?} in {parent}: {}", entry.ino));
         Ok(Created {
             entry: self.0.entry(entry),
-            opened: Opened::new(Fh(entry.ino.0)),
+            opened: Opened::new(handle),
         })
     }
 
@@ -161,8 +160,8 @@ impl Filesystem for PassthroughFs {
         Ok(cx.released(|_| node::flush(&open))?)
     }
 
-    fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
-        let closed = cx.release(ino)?;
+    fn release(&self, cx: &mut Cx<'_>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let closed = cx.release(ino, file.handle())?;
         cx.released(|_| drop(closed));
         Ok(())
     }

@@ -14,7 +14,7 @@ use fuse3::context::Guard;
 use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::tasks::{Local, unblock};
 use fuse3::{
-    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, FileInfo,
     Filesystem, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
     XattrFlags, XattrNames,
 };
@@ -181,19 +181,18 @@ impl Filesystem for PassthroughAsync {
         let caller = cx.caller();
         Self::at_once(cx, move |settings, it| {
             settings.debug(|| format!("open {ino} with {flags:?}"));
-            it.open(caller, ino, flags)?;
-            Ok(Opened::new(Fh(ino.0)))
+            Ok(Opened::new(it.open(caller, ino, flags)?))
         })
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
         let (caller, name) = (cx.caller(), name.to_owned());
         Self::at_once(cx, move |settings, it| {
-            let entry = it.create(caller, parent, &name, how)?;
+            let (entry, handle) = it.create(caller, parent, &name, how)?;
             settings.debug(|| format!("create {name:?} in {parent}: {}", entry.ino));
             Ok(Created {
                 entry: settings.entry(entry),
-                opened: Opened::new(Fh(entry.ino.0)),
+                opened: Opened::new(handle),
             })
         })
     }
@@ -239,9 +238,10 @@ impl Filesystem for PassthroughAsync {
         Self::blocking(cx, ino, node::flush)
     }
 
-    fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
+    fn release(&self, cx: &mut Cx<'_>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let handle = file.handle();
         cx.spawn_local(move |_, mut mirror| async move {
-            let closed = mirror.with(|it| it.release(ino))?;
+            let closed = mirror.with(|it| it.release(ino, handle))?;
             unblock(move || drop(closed)).await;
             Ok(())
         })

@@ -1,6 +1,6 @@
 //! What the global lock guards: the tree, and what is open.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -27,13 +27,15 @@ pub(crate) struct Mirror {
     pub(crate) tree: Tree,
     /// The kernel reads what it is to write only a part of.
     writeback: bool,
-    directories: HashMap<Fh, Directory>,
-    last: u64,
+    pub(crate) directories: BTreeMap<Fh, Directory>,
+    /// The last number that something open was given.
+    pub(crate) last: u64,
 }
 
 /// An open directory.
 #[derive(Debug)]
 pub(crate) struct Directory {
+    pub(crate) ino: Ino,
     pub(crate) file: Arc<File>,
     /// What it listed when it was last read from the start. An entry's offset is its place in it.
     pub(crate) listed: Arc<[Listed]>,
@@ -45,12 +47,17 @@ impl Mirror {
     /// Those of open(2); ENOTDIR.
     pub(crate) fn new(source: &Path, writeback: bool) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = File::from(fs::open(source, flags, Mode::empty())?);
+        let root = fs::open(source, flags, Mode::empty())?;
+        Self::of(root.into(), writeback)
+    }
+
+    /// The same of a source that was opened before.
+    pub(crate) fn of(root: File, writeback: bool) -> io::Result<Self> {
         Ok(Self {
             tree: Tree::new(stat_of(&root)?.1),
             root: Arc::new(root),
             writeback,
-            directories: HashMap::new(),
+            directories: BTreeMap::new(),
             last: 0,
         })
     }
@@ -158,14 +165,14 @@ impl Mirror {
         self.look_up_in(&dir, parent, name)
     }
 
-    /// A new file of the caller's, open; and one lookup of it.
+    /// A new file of the caller's, open under the number that is returned; and one lookup of it.
     pub(crate) fn create(
         &mut self,
         caller: Caller,
         parent: Ino,
         name: &OsStr,
         how: Create,
-    ) -> io::Result<Entry> {
+    ) -> io::Result<(Entry, Fh)> {
         let dir = self.reach(parent)?;
         let access = self.access(how.flags);
         let mode = caller::mode_of_new(&*dir, how.mode, caller);
@@ -177,13 +184,19 @@ impl Mirror {
         // moves then.
         let quiet = quiet(&file, how.flags).unwrap_or(None);
         let entry = self.met(parent, name, stat_of(&file)?)?;
+        let handle = self.next_handle();
         self.tree.get_mut(entry.ino)?.open = Some(Open {
             file: Arc::new(file),
             access,
             quiet,
-            count: 1,
+            handles: BTreeSet::from([handle]),
         });
-        Ok(entry)
+        Ok((entry, handle))
+    }
+
+    fn next_handle(&mut self) -> Fh {
+        self.last += 1;
+        Fh(self.last)
     }
 
     /// What a file that is opened with `flags` is opened for in the source.
@@ -200,7 +213,7 @@ impl Mirror {
     }
 
     /// Opens `ino`, by the descriptor that it has if that is enough.
-    pub(crate) fn open(&mut self, caller: Caller, ino: Ino, flags: OpenFlags) -> io::Result<()> {
+    pub(crate) fn open(&mut self, caller: Caller, ino: Ino, flags: OpenFlags) -> io::Result<Fh> {
         let wanted = self.access(flags);
         let inode = self.tree.get(ino)?;
         let open = inode.open.as_ref();
@@ -215,20 +228,26 @@ impl Mirror {
             None => quiet(&file, flags)?,
             before => before,
         };
+        let handle = self.next_handle();
         let inode = self.tree.get_mut(ino)?;
-        let count = inode.open.as_ref().map_or(0, |open| open.count) + 1;
+        let mut handles = inode
+            .open
+            .take()
+            .map(|open| open.handles)
+            .unwrap_or_default();
+        handles.insert(handle);
         inode.open = Some(Open {
             file: Arc::clone(&file),
             access,
             quiet,
-            count,
+            handles,
         });
         // Not sent, but where a kernel insists.
         if flags.contains(OpenFlags::TRUNC) && wanted.write {
             let _acting = ActingAs::writer(caller)?;
             file.set_len(0)?;
         }
-        Ok(())
+        Ok(handle)
     }
 
     /// The descriptor of `ino`, which is open.
@@ -245,11 +264,17 @@ impl Mirror {
     }
 
     /// Once less open. After the last time there is no descriptor: it is returned, since closing may take long.
-    pub(crate) fn release(&mut self, ino: Ino) -> Result<Option<Arc<File>>, Errno> {
+    ///
+    /// # Errors
+    ///
+    /// EBADF, for what has been released before; the kernel does not mind.
+    pub(crate) fn release(&mut self, ino: Ino, handle: Fh) -> Result<Option<Arc<File>>, Errno> {
         let inode = self.tree.get_mut(ino)?;
         let open = inode.open.as_mut().ok_or(Errno::EBADF)?;
-        open.count -= 1;
-        if open.count > 0 {
+        if !open.handles.remove(&handle) {
+            return Err(Errno::EBADF);
+        }
+        if !open.handles.is_empty() {
             return Ok(None);
         }
         let closed = inode.open.take().map(|open| open.file);
@@ -259,13 +284,14 @@ impl Mirror {
 
     pub(crate) fn open_directory(&mut self, ino: Ino) -> io::Result<Fh> {
         let file = node::reopen(&*self.reach(ino)?, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        self.last += 1;
         let directory = Directory {
+            ino,
             file: Arc::new(file),
             listed: Arc::new([]),
         };
-        self.directories.insert(Fh(self.last), directory);
-        Ok(Fh(self.last))
+        let handle = self.next_handle();
+        self.directories.insert(handle, directory);
+        Ok(handle)
     }
 
     /// The entries that the directory `ino`, open as `handle`, has listed, from `offset` on. Each is valid for `timeout`.
@@ -323,6 +349,5 @@ fn quiet(file: &File, flags: OpenFlags) -> io::Result<Option<Arc<File>>> {
     if !is_quiet(flags) || !Access::of(flags).read {
         return Ok(None);
     }
-    let quiet = node::reopen(file, OFlags::RDONLY | OFlags::NOATIME)?;
-    Ok(Some(Arc::new(quiet)))
+    node::reopen_quietly(file).map(Some)
 }

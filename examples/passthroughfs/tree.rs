@@ -42,6 +42,27 @@ impl Source {
         self.number
     }
 
+    /// All there is to it.
+    pub(crate) fn numbers(&self) -> [u64; 4] {
+        [self.device, self.number, self.kind.into(), self.identity]
+    }
+
+    /// What has these [`numbers`](Self::numbers), if the third is a type.
+    pub(crate) fn of_numbers([device, number, kind, identity]: [u64; 4]) -> Option<Self> {
+        let kind = u32::try_from(kind).ok()?;
+        let is_type = kind != 0 && kind & libc::S_IFMT == kind;
+        is_type.then_some(Self {
+            device,
+            number,
+            kind,
+            identity,
+        })
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == libc::S_IFDIR
+    }
+
     /// As file handles have it.
     pub(crate) fn generation(&self) -> u64 {
         generation(self.identity)
@@ -63,6 +84,20 @@ pub(crate) struct Inode {
     pub(crate) open: Option<Open>,
 }
 
+impl Inode {
+    /// Without names, and known to nobody.
+    pub(crate) fn new(source: Source) -> Self {
+        Self {
+            source,
+            lookups: 0,
+            names: BTreeSet::new(),
+            children: HashMap::new(),
+            held: None,
+            open: None,
+        }
+    }
+}
+
 /// The inodes.
 ///
 /// An inode has the number that it has in the source. Where that is taken, because it is on another device or has the
@@ -81,18 +116,57 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn new(root: Source) -> Self {
         let root_inode = Inode {
-            source: root,
             // Never forgotten.
             lookups: 1,
-            names: BTreeSet::new(),
-            children: HashMap::new(),
-            held: None,
-            open: None,
+            ..Inode::new(root)
         };
         Self {
             inodes: HashMap::from([(Ino::ROOT, root_inode)]),
             numbers: HashMap::from([(root, Ino::ROOT)]),
         }
+    }
+
+    /// The tree of these inodes, whose names are known, and not yet what is in directories.
+    ///
+    /// # Errors
+    ///
+    /// They are no tree that this file system has: why not.
+    pub(crate) fn of(mut inodes: HashMap<Ino, Inode>) -> Result<Self, String> {
+        let mut numbers = HashMap::new();
+        let mut names = Vec::new();
+        for (ino, inode) in &inodes {
+            if let Some(other) = numbers.insert(inode.source, *ino) {
+                return Err(format!("{ino} and {other} are the same file"));
+            }
+            names.extend(inode.names.iter().map(|name| (name.clone(), *ino)));
+        }
+        for ((parent, name), ino) in names {
+            let is_directory = |inode: &&mut Inode| inode.source.is_directory();
+            let Some(above) = inodes.get_mut(&parent).filter(is_directory) else {
+                return Err(format!(
+                    "{ino} is {name:?} in {parent}, which is no directory"
+                ));
+            };
+            if let Some(other) = above.children.insert(name.clone(), ino) {
+                return Err(format!("{ino} and {other} are both {name:?} in {parent}"));
+            }
+        }
+        match inodes.get(&Ino::ROOT) {
+            Some(root) if root.names.is_empty() => Ok(Self { inodes, numbers }),
+            Some(_) => Err("the root has a name".to_owned()),
+            None => Err("there is no root".to_owned()),
+        }
+    }
+
+    /// All of them, by their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ino, &Inode)> {
+        let mut inodes: Vec<_> = self
+            .inodes
+            .iter()
+            .map(|(ino, inode)| (*ino, inode))
+            .collect();
+        inodes.sort_unstable_by_key(|(ino, _)| *ino);
+        inodes.into_iter()
     }
 
     /// # Errors
@@ -159,15 +233,7 @@ impl Tree {
         let mut others = (1 << 62..).filter(free);
         let own = Some(source.number).filter(free);
         let ino = Ino(own.or_else(|| others.next()).expect("a free number"));
-        let inode = Inode {
-            source,
-            lookups: 0,
-            names: BTreeSet::new(),
-            children: HashMap::new(),
-            held: None,
-            open: None,
-        };
-        self.inodes.insert(ino, inode);
+        self.inodes.insert(ino, Inode::new(source));
         self.numbers.insert(source, ino);
         ino
     }

@@ -15,16 +15,16 @@ use fuse3::{Builder, End, Filesystem, Session};
 pub(crate) fn mount<F: Filesystem>(
     builder: Builder<F>,
     handover: Option<Handover>,
+    keeper: Option<Keeper>,
     path: impl AsRef<Path>,
 ) -> Result<Session<F>, Box<dyn Error>> {
-    let builder = builder.keeper(Keeper::inherited()?).handle_signals(true);
+    let builder = builder.keeper(keeper).handle_signals(true);
     match handover {
         None => Ok(builder.mount(path)?),
         Some(handover) => builder.take_over(handover).map_err(|refused| {
-            let error = refused.to_string();
-            // Returns only where no program was replaced by this one.
-            refused.give_back();
-            error.into()
+            say(&refused);
+            // Returns only where there is no program to give it back to, or that cannot be run.
+            refused.give_back().into()
         }),
     }
 }
@@ -49,7 +49,7 @@ pub(crate) fn run<F: Filesystem>(
 }
 
 /// A line on stderr, in one write(2).
-fn say(what: &dyn fmt::Display) {
+pub(crate) fn say(what: &dyn fmt::Display) {
     let line = format!("{what}\n");
     eprint!("{line}");
 }
