@@ -10,6 +10,8 @@
 //! | `node` | what can be done to a file |
 //! | `open` | the one descriptor of an inode that is open |
 //! | `state`, `record`, `bytes` | what a successor is told |
+//! | `kept`, `journal`, `drawer` | what outlives a crash |
+//! | `repeated` | whether what is asked for once more has been done |
 //! | `caller`, `attributes` | what depends on who asks, as in `examples/passthrough` |
 //! | `identity`, `seek` | which file it is, and its holes, from there, too |
 //!
@@ -41,7 +43,8 @@
 //!
 //! After SIGHUP the program that is now at this one's path goes on with the mount (`state`): in this process or, with `--spawn`, in
 //! a new one. Clients notice a pause; what they have open, locks and working directories stay. If the new program cannot
-//! go on, this one does.
+//! go on, this one does. Started by `fuse3-keeper`, it outlives a crash as well (`kept`), and requests that were not answered are
+//! answered right by the next server (`repeated`).
 //!
 //! It stays in the foreground. The mount point cannot be in the source: the way to it would go through the mount, whose handlers
 //! need the lock that is held meanwhile.
@@ -51,15 +54,19 @@ mod attributes;
 mod bytes;
 #[path = "../passthrough/caller.rs"]
 mod caller;
+mod drawer;
 mod fs;
 mod fs_async;
 #[path = "../passthrough/identity.rs"]
 mod identity;
+mod journal;
+mod kept;
 mod mirror;
 mod node;
 mod open;
 mod reach;
 mod record;
+mod repeated;
 #[path = "../passthrough/seek.rs"]
 mod seek;
 mod settings;
@@ -218,8 +225,17 @@ impl Inherited {
             None => Mirror::new(source, writeback)
                 .map_err(|error| format!("{}: {error}", source.display())),
         };
-        match (mirror, handover) {
-            (Ok(mirror), handover) => Ok((mirror, Self { handover, keeper })),
+        let kept = mirror.and_then(|mut mirror| {
+            let baggage = keeper.as_ref().map(|_| mirror.keep()).transpose();
+            let baggage =
+                baggage.map_err(|error| format!("what the keeper is to keep: {error}"))?;
+            Ok((mirror, baggage))
+        });
+        match (kept, handover) {
+            (Ok((mirror, baggage)), handover) => {
+                let keeper = keeper.map(|keeper| keeper.with(baggage.unwrap_or_default()));
+                Ok((mirror, Self { handover, keeper }))
+            }
             (Err(error), None) => Err(error.into()),
             (Err(error), Some(handover)) => {
                 upgrade::say(&error);

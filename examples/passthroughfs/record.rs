@@ -3,7 +3,7 @@
 //! Nothing says how long a record is: a process reads all, or what it does not understand is an error.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -13,12 +13,15 @@ use crate::bytes::{Malformed, Reader, Writer};
 use crate::mirror::Directory;
 use crate::node::Listed;
 use crate::open::Access;
+use crate::repeated::{Before, Step};
 use crate::tree::{Inode, Name, Source};
 
 /// What a record begins with.
 mod kind {
     pub(super) const INODE: u8 = 1;
+    pub(super) const GONE: u8 = 2;
     pub(super) const DIRECTORY: u8 = 3;
+    pub(super) const CLOSED: u8 = 4;
     pub(super) const LAST: u8 = 5;
 }
 
@@ -29,11 +32,22 @@ mod bit {
     pub(super) const QUIET: u8 = 4;
 }
 
+/// What was begun in a directory.
+mod step {
+    pub(super) const MAKE: u8 = 1;
+    pub(super) const REMOVE: u8 = 2;
+    pub(super) const RENAME: u8 = 3;
+}
+
 /// What was read.
 #[derive(Debug)]
 pub(crate) enum Record {
     Inode(Ino, Known),
+    /// The kernel knows it no more.
+    Gone(Ino),
     Directory(Fh, Listing),
+    /// The directory is open no more.
+    Closed(Fh),
     /// The last number that was given to something open.
     Last(u64),
 }
@@ -89,6 +103,40 @@ pub(crate) fn write_inode(out: &mut Writer, ino: Ino, inode: &Inode) {
             out.number(handle.0);
         }
     }
+    out.byte(inode.step.is_some().into());
+    if let Some(step) = &inode.step {
+        write_step(out, step);
+    }
+}
+
+fn write_step(out: &mut Writer, step: &Step) {
+    out.string(step.name.as_bytes());
+    out.byte(step.is_known.into());
+    match &step.before {
+        Before::Make => out.byte(step::MAKE),
+        Before::Remove(was) => {
+            out.byte(step::REMOVE);
+            write_source(out, was);
+        }
+        Before::Rename {
+            to,
+            moved,
+            exchanged,
+        } => {
+            out.byte(step::RENAME);
+            write_name(out, to);
+            write_source(out, moved);
+            out.byte(exchanged.is_some().into());
+            if let Some(exchanged) = exchanged {
+                write_source(out, exchanged);
+            }
+        }
+    }
+}
+
+pub(crate) fn write_gone(out: &mut Writer, ino: Ino) {
+    out.byte(kind::GONE);
+    out.number(ino.0);
 }
 
 pub(crate) fn write_directory(out: &mut Writer, handle: Fh, directory: &Directory) {
@@ -101,6 +149,11 @@ pub(crate) fn write_directory(out: &mut Writer, handle: Fh, directory: &Director
         out.number(entry.number);
         out.number(entry.mode.into());
     }
+}
+
+pub(crate) fn write_closed(out: &mut Writer, handle: Fh) {
+    out.byte(kind::CLOSED);
+    out.number(handle.0);
 }
 
 pub(crate) fn write_last(out: &mut Writer, last: u64) {
@@ -126,10 +179,12 @@ impl Record {
                 let ino = Ino(from.number()?);
                 Ok(Self::Inode(ino, Known::read(from)?))
             }
+            kind::GONE => Ok(Self::Gone(Ino(from.number()?))),
             kind::DIRECTORY => {
                 let handle = Fh(from.number()?);
                 Ok(Self::Directory(handle, Listing::read(from)?))
             }
+            kind::CLOSED => Ok(Self::Closed(Fh(from.number()?))),
             kind::LAST => Ok(Self::Last(from.number()?)),
             other => Err(from.malformed(format!("there is no record of kind {other}"))),
         }
@@ -155,6 +210,9 @@ impl Known {
         };
         let mut inode = Inode::new(source);
         (inode.lookups, inode.names) = (lookups, names);
+        if read_flag(from)? {
+            inode.step = Some(read_step(from)?);
+        }
         Ok(Self {
             inode,
             open,
@@ -223,15 +281,42 @@ fn read_source(from: &mut Reader<'_>) -> Result<Source, Malformed> {
         .ok_or_else(|| from.malformed(format!("{:#o} is no type of file", numbers[2])))
 }
 
+fn read_step(from: &mut Reader<'_>) -> Result<Step, Malformed> {
+    let name = read_component(from)?;
+    let is_known = read_flag(from)?;
+    let before = match from.byte()? {
+        step::MAKE => Before::Make,
+        step::REMOVE => Before::Remove(read_source(from)?),
+        step::RENAME => Before::Rename {
+            to: read_name(from)?,
+            moved: read_source(from)?,
+            exchanged: match read_flag(from)? {
+                true => Some(read_source(from)?),
+                false => None,
+            },
+        },
+        other => return Err(from.malformed(format!("nothing that is begun is {other}"))),
+    };
+    Ok(Step {
+        name,
+        before,
+        is_known,
+    })
+}
+
 fn read_name(from: &mut Reader<'_>) -> Result<Name, Malformed> {
     let parent = Ino(from.number()?);
+    Ok((parent, read_component(from)?))
+}
+
+fn read_component(from: &mut Reader<'_>) -> Result<OsString, Malformed> {
     let name = from.string()?;
     // Whatever else it is, it is looked up in a directory, and not followed.
     if matches!(name, b"" | b"." | b"..") || name.iter().any(|byte| matches!(byte, b'/' | 0)) {
         let name = OsStr::from_bytes(name);
         return Err(from.malformed(format!("{name:?} is no name")));
     }
-    Ok((parent, OsStr::from_bytes(name).to_owned()))
+    Ok(OsStr::from_bytes(name).to_owned())
 }
 
 fn read_flag(from: &mut Reader<'_>) -> Result<bool, Malformed> {

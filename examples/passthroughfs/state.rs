@@ -14,6 +14,7 @@ use fuse3::{Fh, Ino};
 use rustix::process::{Resource, getrlimit};
 
 use crate::bytes::{Malformed, Reader, Writer};
+use crate::kept;
 use crate::mirror::{Directory, Mirror};
 use crate::open::Open;
 use crate::record::{self, Known, Listing, Record};
@@ -38,9 +39,11 @@ impl Recorded {
         while !from.is_at_end() {
             match Record::read(&mut from)? {
                 Record::Inode(ino, known) => drop(self.inodes.insert(ino, known)),
+                Record::Gone(ino) => drop(self.inodes.remove(&ino)),
                 Record::Directory(handle, listing) => {
                     drop(self.directories.insert(handle, listing))
                 }
+                Record::Closed(handle) => drop(self.directories.remove(&handle)),
                 Record::Last(last) => self.last = last,
             }
         }
@@ -102,6 +105,9 @@ impl Mirror {
     ///
     /// It was another version; or what it says makes no sense.
     pub(crate) fn restored(baggage: &Baggage, writeback: bool) -> io::Result<Self> {
+        if baggage.bytes == kept::MAGIC {
+            return Self::rebuilt(baggage, writeback);
+        }
         let Some(bytes) = baggage.bytes.strip_prefix(MAGIC) else {
             let start = &baggage.bytes[..baggage.bytes.len().min(MAGIC.len())];
             let what = format!("the state begins with {start:?}, and is not of this version");
@@ -147,7 +153,7 @@ impl Mirror {
     }
 
     /// Takes these inodes for those that the kernel knows.
-    fn plant(&mut self, inodes: HashMap<Ino, Inode>) -> io::Result<()> {
+    pub(crate) fn plant(&mut self, inodes: HashMap<Ino, Inode>) -> io::Result<()> {
         let tree = Tree::of(inodes).map_err(Malformed)?;
         if self.tree.get(Ino::ROOT)?.source != tree.get(Ino::ROOT)?.source {
             let what = "the source is another directory than before".to_owned();
@@ -198,7 +204,9 @@ mod tests {
         let handle = mirror.open(Default::default(), f, flags).unwrap();
         mirror.open(Default::default(), gone, flags).unwrap();
         let none = rustix::fs::AtFlags::empty();
-        mirror.remove(Ino::ROOT, OsStr::new("gone"), none).unwrap();
+        mirror
+            .remove(false, Ino::ROOT, OsStr::new("gone"), none)
+            .unwrap();
         let dir_handle = mirror.open_directory(d).unwrap();
         let listed = crate::node::list(&mirror.directories[&dir_handle].file).unwrap();
         mirror.directory(dir_handle).unwrap().listed = listed.into();

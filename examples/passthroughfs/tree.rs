@@ -10,6 +10,7 @@ use rustix::fs::Stat;
 
 use crate::identity::generation;
 use crate::open::Open;
+use crate::repeated::Step;
 
 /// A directory, and a name in it.
 pub(crate) type Name = (Ino, OsString);
@@ -82,6 +83,8 @@ pub(crate) struct Inode {
     pub(crate) held: Option<Arc<File>>,
     /// Its descriptor, while it is open.
     pub(crate) open: Option<Open>,
+    /// Of a directory, what was last begun in it, where a successor is to know.
+    pub(crate) step: Option<Step>,
 }
 
 impl Inode {
@@ -94,6 +97,7 @@ impl Inode {
             children: HashMap::new(),
             held: None,
             open: None,
+            step: None,
         }
     }
 }
@@ -111,6 +115,8 @@ impl Inode {
 pub(crate) struct Tree {
     inodes: HashMap<Ino, Inode>,
     numbers: HashMap<Source, Ino>,
+    /// What has not been written down since it was changed.
+    pub(crate) changed: BTreeSet<Ino>,
 }
 
 impl Tree {
@@ -123,6 +129,7 @@ impl Tree {
         Self {
             inodes: HashMap::from([(Ino::ROOT, root_inode)]),
             numbers: HashMap::from([(root, Ino::ROOT)]),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -152,7 +159,11 @@ impl Tree {
             }
         }
         match inodes.get(&Ino::ROOT) {
-            Some(root) if root.names.is_empty() => Ok(Self { inodes, numbers }),
+            Some(root) if root.names.is_empty() => Ok(Self {
+                inodes,
+                numbers,
+                changed: BTreeSet::new(),
+            }),
             Some(_) => Err("the root has a name".to_owned()),
             None => Err("there is no root".to_owned()),
         }
@@ -180,7 +191,16 @@ impl Tree {
     ///
     /// As [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, ino: Ino) -> Result<&mut Inode, Errno> {
-        self.inodes.get_mut(&ino).ok_or(Errno::ESTALE)
+        self.touch(ino).ok_or(Errno::ESTALE)
+    }
+
+    /// The inode, which is about to change.
+    fn touch(&mut self, ino: Ino) -> Option<&mut Inode> {
+        let inode = self.inodes.get_mut(&ino);
+        if inode.is_some() {
+            self.changed.insert(ino);
+        }
+        inode
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -241,7 +261,7 @@ impl Tree {
     fn insert(&mut self, parent: Ino, name: &OsStr, ino: Ino) {
         if let Some(above) = self.inodes.get_mut(&parent) {
             above.children.insert(name.to_owned(), ino);
-            if let Some(inode) = self.inodes.get_mut(&ino) {
+            if let Some(inode) = self.touch(ino) {
                 inode.names.insert((parent, name.to_owned()));
                 // It can be reached by a name again.
                 inode.held = None;
@@ -257,10 +277,10 @@ impl Tree {
         let Some(ino) = above.children.remove(name) else {
             return;
         };
-        if let Some(inode) = self.inodes.get_mut(&ino) {
+        if let Some(inode) = self.touch(ino) {
             inode.names.remove(&(parent, name.to_owned()));
-            if inode.names.is_empty() {
-                inode.held = held.map(Arc::new);
+            if let (true, Some(held)) = (inode.names.is_empty(), held) {
+                inode.held = Some(Arc::new(held));
             }
         }
         self.collect(ino);
@@ -295,7 +315,7 @@ impl Tree {
             }
         }
         for (ino, (parent, name)) in [(first, one), (second, other)] {
-            if let Some(inode) = ino.and_then(|ino| self.inodes.get_mut(&ino)) {
+            if let Some(inode) = ino.and_then(|ino| self.touch(ino)) {
                 inode.names.remove(&(parent, name.to_owned()));
             }
         }
@@ -309,7 +329,7 @@ impl Tree {
 
     /// The kernel has been told of `ino` once more.
     pub(crate) fn count(&mut self, ino: Ino) {
-        if let Some(inode) = self.inodes.get_mut(&ino) {
+        if let Some(inode) = self.touch(ino) {
             inode.lookups += 1;
         }
     }
@@ -319,7 +339,7 @@ impl Tree {
         if ino == Ino::ROOT {
             return;
         }
-        if let Some(inode) = self.inodes.get_mut(&ino) {
+        if let Some(inode) = self.touch(ino) {
             inode.lookups = inode.lookups.saturating_sub(count);
         }
         self.collect(ino);
@@ -338,6 +358,7 @@ impl Tree {
             let Some(inode) = self.inodes.remove(&ino) else {
                 continue;
             };
+            self.changed.insert(ino);
             self.numbers.remove(&inode.source);
             for (parent, name) in inode.names {
                 if let Some(above) = self.inodes.get_mut(&parent) {

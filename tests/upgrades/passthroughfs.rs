@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::loads::{Pace, Report, Which, while_clients_work};
 use crate::mount::{Ended, Mounted, program};
-use crate::servers::servers;
+use crate::servers::{keeper, servers};
 
 const NAME: &str = "passthroughfs";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -144,6 +144,33 @@ fn by_socket(arguments: &[&str], times: usize) {
     let ended = shown.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(ended.stderr, "");
+}
+
+fn killed(arguments: &[&str], times: usize) {
+    let kept = |command: &mut Command, _: &Path| keeper(command, &["--restarts=1000000"]);
+    let Some(shown) = Shown::new(arguments, kept) else {
+        return;
+    };
+    let mut pid = shown.next(None);
+    let report = shown.work(pace(times), || {
+        kill_process(pid, Signal::KILL).unwrap();
+        pid = shown.next(Some(pid));
+    });
+    report.finish(&format!("SIGKILL {}", arguments.join(" ")));
+    let ended = shown.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(!ended.stderr.contains("ERROR"), "{ended:?}");
+}
+
+#[test]
+fn killed_and_started_again() {
+    killed(&[], 10);
+}
+
+#[test]
+fn killed_in_each_mode() {
+    killed(&["--single"], 3);
+    killed(&["--async", "--enable-writeback-cache"], 3);
 }
 
 #[test]
