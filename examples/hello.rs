@@ -86,7 +86,7 @@ fn serve() -> Result<(), Box<dyn std::error::Error>> {
         .fsname("hello")
         .read_only();
     // It has no state that another process would have to know.
-    let session = upgrade::mount(builder, upgrade::handover()?, path)?;
+    let session = upgrade::mount(builder, upgrade::handover()?, upgrade::keeper()?, path)?;
     let end = upgrade::run(session, |_, _| Ok(Baggage::default()))?;
     println!("{:?} after {} requests", end.reason, end.stats.total());
     Ok(())

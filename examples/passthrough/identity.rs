@@ -3,7 +3,6 @@
 //! A source gives the number of a deleted file to a new one, often to the next one that is made.
 
 use std::ffi::{CStr, CString, OsStr, c_int};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -77,7 +76,8 @@ fn by_handle(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> io::Result<u64> 
         return Err(io::ErrorKind::Unsupported.into());
     }
     let length = usize::try_from(handle.header.handle_bytes).unwrap_or(handle.room.len());
-    Ok(number((handle.header.handle_type, &handle.room[..length])))
+    let kind = handle.header.handle_type.to_le_bytes();
+    Ok(digest(&[&kind, &handle.room[..length]]))
 }
 
 /// Whether `name` is in a FUSE file system. One that does not answer is taken for one.
@@ -98,13 +98,14 @@ fn by_birth(dir: BorrowedFd<'_>, name: &CStr, flags: c_int) -> io::Result<u64> {
     if of.stx_mask & StatxFlags::BTIME.bits() == 0 {
         return Err(io::ErrorKind::Unsupported.into());
     }
-    Ok(number((of.stx_btime.tv_sec, of.stx_btime.tv_nsec)))
+    let (seconds, nanos) = (of.stx_btime.tv_sec, of.stx_btime.tv_nsec);
+    Ok(digest(&[&seconds.to_le_bytes(), &nanos.to_le_bytes()]))
 }
 
-/// The same each time that the program runs, but not for each Rust release: of a program that is built with another one, file
-/// handles of before lead to ESTALE.
-fn number(of: impl Hash) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish()
+/// FNV-1a: the same in each program, so that file handles outlive this one, and another one can go on with what it knew.
+pub(super) fn digest(parts: &[&[u8]]) -> u64 {
+    let bytes = parts.iter().copied().flatten();
+    bytes.fold(0xcbf2_9ce4_8422_2325, |digest, byte| {
+        (digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }

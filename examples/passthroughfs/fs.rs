@@ -10,14 +10,15 @@ use std::time::Duration;
 use fuse3::context::Guard;
 use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::{
-    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, FileInfo,
     Filesystem, GlobalLock, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr,
     StatVfs, XattrFlags, XattrNames,
 };
 use rustix::fs::{self, AtFlags, FileType};
 
-use crate::mirror::Mirror;
+use crate::mirror::{Asked, Mirror};
 use crate::node;
+use crate::repeated::unless_done;
 use crate::seek::seek;
 use crate::settings::Settings;
 
@@ -46,7 +47,7 @@ impl Filesystem for PassthroughFs {
     fn forget(&self, cx: &mut Cx<'_>, ino: Ino, nlookup: u64) {
         self.0
             .debug(|| format!("forget {nlookup} lookups of {ino}"));
-        cx.tree.forget(ino, nlookup);
+        cx.forgotten([(ino, nlookup)]);
     }
 
     fn getattr(&self, cx: &mut Cx<'_>, ino: Ino, _: Option<&FileInfo>) -> Answer<(Attr, Duration)> {
@@ -70,29 +71,31 @@ impl Filesystem for PassthroughFs {
         mode: u32,
         rdev: u64,
     ) -> Answer<Entry> {
-        let (kind, caller) = (FileType::from_raw_mode(mode), cx.caller());
+        let (kind, asked) = (FileType::from_raw_mode(mode), Asked::by(cx));
         let make = |dir: &File, mode| fs::mknodat(dir, name, kind, mode, rdev);
-        Ok(self.0.entry(cx.make(caller, parent, (name, mode), make)?))
+        Ok(self.0.entry(cx.make(asked, parent, (name, mode), make)?))
     }
 
     fn mkdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
-        let caller = cx.caller();
+        let asked = Asked::by(cx);
         let make = |dir: &File, mode| fs::mkdirat(dir, name, mode);
-        Ok(self.0.entry(cx.make(caller, parent, (name, mode), make)?))
+        Ok(self.0.entry(cx.make(asked, parent, (name, mode), make)?))
     }
 
     fn unlink(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
-        Ok(cx.remove(parent, name, AtFlags::empty())?)
+        let again = cx.is_resent();
+        Ok(cx.remove(again, parent, name, AtFlags::empty())?)
     }
 
     fn rmdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
-        Ok(cx.remove(parent, name, AtFlags::REMOVEDIR)?)
+        let again = cx.is_resent();
+        Ok(cx.remove(again, parent, name, AtFlags::REMOVEDIR)?)
     }
 
     fn symlink(&self, cx: &mut Cx<'_>, target: &OsStr, parent: Ino, name: &OsStr) -> Answer<Entry> {
-        let caller = cx.caller();
+        let asked = Asked::by(cx);
         let make = |dir: &File, _| fs::symlinkat(target, dir, name);
-        Ok(self.0.entry(cx.make(caller, parent, (name, 0), make)?))
+        Ok(self.0.entry(cx.make(asked, parent, (name, 0), make)?))
     }
 
     fn rename(
@@ -104,28 +107,29 @@ impl Filesystem for PassthroughFs {
         newname: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
-        Ok(cx.rename((parent, name), (newparent, newname), flags)?)
+        let again = cx.is_resent();
+        Ok(cx.rename(again, (parent, name), (newparent, newname), flags)?)
     }
 
     fn link(&self, cx: &mut Cx<'_>, ino: Ino, newparent: Ino, newname: &OsStr) -> Answer<Entry> {
-        Ok(self.0.entry(cx.link(ino, newparent, newname)?))
+        let again = cx.is_resent();
+        Ok(self.0.entry(cx.link(again, ino, newparent, newname)?))
     }
 
     fn open(&self, cx: &mut Cx<'_>, ino: Ino, Open { flags, .. }: Open) -> Answer<Opened> {
         self.0.debug(|| format!("open {ino} with {flags:?}"));
         let caller = cx.caller();
-        cx.open(caller, ino, flags)?;
-        Ok(Opened::new(Fh(ino.0)))
+        Ok(Opened::new(cx.open(caller, ino, flags)?))
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
-        let caller = cx.caller();
-        let entry = cx.create(caller, parent, name, how)?;
+        let asked = Asked::by(cx);
+        let (entry, handle) = cx.create(asked, parent, name, how)?;
         self.0
             .debug(|| format!("create {name:?} in {parent}: {}", entry.ino));
         Ok(Created {
             entry: self.0.entry(entry),
-            opened: Opened::new(Fh(entry.ino.0)),
+            opened: Opened::new(handle),
         })
     }
 
@@ -161,8 +165,8 @@ impl Filesystem for PassthroughFs {
         Ok(cx.released(|_| node::flush(&open))?)
     }
 
-    fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
-        let closed = cx.release(ino)?;
+    fn release(&self, cx: &mut Cx<'_>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let closed = cx.release(ino, file.handle())?;
         cx.released(|_| drop(closed));
         Ok(())
     }
@@ -188,7 +192,7 @@ impl Filesystem for PassthroughFs {
         if offset == 0 {
             let dir = Arc::clone(&cx.directory(handle)?.file);
             let listed = cx.released(|_| node::list(&dir))?;
-            cx.directory(handle)?.listed = listed.into();
+            cx.listed(handle, listed)?;
         }
         cx.list(ino, handle, offset, &mut out, self.0.timeout)?;
         Ok(out.finish())
@@ -217,7 +221,9 @@ impl Filesystem for PassthroughFs {
         flags: XattrFlags,
     ) -> Answer<()> {
         let file = cx.reach(ino)?;
-        Ok(node::setxattr(cx.caller(), &file, name, value, flags)?)
+        let set = node::setxattr(cx.caller(), &file, name, value, flags);
+        let is_set = || node::getxattr(&file, name).is_ok_and(|is| is == value);
+        Ok(unless_done(cx.is_resent(), set, is_set)?)
     }
 
     fn getxattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<Vec<u8>> {
@@ -230,7 +236,10 @@ impl Filesystem for PassthroughFs {
     }
 
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
-        Ok(node::removexattr(&*cx.reach(ino)?, name)?)
+        let file = cx.reach(ino)?;
+        let is_gone = || node::getxattr(&file, name).is_err();
+        let removed = node::removexattr(&file, name);
+        Ok(unless_done(cx.is_resent(), removed, is_gone)?)
     }
 
     fn lseek(

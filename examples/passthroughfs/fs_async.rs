@@ -14,14 +14,15 @@ use fuse3::context::Guard;
 use fuse3::range::{Fallocate, Offset, Whence};
 use fuse3::tasks::{Local, unblock};
 use fuse3::{
-    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, Fh, FileInfo,
+    Answer, Attr, Connection, Context, Create, Created, Data, DirBuf, Entry, Errno, FileInfo,
     Filesystem, Ino, Listing, Open, OpenFlags, Opened, ReadBuf, RenameFlags, SetAttr, StatVfs,
     XattrFlags, XattrNames,
 };
 use rustix::fs::{self, AtFlags, FileType, Mode};
 
-use crate::mirror::Mirror;
+use crate::mirror::{Asked, Mirror};
 use crate::node;
+use crate::repeated::unless_done;
 use crate::seek::seek;
 use crate::settings::Settings;
 
@@ -57,10 +58,10 @@ impl PassthroughAsync {
         (name, mode): (&OsStr, u32),
         make: impl FnOnce(&File, &OsStr, Mode) -> rustix::io::Result<()> + Send + 'static,
     ) -> Answer<Entry> {
-        let (caller, name) = (cx.caller(), name.to_owned());
+        let (asked, name) = (Asked::by(cx), name.to_owned());
         Self::at_once(cx, move |settings, it| {
             let make = |dir: &File, mode| make(dir, &name, mode);
-            let entry = it.make(caller, parent, (&name, mode), make)?;
+            let entry = it.make(asked, parent, (&name, mode), make)?;
             Ok(settings.entry(entry))
         })
     }
@@ -92,9 +93,7 @@ impl Filesystem for PassthroughAsync {
     fn forget_multi(&self, cx: &mut Cx<'_>, forgets: &mut dyn Iterator<Item = (Ino, u64)>) {
         let forgets: Vec<_> = forgets.collect();
         let forgotten = cx.call(move |it| {
-            for (ino, nlookup) in forgets {
-                it.tree.forget(ino, nlookup);
-            }
+            it.forgotten(forgets);
         });
         if let Err(error) = forgotten {
             eprintln!("ERROR: inodes were not forgotten: {error}");
@@ -137,14 +136,16 @@ impl Filesystem for PassthroughAsync {
     }
 
     fn unlink(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
-        let name = name.to_owned();
-        Self::at_once(cx, move |_, it| it.remove(parent, &name, AtFlags::empty()))
+        let (again, name) = (cx.is_resent(), name.to_owned());
+        Self::at_once(cx, move |_, it| {
+            it.remove(again, parent, &name, AtFlags::empty())
+        })
     }
 
     fn rmdir(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr) -> Answer<()> {
-        let name = name.to_owned();
+        let (again, name) = (cx.is_resent(), name.to_owned());
         Self::at_once(cx, move |_, it| {
-            it.remove(parent, &name, AtFlags::REMOVEDIR)
+            it.remove(again, parent, &name, AtFlags::REMOVEDIR)
         })
     }
 
@@ -165,15 +166,16 @@ impl Filesystem for PassthroughAsync {
         flags: RenameFlags,
     ) -> Answer<()> {
         let (name, newname) = (name.to_owned(), newname.to_owned());
+        let again = cx.is_resent();
         Self::at_once(cx, move |_, it| {
-            it.rename((parent, &name), (newparent, &newname), flags)
+            it.rename(again, (parent, &name), (newparent, &newname), flags)
         })
     }
 
     fn link(&self, cx: &mut Cx<'_>, ino: Ino, newparent: Ino, newname: &OsStr) -> Answer<Entry> {
-        let newname = newname.to_owned();
+        let (again, newname) = (cx.is_resent(), newname.to_owned());
         Self::at_once(cx, move |settings, it| {
-            Ok(settings.entry(it.link(ino, newparent, &newname)?))
+            Ok(settings.entry(it.link(again, ino, newparent, &newname)?))
         })
     }
 
@@ -181,19 +183,18 @@ impl Filesystem for PassthroughAsync {
         let caller = cx.caller();
         Self::at_once(cx, move |settings, it| {
             settings.debug(|| format!("open {ino} with {flags:?}"));
-            it.open(caller, ino, flags)?;
-            Ok(Opened::new(Fh(ino.0)))
+            Ok(Opened::new(it.open(caller, ino, flags)?))
         })
     }
 
     fn create(&self, cx: &mut Cx<'_>, parent: Ino, name: &OsStr, how: Create) -> Answer<Created> {
-        let (caller, name) = (cx.caller(), name.to_owned());
+        let (asked, name) = (Asked::by(cx), name.to_owned());
         Self::at_once(cx, move |settings, it| {
-            let entry = it.create(caller, parent, &name, how)?;
+            let (entry, handle) = it.create(asked, parent, &name, how)?;
             settings.debug(|| format!("create {name:?} in {parent}: {}", entry.ino));
             Ok(Created {
                 entry: settings.entry(entry),
-                opened: Opened::new(Fh(entry.ino.0)),
+                opened: Opened::new(handle),
             })
         })
     }
@@ -239,9 +240,10 @@ impl Filesystem for PassthroughAsync {
         Self::blocking(cx, ino, node::flush)
     }
 
-    fn release(&self, cx: &mut Cx<'_>, ino: Ino, _: &FileInfo) -> Answer<()> {
+    fn release(&self, cx: &mut Cx<'_>, ino: Ino, file: &FileInfo) -> Answer<()> {
+        let handle = file.handle();
         cx.spawn_local(move |_, mut mirror| async move {
-            let closed = mirror.with(|it| it.release(ino))?;
+            let closed = mirror.with(|it| it.release(ino, handle))?;
             unblock(move || drop(closed)).await;
             Ok(())
         })
@@ -269,10 +271,7 @@ impl Filesystem for PassthroughAsync {
                 let dir =
                     mirror.with(|it| it.directory(handle).map(|dir| Arc::clone(&dir.file)))?;
                 let listed = unblock(move || node::list(&dir)).await?;
-                mirror.with(|it| {
-                    it.directory(handle)?.listed = listed.into();
-                    Ok::<_, Errno>(())
-                })?;
+                mirror.with(|it| it.listed(handle, listed))?;
             }
             mirror.with(|it| it.list(ino, handle, offset, &mut out, fs.0.timeout))?;
             Ok(out.finish())
@@ -308,9 +307,12 @@ impl Filesystem for PassthroughAsync {
         flags: XattrFlags,
     ) -> Answer<()> {
         let (name, value) = (name.to_owned(), value.to_owned());
-        let caller = cx.caller();
+        let Asked { caller, again } = Asked::by(cx);
         Self::at_once(cx, move |_, it| {
-            node::setxattr(caller, &*it.reach(ino)?, &name, &value, flags)
+            let file = it.reach(ino)?;
+            let set = node::setxattr(caller, &file, &name, &value, flags);
+            let is_set = || node::getxattr(&file, &name).is_ok_and(|is| is == value);
+            unless_done(again, set, is_set)
         })
     }
 
@@ -325,8 +327,12 @@ impl Filesystem for PassthroughAsync {
     }
 
     fn removexattr(&self, cx: &mut Cx<'_>, ino: Ino, name: &OsStr) -> Answer<()> {
-        let name = name.to_owned();
-        Self::at_once(cx, move |_, it| node::removexattr(&*it.reach(ino)?, &name))
+        let (again, name) = (cx.is_resent(), name.to_owned());
+        Self::at_once(cx, move |_, it| {
+            let file = it.reach(ino)?;
+            let is_gone = || node::getxattr(&file, &name).is_err();
+            unless_done(again, node::removexattr(&file, &name), is_gone)
+        })
     }
 
     fn lseek(

@@ -9,6 +9,9 @@
 //! | `reach` | the way from an inode to its file |
 //! | `node` | what can be done to a file |
 //! | `open` | the one descriptor of an inode that is open |
+//! | `state`, `record`, `bytes` | what a successor is told |
+//! | `kept`, `journal`, `drawer` | what outlives a crash |
+//! | `repeated` | whether what is asked for once more has been done |
 //! | `caller`, `attributes` | what depends on who asks, as in `examples/passthrough` |
 //! | `identity`, `seek` | which file it is, and its holes, from there, too |
 //!
@@ -38,33 +41,51 @@
 //! of them in the source is not seen. It also reads of files that were opened only to be written: so they are opened for both,
 //! which whoever mounts has to be allowed to.
 //!
+//! After SIGHUP the program that is now at this one's path goes on with the mount (`state`): in this process or, with `--spawn`, in
+//! a new one. Clients notice a pause; what they have open, locks and working directories stay. If the new program cannot
+//! go on, this one does. Started by `fuse3-keeper`, it outlives a crash as well (`kept`), and requests that were not answered are
+//! answered right by the next server (`repeated`).
+//!
 //! It stays in the foreground. The mount point cannot be in the source: the way to it would go through the mount, whose handlers
 //! need the lock that is held meanwhile.
 
 #[path = "../passthrough/attributes.rs"]
 mod attributes;
+mod bytes;
 #[path = "../passthrough/caller.rs"]
 mod caller;
+mod drawer;
 mod fs;
 mod fs_async;
 #[path = "../passthrough/identity.rs"]
 mod identity;
+mod journal;
+mod kept;
 mod mirror;
 mod node;
 mod open;
 mod reach;
+mod record;
+mod repeated;
 #[path = "../passthrough/seek.rs"]
 mod seek;
 mod settings;
+#[path = "../upgrade/spawn.rs"]
+mod spawn;
+mod state;
 mod tree;
+#[path = "../upgrade/mod.rs"]
+mod upgrade;
 
 use std::error::Error;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::cmdline::Command;
+use fuse3::handover::{Baggage, Handover, Keeper};
 use fuse3::tasks::Local;
 use fuse3::{CommandLine, Filesystem, GlobalLock, Reason};
 use rustix::fs::Mode;
@@ -83,6 +104,7 @@ struct Options {
     writeback: bool,
     debug: bool,
     debug_fuse: bool,
+    spawn: bool,
 }
 
 fn main() -> ExitCode {
@@ -94,6 +116,7 @@ fn main() -> ExitCode {
         writeback: false,
         debug: false,
         debug_fuse: false,
+        spawn: false,
     };
     CommandLine::new(options)
         .source("SOURCE", |options, source| options.source = Some(source))
@@ -116,6 +139,11 @@ fn main() -> ExitCode {
             "have libfuse say what it is asked and answers",
             |options| options.debug_fuse = true,
         )
+        .flag(
+            "--spawn",
+            "on SIGHUP hand the mount over to a new process, and end",
+            |options| options.spawn = true,
+        )
         .value(
             "timeout=SECONDS",
             "for how long the kernel may keep names and attributes (5)",
@@ -128,9 +156,9 @@ fn main() -> ExitCode {
                 .as_ref()
                 .ok_or("what to show is missing: passthroughfs SOURCE MOUNTPOINT")?;
             apart(source, &command.mount_point)?;
+            // Before descriptors arrive, of which there may be many.
             prepare()?;
-            let mirror = Mirror::new(source, options.writeback)
-                .map_err(|error| format!("{}: {error}", source.display()))?;
+            let (mirror, mount) = Inherited::take(source, options.writeback)?;
             let settings = Settings {
                 writeback: options.writeback,
                 timeout: Duration::try_from_secs_f64(options.timeout)
@@ -139,10 +167,15 @@ fn main() -> ExitCode {
             };
             if options.is_async {
                 let lock = Local::new(move || mirror);
-                serve(&command, PassthroughAsync(settings), lock)
+                serve(&command, PassthroughAsync(settings), lock, mount, |lock| {
+                    let baggage = lock.call(|mirror| mirror.baggage());
+                    baggage.map_err(io::Error::other)?
+                })
             } else {
                 let lock = Arc::new(GlobalLock::new(mirror));
-                serve(&command, PassthroughFs(settings), lock)
+                serve(&command, PassthroughFs(settings), lock, mount, |lock| {
+                    lock.lock().map_err(io::Error::other)?.baggage()
+                })
             }
         })
 }
@@ -151,6 +184,8 @@ fn serve<F: Filesystem>(
     command: &Command<Options>,
     fs: F,
     lock: F::Lock,
+    mount: Inherited,
+    baggage: impl Fn(&F::Lock) -> io::Result<Baggage>,
 ) -> Result<Reason, Box<dyn Error>> {
     let options = &command.options;
     let mut builder = command
@@ -163,7 +198,52 @@ fn serve<F: Filesystem>(
     if options.single {
         builder = builder.workers(1);
     }
-    Ok(builder.mount(&command.mount_point)?.run()?.reason)
+    let Inherited { handover, keeper } = mount;
+    let session = upgrade::mount(builder, handover, keeper, &command.mount_point)?;
+    let baggage = |_: &F, lock: &F::Lock| baggage(lock);
+    let end = match options.spawn {
+        true => spawn::run(session, baggage)?,
+        false => upgrade::run(session, baggage)?,
+    };
+    Ok(end.reason)
+}
+
+/// What this process was started with.
+struct Inherited {
+    /// The mount that it is to go on with; where there is none it mounts.
+    handover: Option<Handover>,
+    keeper: Option<Keeper>,
+}
+
+impl Inherited {
+    /// Finds it, and the file system: where there is a predecessor, as that left it. If that cannot be, the predecessor goes on.
+    fn take(source: &Path, writeback: bool) -> Result<(Mirror, Self), Box<dyn Error>> {
+        let (handover, keeper) = (upgrade::handover()?, upgrade::keeper()?);
+        let mirror = match &handover {
+            Some(handover) => Mirror::restored(handover.baggage(), writeback)
+                .map_err(|error| format!("the predecessor's state: {error}")),
+            None => Mirror::new(source, writeback)
+                .map_err(|error| format!("{}: {error}", source.display())),
+        };
+        let kept = mirror.and_then(|mut mirror| {
+            let baggage = keeper.as_ref().map(|_| mirror.keep()).transpose();
+            let baggage =
+                baggage.map_err(|error| format!("what the keeper is to keep: {error}"))?;
+            Ok((mirror, baggage))
+        });
+        match (kept, handover) {
+            (Ok((mirror, baggage)), handover) => {
+                let keeper = keeper.map(|keeper| keeper.with(baggage.unwrap_or_default()));
+                Ok((mirror, Self { handover, keeper }))
+            }
+            (Err(error), None) => Err(error.into()),
+            (Err(error), Some(handover)) => {
+                upgrade::say(&error);
+                // Returns only where there is no program to give it back to, or that cannot be run. Whoever waits is told.
+                Err(handover.give_back(keeper.as_ref()).into())
+            }
+        }
+    }
 }
 
 /// That the mount point is not in the source.
@@ -181,7 +261,7 @@ fn apart(source: &Path, mount_point: &Path) -> Result<(), Box<dyn Error>> {
 }
 
 /// What concerns the whole process, and is done before there are threads.
-fn prepare() -> std::io::Result<()> {
+fn prepare() -> io::Result<()> {
     // The caller's is applied to each new file (`caller::mode_of_new`).
     umask(Mode::empty());
     // A descriptor for each open file, and each that has lost its names.

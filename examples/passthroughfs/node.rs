@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fuse3::range::Fallocate;
 use fuse3::{
@@ -20,7 +21,7 @@ use crate::attributes::{self, ACCESS_ACL};
 use crate::caller::ActingAs;
 
 /// An entry of a directory.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) name: OsString,
     pub(crate) number: u64,
@@ -42,6 +43,11 @@ pub(crate) fn find(dir: &File, name: &OsStr) -> io::Result<File> {
 /// Opens it anew, to read or write it.
 pub(crate) fn reopen(file: &File, flags: OFlags) -> io::Result<File> {
     Ok(fs::open(path(file), flags | OFlags::CLOEXEC, Mode::empty())?.into())
+}
+
+/// The same, to read it without moving its time of access.
+pub(crate) fn reopen_quietly(file: &File) -> io::Result<Arc<File>> {
+    Ok(Arc::new(reopen(file, OFlags::RDONLY | OFlags::NOATIME)?))
 }
 
 /// open(2) with O_CREAT of a new file, to read and write it.

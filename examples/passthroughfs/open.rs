@@ -1,9 +1,10 @@
 //! The one descriptor of an inode that is open.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::sync::Arc;
 
-use fuse3::OpenFlags;
+use fuse3::{Fh, OpenFlags};
 use rustix::fs::OFlags;
 
 /// What all opens of an inode share, until the last one is released.
@@ -14,7 +15,8 @@ pub(crate) struct Open {
     pub(crate) access: Access,
     /// One to read without moving the time of access, once somebody has opened it so.
     pub(crate) quiet: Option<Arc<File>>,
-    pub(crate) count: u64,
+    /// One for each time that it was opened, so that none is closed twice.
+    pub(crate) handles: BTreeSet<Fh>,
 }
 
 /// Whether who opens with these flags has asked to leave the time of access alone.

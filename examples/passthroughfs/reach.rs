@@ -148,7 +148,7 @@ pub(crate) fn stat_of(file: &File) -> io::Result<(Stat, Source)> {
 }
 
 /// `None` for what says that somebody else has changed the source.
-fn changed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(crate) fn changed<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error) => match error.raw_os_error() {

@@ -10,6 +10,7 @@ use rustix::fs::Stat;
 
 use crate::identity::generation;
 use crate::open::Open;
+use crate::repeated::Step;
 
 /// A directory, and a name in it.
 pub(crate) type Name = (Ino, OsString);
@@ -42,6 +43,27 @@ impl Source {
         self.number
     }
 
+    /// All there is to it.
+    pub(crate) fn numbers(&self) -> [u64; 4] {
+        [self.device, self.number, self.kind.into(), self.identity]
+    }
+
+    /// What has these [`numbers`](Self::numbers), if the third is a type.
+    pub(crate) fn of_numbers([device, number, kind, identity]: [u64; 4]) -> Option<Self> {
+        let kind = u32::try_from(kind).ok()?;
+        let is_type = kind != 0 && kind & libc::S_IFMT == kind;
+        is_type.then_some(Self {
+            device,
+            number,
+            kind,
+            identity,
+        })
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.kind == libc::S_IFDIR
+    }
+
     /// As file handles have it.
     pub(crate) fn generation(&self) -> u64 {
         generation(self.identity)
@@ -61,6 +83,23 @@ pub(crate) struct Inode {
     pub(crate) held: Option<Arc<File>>,
     /// Its descriptor, while it is open.
     pub(crate) open: Option<Open>,
+    /// Of a directory, what was last begun in it, where a successor is to know.
+    pub(crate) step: Option<Step>,
+}
+
+impl Inode {
+    /// Without names, and known to nobody.
+    pub(crate) fn new(source: Source) -> Self {
+        Self {
+            source,
+            lookups: 0,
+            names: BTreeSet::new(),
+            children: HashMap::new(),
+            held: None,
+            open: None,
+            step: None,
+        }
+    }
 }
 
 /// The inodes.
@@ -76,23 +115,69 @@ pub(crate) struct Inode {
 pub(crate) struct Tree {
     inodes: HashMap<Ino, Inode>,
     numbers: HashMap<Source, Ino>,
+    /// What has not been written down since it was changed.
+    pub(crate) changed: BTreeSet<Ino>,
 }
 
 impl Tree {
     pub(crate) fn new(root: Source) -> Self {
         let root_inode = Inode {
-            source: root,
             // Never forgotten.
             lookups: 1,
-            names: BTreeSet::new(),
-            children: HashMap::new(),
-            held: None,
-            open: None,
+            ..Inode::new(root)
         };
         Self {
             inodes: HashMap::from([(Ino::ROOT, root_inode)]),
             numbers: HashMap::from([(root, Ino::ROOT)]),
+            changed: BTreeSet::new(),
         }
+    }
+
+    /// The tree of these inodes, whose names are known, and not yet what is in directories.
+    ///
+    /// # Errors
+    ///
+    /// They are no tree that this file system has: why not.
+    pub(crate) fn of(mut inodes: HashMap<Ino, Inode>) -> Result<Self, String> {
+        let mut numbers = HashMap::new();
+        let mut names = Vec::new();
+        for (ino, inode) in &inodes {
+            if let Some(other) = numbers.insert(inode.source, *ino) {
+                return Err(format!("{ino} and {other} are the same file"));
+            }
+            names.extend(inode.names.iter().map(|name| (name.clone(), *ino)));
+        }
+        for ((parent, name), ino) in names {
+            let is_directory = |inode: &&mut Inode| inode.source.is_directory();
+            let Some(above) = inodes.get_mut(&parent).filter(is_directory) else {
+                return Err(format!(
+                    "{ino} is {name:?} in {parent}, which is no directory"
+                ));
+            };
+            if let Some(other) = above.children.insert(name.clone(), ino) {
+                return Err(format!("{ino} and {other} are both {name:?} in {parent}"));
+            }
+        }
+        match inodes.get(&Ino::ROOT) {
+            Some(root) if root.names.is_empty() => Ok(Self {
+                inodes,
+                numbers,
+                changed: BTreeSet::new(),
+            }),
+            Some(_) => Err("the root has a name".to_owned()),
+            None => Err("there is no root".to_owned()),
+        }
+    }
+
+    /// All of them, by their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Ino, &Inode)> {
+        let mut inodes: Vec<_> = self
+            .inodes
+            .iter()
+            .map(|(ino, inode)| (*ino, inode))
+            .collect();
+        inodes.sort_unstable_by_key(|(ino, _)| *ino);
+        inodes.into_iter()
     }
 
     /// # Errors
@@ -106,7 +191,16 @@ impl Tree {
     ///
     /// As [`get`](Self::get).
     pub(crate) fn get_mut(&mut self, ino: Ino) -> Result<&mut Inode, Errno> {
-        self.inodes.get_mut(&ino).ok_or(Errno::ESTALE)
+        self.touch(ino).ok_or(Errno::ESTALE)
+    }
+
+    /// The inode, which is about to change.
+    fn touch(&mut self, ino: Ino) -> Option<&mut Inode> {
+        let inode = self.inodes.get_mut(&ino);
+        if inode.is_some() {
+            self.changed.insert(ino);
+        }
+        inode
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -159,15 +253,7 @@ impl Tree {
         let mut others = (1 << 62..).filter(free);
         let own = Some(source.number).filter(free);
         let ino = Ino(own.or_else(|| others.next()).expect("a free number"));
-        let inode = Inode {
-            source,
-            lookups: 0,
-            names: BTreeSet::new(),
-            children: HashMap::new(),
-            held: None,
-            open: None,
-        };
-        self.inodes.insert(ino, inode);
+        self.inodes.insert(ino, Inode::new(source));
         self.numbers.insert(source, ino);
         ino
     }
@@ -175,7 +261,7 @@ impl Tree {
     fn insert(&mut self, parent: Ino, name: &OsStr, ino: Ino) {
         if let Some(above) = self.inodes.get_mut(&parent) {
             above.children.insert(name.to_owned(), ino);
-            if let Some(inode) = self.inodes.get_mut(&ino) {
+            if let Some(inode) = self.touch(ino) {
                 inode.names.insert((parent, name.to_owned()));
                 // It can be reached by a name again.
                 inode.held = None;
@@ -191,10 +277,10 @@ impl Tree {
         let Some(ino) = above.children.remove(name) else {
             return;
         };
-        if let Some(inode) = self.inodes.get_mut(&ino) {
+        if let Some(inode) = self.touch(ino) {
             inode.names.remove(&(parent, name.to_owned()));
-            if inode.names.is_empty() {
-                inode.held = held.map(Arc::new);
+            if let (true, Some(held)) = (inode.names.is_empty(), held) {
+                inode.held = Some(Arc::new(held));
             }
         }
         self.collect(ino);
@@ -229,7 +315,7 @@ impl Tree {
             }
         }
         for (ino, (parent, name)) in [(first, one), (second, other)] {
-            if let Some(inode) = ino.and_then(|ino| self.inodes.get_mut(&ino)) {
+            if let Some(inode) = ino.and_then(|ino| self.touch(ino)) {
                 inode.names.remove(&(parent, name.to_owned()));
             }
         }
@@ -243,7 +329,7 @@ impl Tree {
 
     /// The kernel has been told of `ino` once more.
     pub(crate) fn count(&mut self, ino: Ino) {
-        if let Some(inode) = self.inodes.get_mut(&ino) {
+        if let Some(inode) = self.touch(ino) {
             inode.lookups += 1;
         }
     }
@@ -253,7 +339,7 @@ impl Tree {
         if ino == Ino::ROOT {
             return;
         }
-        if let Some(inode) = self.inodes.get_mut(&ino) {
+        if let Some(inode) = self.touch(ino) {
             inode.lookups = inode.lookups.saturating_sub(count);
         }
         self.collect(ino);
@@ -272,6 +358,7 @@ impl Tree {
             let Some(inode) = self.inodes.remove(&ino) else {
                 continue;
             };
+            self.changed.insert(ino);
             self.numbers.remove(&inode.source);
             for (parent, name) in inode.names {
                 if let Some(above) = self.inodes.get_mut(&parent) {

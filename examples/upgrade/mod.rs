@@ -25,7 +25,8 @@ pub(crate) fn handover() -> Result<Option<Handover>, HandoverError> {
     }
 }
 
-fn keeper() -> io::Result<Option<Keeper>> {
+/// Who keeps the mount if this program crashes, if anybody.
+pub(crate) fn keeper() -> io::Result<Option<Keeper>> {
     match Keeper::inherited()? {
         #[cfg(feature = "systemd")]
         None => Ok(Keeper::systemd()),
@@ -37,17 +38,16 @@ fn keeper() -> io::Result<Option<Keeper>> {
 pub(crate) fn mount<F: Filesystem>(
     builder: Builder<F>,
     handover: Option<Handover>,
+    keeper: Option<Keeper>,
     path: impl AsRef<Path>,
 ) -> Result<Session<F>, Box<dyn Error>> {
-    let builder = builder.keeper(keeper()?).handle_signals(true);
+    let builder = builder.keeper(keeper).handle_signals(true);
     match handover {
         None => Ok(builder.mount(path)?),
         Some(handover) => builder.take_over(handover).map_err(|refused| {
-            let error = refused.to_string();
-            say(&error);
-            // Returns only where no program was replaced by this one.
-            refused.give_back();
-            error.into()
+            say(&refused);
+            // Returns only where there is no program to give it back to, or that cannot be run.
+            refused.give_back().into()
         }),
     }
 }
@@ -81,7 +81,7 @@ pub(crate) fn run<F: Filesystem>(
 }
 
 /// A line on stderr, in one write(2).
-fn say(what: &dyn fmt::Display) {
+pub(crate) fn say(what: &dyn fmt::Display) {
     let line = format!("{what}\n");
     eprint!("{line}");
 }

@@ -8,26 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::mount::Mounted;
+use crate::servers::{keeper, server};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 pub(crate) const TEXT: &[u8] = b"Hello World!\n";
-
-/// The process whose program is `name`, which serves `point`.
-fn server(name: &str, point: &Path) -> Option<Pid> {
-    let processes = fs::read_dir("/proc").unwrap();
-    let mut pids = processes.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
-    let is_it = |pid: &i32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let mut arguments = line.split(|byte| *byte == 0);
-        let program = arguments.next().unwrap_or_default();
-        program.ends_with(name.as_bytes())
-            && arguments.any(|it| it == point.as_os_str().as_encoded_bytes())
-    };
-    pids.find(is_it).and_then(Pid::from_raw)
-}
 
 /// Calls `change` `times` often, while clients read, each time after they have had an answer. The median and the longest time
 /// that one waited.
@@ -115,14 +102,6 @@ fn a_program_that_cannot_go_on_is_rolled_back() {
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stderr.contains("Exec format error"), "{ended:?}");
-}
-
-fn keeper(command: &mut Command, options: &[&str]) {
-    let mut kept = Command::new(crate::mount::program::built("keeper"));
-    kept.args(options)
-        .arg(command.get_program())
-        .args(command.get_args());
-    *command = kept;
 }
 
 #[test]

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::mem;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -146,8 +145,9 @@ impl Handover {
 
     /// The answer to a predecessor that waits, once.
     pub(super) fn tell(&mut self, why: &dyn fmt::Display) {
-        if let Predecessor::Waits(stream) = mem::replace(&mut self.predecessor, Predecessor::Gone) {
-            passing::refuse(&stream, why);
+        if let Predecessor::Waits(stream) = &self.predecessor {
+            passing::refuse(stream, why);
+            self.predecessor = Predecessor::Gone;
         }
     }
 
