@@ -2,9 +2,11 @@
 //! `fuse3-keeper` or systemd has started it.
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::{env, fmt};
 
 use fuse3::handover::{Baggage, Handover, Keeper};
@@ -18,14 +20,27 @@ pub(crate) fn mount<F: Filesystem>(
     path: impl AsRef<Path>,
 ) -> Result<Session<F>, Box<dyn Error>> {
     let builder = builder.keeper(Keeper::inherited()?).handle_signals(true);
+    // `daemonize` changes the working directory.
+    PROGRAM.get_or_init(program);
     match handover {
         None => Ok(builder.mount(path)?),
         Some(handover) => builder.take_over(handover).map_err(|refused| {
-            let error = refused.to_string();
+            say(&refused);
             // Returns only where no program was replaced by this one.
-            refused.give_back();
-            error.into()
+            refused.give_back().into()
         }),
+    }
+}
+
+static PROGRAM: OnceLock<OsString> = OnceLock::new();
+
+/// Where this program is; without a slash, to be found in PATH.
+fn program() -> OsString {
+    let name = env::args_os().next().unwrap_or_default();
+    let is_path = name.as_encoded_bytes().contains(&b'/');
+    match std::path::absolute(&name) {
+        Ok(path) if is_path => path.into(),
+        _ => name,
     }
 }
 
@@ -40,9 +55,8 @@ pub(crate) fn run<F: Filesystem>(
             Served::Stopped(stopped) if stopped.is_signal(libc::SIGHUP) => stopped,
             Served::Stopped(stopped) => return Ok(stopped.close()),
         };
-        let mut arguments = env::args_os();
-        let mut command = Command::new(arguments.next().unwrap_or_default());
-        let failed = stopped.exec(command.args(arguments), &baggage);
+        let mut command = Command::new(PROGRAM.get_or_init(program));
+        let failed = stopped.exec(command.args(env::args_os().skip(1)), &baggage);
         say(&failed);
         session = failed.stopped.again();
     }
