@@ -1,6 +1,15 @@
 //! Programs that go on with a mount: by exec, and after crashes. Clients notice nothing but a pause.
 
+#[path = "../common/calls.rs"]
+#[expect(dead_code, reason = "shared by test programs that use different parts")]
+mod calls;
+#[path = "../common/handle.rs"]
+mod handle;
 mod hello;
+#[path = "../common/map.rs"]
+mod map;
 #[path = "../common/mount.rs"]
 #[expect(dead_code, reason = "shared by test programs that use different parts")]
 mod mount;
+mod replaced;
+mod tmpfs;
