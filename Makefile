@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications interrupts sessions capi cross missing newcomer packages matrix mutants
+.PHONY: help setup demo test conformance bench compare cachefs notifications interrupts sessions handover capi cross missing newcomer packages matrix mutants
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -35,6 +35,9 @@ interrupts: setup ## a hundred thousand calls in each style, of clients that get
 
 sessions: setup ## a hundred sessions with each option: no descriptor, thread, process or mount is left (as root)
 	@scripts/sessions
+
+handover: setup ## live upgrades under load, of file systems with much in them: how long clients wait, whether anything is lost
+	@scripts/handover
 
 mutants: setup ## change the lock, what is built on it, and answers, one place after the other: the tests have to notice (hours)
 	@scripts/mutants

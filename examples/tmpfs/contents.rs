@@ -1,16 +1,15 @@
 //! Attributes and data change.
 
 use std::ffi::OsStr;
+use std::sync::Arc;
 
 use fuse3::range::{Fallocate, FallocateMode, Whence};
 use fuse3::{Attr, Errno, Ino, OpenFlags, ReadBuf, SetAttr, StatVfs, Timestamp, XattrFlags};
 
 use crate::acl;
-use crate::data::BLOCK;
+use crate::data::SIZE_MAX;
 use crate::inodes::Inodes;
-
-/// The largest file: offsets are signed in the system calls.
-const SIZE_MAX: u64 = u64::MAX / 2;
+use crate::store::BLOCK;
 
 /// Where `count` bytes from `offset` on end.
 ///
@@ -47,12 +46,13 @@ impl Inodes {
     }
 
     fn truncate(&mut self, ino: Ino, size: u64) -> Result<(), Errno> {
+        let store = Arc::clone(&self.store);
         let node = self.get_mut(ino)?;
         let data = node.data_mut()?;
         if size > SIZE_MAX {
             return Err(Errno::EFBIG);
         }
-        let cut = data.set_len(size);
+        let cut = data.set_len(&store, size)?;
         node.modified();
         self.discard(cut);
         Ok(())
@@ -66,21 +66,27 @@ impl Inodes {
         flags: OpenFlags,
         out: &mut ReadBuf,
     ) -> Result<(), Errno> {
-        self.get(ino)?.data()?.read(offset, out);
+        self.get(ino)?.data()?.read(&self.store, offset, out)?;
         if flags.contains(OpenFlags::NOATIME) {
             return Ok(());
         }
         self.accessed(ino)
     }
 
-    /// `write`: all of it, or nothing.
+    /// `write`: all of it, or nothing, unless memory is lacking.
     pub(crate) fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8]) -> Result<usize, Errno> {
         let range = offset..end_of(offset, bytes.len() as u64)?;
         let missing = self.get(ino)?.data()?.missing(range);
         self.allocate(missing)?;
+        let store = Arc::clone(&self.store);
         let node = self.get_mut(ino)?;
-        node.data_mut()?.write(offset, bytes);
+        let written = node.data_mut()?.write(&store, offset, bytes);
+        // Some of it may have been written where it failed.
         node.modified();
+        if let Err(error) = written {
+            self.space.free(missing);
+            return Err(error);
+        }
         Ok(bytes.len())
     }
 
@@ -89,8 +95,9 @@ impl Inodes {
         const PUNCH: FallocateMode = FallocateMode::PUNCH_HOLE.union(FallocateMode::KEEP_SIZE);
         let range = how.offset..end_of(how.offset, how.length)?;
         if how.mode == PUNCH {
+            let store = Arc::clone(&self.store);
             let node = self.get_mut(ino)?;
-            let cut = node.data_mut()?.punch(&range);
+            let cut = node.data_mut()?.punch(&store, &range)?;
             node.modified();
             self.discard(cut);
             return Ok(());
@@ -101,12 +108,13 @@ impl Inodes {
         }
         let missing = self.get(ino)?.data()?.missing(range.clone());
         self.allocate(missing)?;
+        let store = Arc::clone(&self.store);
         let node = self.get_mut(ino)?;
         let data = node.data_mut()?;
         data.reserve(&range);
         if !keeps_size && range.end > data.len() {
             // It grows, so that nothing is cut.
-            data.set_len(range.end);
+            data.set_len(&store, range.end)?;
         }
         node.modified();
         Ok(())
@@ -160,7 +168,7 @@ mod tests {
 
     #[test]
     fn no_space_left() {
-        let mut inodes = Inodes::new(Space::new(2 * BLOCK as u64), 0o755, 0, 0);
+        let mut inodes = Inodes::new(Space::new(2 * BLOCK as u64), 0o755, 0, 0).unwrap();
         let ino = file(&mut inodes);
         assert_eq!(inodes.write(ino, 0, &[1; 2 * BLOCK]), Ok(2 * BLOCK));
         assert_eq!(inodes.write(ino, 1 << 30, b"x"), Err(Errno::ENOSPC));
@@ -178,13 +186,14 @@ mod tests {
     #[test]
     fn what_waits_to_be_freed_can_be_had() {
         let blocks = 3 * PIECE;
-        let mut inodes = Inodes::new(Space::new((blocks * BLOCK) as u64), 0o755, 0, 0);
+        let bytes = blocks * BLOCK as u64;
+        let mut inodes = Inodes::new(Space::new(bytes), 0o755, 0, 0).unwrap();
         let ino = file(&mut inodes);
-        let bytes = vec![1; blocks * BLOCK];
+        let bytes = vec![1; usize::try_from(bytes).unwrap()];
         inodes.write(ino, 0, &bytes).unwrap();
         inodes.truncate(ino, 0).unwrap();
-        assert_eq!(inodes.garbage.blocks(), blocks as u64);
-        assert_eq!(inodes.statfs().bfree, blocks as u64);
+        assert_eq!(inodes.garbage.blocks(), blocks);
+        assert_eq!(inodes.statfs().bfree, blocks);
         assert_eq!(inodes.write(ino, 0, &bytes), Ok(bytes.len()));
         assert_eq!((inodes.garbage.blocks(), inodes.statfs().bfree), (0, 0));
         assert_eq!(inodes.check(), Vec::<String>::new());

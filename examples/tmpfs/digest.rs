@@ -1,17 +1,18 @@
 //! SHA-256 of a file: slow work with the global lock released.
 
 use std::fmt;
+use std::sync::Arc;
 
 use fuse3::{Context, Errno, Ino};
 
-use crate::data::BLOCK;
 use crate::fs::Tmpfs;
 use crate::inodes::Inodes;
+use crate::store::{BLOCK, Store};
 
-/// How many blocks are hashed between two holds of the lock: 1 MiB, some milliseconds.
-const CHUNK: u64 = 256;
-/// How many blocks are hashed for anybody at any time: 64 KiB.
-const FEW: u64 = 16;
+/// Bytes that are hashed between two holds of the lock: some milliseconds.
+const CHUNK: u64 = 1 << 20;
+/// Bytes that are hashed for anybody at any time.
+const FEW: u64 = 64 << 10;
 /// Bytes of holes that are hashed, as the zeros they are. They take no space, so that a file may have 8 EiB of them.
 const HOLES: u64 = 64 << 20;
 /// How often a file may change before its digest is given up.
@@ -31,16 +32,16 @@ impl fmt::Display for Digest {
 ///
 /// Other handlers run while this one hashes. What they may do to the file is why it is written so:
 ///
-/// - No reference into the state lives across `released`; rustc sees to it. The blocks are *pinned* instead, as shares
-///   that keep their bytes whatever is written or truncated meanwhile.
+/// - No reference into the state lives across `released`; rustc sees to it. What is needed of it is *taken along*: where the
+///   bytes are, which stay there, or become zeros, whatever is written or truncated meanwhile.
 /// - Afterwards the inode is *looked up anew*, and its version compared: if the data changed, the hash so far is of
 ///   neither file, and it starts again.
-/// - The lock is taken again after each chunk rather than once at the end, so that little is pinned, and an interrupted
+/// - The lock is taken again after each chunk rather than once at the end, so that little is hashed in vain, and an interrupted
 ///   caller does not wait.
 ///
 /// # Errors
 ///
-/// EAGAIN when the file changes all the time, and, of a file with more than [`FEW`] blocks, as [`Computing`] has it; EFBIG when it has
+/// EAGAIN when the file changes all the time, and, of a file with more than [`FEW`] bytes, as [`Computing`] has it; EFBIG when it has
 /// more holes than [`HOLES`]; EINTR when the caller was interrupted.
 ///
 /// [`Computing`]: crate::computing::Computing
@@ -59,7 +60,7 @@ pub(crate) fn of_file(cx: &mut Context<'_, Tmpfs>, ino: Ino) -> Result<Digest, E
     digest
 }
 
-/// The digest; `takes_long` is called before more than [`FEW`] blocks are hashed.
+/// The digest; `takes_long` is called before more than [`FEW`] bytes are hashed.
 fn compute(
     cx: &mut Context<'_, Tmpfs>,
     ino: Ino,
@@ -83,26 +84,22 @@ fn compute(
             if node.version != version {
                 continue 'anew;
             }
-            let blocks = node.data()?.share(next, CHUNK);
-            if blocks.is_empty() {
+            let pieces: Vec<_> = node.data()?.pieces(next..next + CHUNK).collect();
+            if pieces.is_empty() {
                 break;
             }
             if cx.interrupted() {
                 return Err(Errno::EINTR);
             }
-            next += blocks.len() as u64;
+            next += pieces.iter().map(|(_, count)| *count as u64).sum::<u64>();
             if next > FEW {
                 takes_long(cx)?;
             }
+            let store = Arc::clone(&cx.store);
             cx.released(|_| {
-                for (block, len) in &blocks {
-                    sha.update(
-                        block
-                            .as_deref()
-                            .map_or(&[0; BLOCK][..*len], |block| &block[..*len]),
-                    );
-                }
-            });
+                let mut pieces = pieces.into_iter();
+                pieces.try_for_each(|(at, count)| sha.take(&store, at, count))
+            })?;
         }
         let digest = sha.finish();
         cx.get_mut(ino)?.digest = Some((version, digest));
@@ -155,6 +152,21 @@ impl Sha256 {
                 self.compress();
             }
         }
+    }
+
+    /// The `count` bytes that are `at` in the store; `None` is zeros.
+    fn take(&mut self, store: &Store, mut at: Option<u64>, mut count: usize) -> Result<(), Errno> {
+        let mut bytes = [0; 4 * BLOCK];
+        while count > 0 {
+            let part = count.min(bytes.len());
+            if let Some(at) = &mut at {
+                store.read(*at, &mut bytes[..part])?;
+                *at += part as u64;
+            }
+            self.update(&bytes[..part]);
+            count -= part;
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> Digest {

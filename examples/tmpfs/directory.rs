@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::ops::Bound;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use fuse3::Ino;
+
+use crate::form::{MANY, Reader, Writer, Wrong};
+use crate::names::NAME_MAX;
 
 /// `readdir`'s cookies of "." and ".."; the names come after them.
 pub(crate) const DOT: u64 = 1;
@@ -78,6 +82,39 @@ impl Directory {
         let (cookie, ino) = self.names.remove(name)?;
         self.cookies.remove(&cookie);
         Some(ino)
+    }
+
+    pub(crate) fn put(&self, out: &mut Writer) {
+        out.number(self.parent.0);
+        out.number(self.last);
+        out.list(self.cookies.iter(), |out, (cookie, (name, ino))| {
+            out.number(*cookie);
+            out.bytes(name.as_bytes());
+            out.number(ino.0);
+        });
+    }
+
+    pub(crate) fn take(from: &mut Reader<'_>) -> Result<Self, Wrong> {
+        let mut directory = Self::new(Ino(from.number("the directory above", MANY)?));
+        let last = from.number("the last cookie", DOT_DOT..=*MANY.end())?;
+        from.list("names", |from| {
+            directory.last = from.number("a cookie", directory.last + 1..=last)? - 1;
+            let name = from.bytes("a name")?;
+            let ino = Ino(from.number("the inode of a name", MANY)?);
+            let is_name = !matches!(name, b"" | b"." | b"..");
+            if !is_name || name.len() > NAME_MAX || name.iter().any(|byte| b"/\0".contains(byte)) {
+                return Err(from.wrong(format_args!("a name: \"{}\"", name.escape_ascii())));
+            }
+            match directory.insert(OsStr::from_bytes(name), ino) {
+                None => Ok(()),
+                Some(_) => {
+                    let name = name.escape_ascii();
+                    Err(from.wrong(format_args!("the name \"{name}\" is there twice")))
+                }
+            }
+        })?;
+        directory.last = last;
+        Ok(directory)
     }
 
     /// The highest cookie that a name has had.

@@ -5,17 +5,20 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use fuse3::{Attr, Entry, Errno, Ino, OpenFlags, Timestamp};
 
 use crate::computing::Computing;
-use crate::data::{Block, Blocks};
 use crate::directory::Directory;
 use crate::listing::Listings;
 use crate::node::{Kind, Node};
 use crate::reclaim::{Garbage, PIECE};
+use crate::runs::{self, Run};
 use crate::space::Space;
+use crate::store::Store;
 use crate::xattrs::Xattrs;
 
 /// How long the kernel may answer names and attributes by itself. All changes come through it, so: for long.
@@ -39,12 +42,14 @@ pub(crate) struct Counts {
 #[derive(Debug)]
 pub(crate) struct Inodes {
     /// A tree and not a hash table: that one, when it grows, keeps the lock for as long as it takes to move all.
-    nodes: BTreeMap<Ino, Node>,
+    pub(crate) nodes: BTreeMap<Ino, Node>,
     /// The number that was given last. None is given twice, so that there is one generation.
-    last: Ino,
-    /// The generation of all but the root: another each time that the program runs, so that a file handle from before
-    /// (name_to_handle_at(2), NFS) does not lead to a new file with the old one's number.
-    generation: u64,
+    pub(crate) last: Ino,
+    /// The generation of all but the root: another for each mount, so that a file handle from before (name_to_handle_at(2), NFS)
+    /// does not lead to a new file with the old one's number.
+    pub(crate) generation: u64,
+    /// What is in the files. Shared with those that read it with the lock released.
+    pub(crate) store: Arc<Store>,
     pub(crate) space: Space,
     pub(crate) garbage: Garbage,
     pub(crate) listings: Listings,
@@ -60,7 +65,11 @@ pub(crate) struct Inodes {
 
 impl Inodes {
     /// A file system that has nothing but its root, with this mode and owner.
-    pub(crate) fn new(mut space: Space, mode: u32, uid: u32, gid: u32) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Store::new`].
+    pub(crate) fn new(mut space: Space, mode: u32, uid: u32, gid: u32) -> io::Result<Self> {
         let now = Timestamp::now();
         let meta = Attr {
             nlink: 2,
@@ -77,10 +86,11 @@ impl Inodes {
         space
             .take_room(root.cost())
             .expect("there is room for 1024 inodes at least");
-        Self {
+        Ok(Self {
             nodes: BTreeMap::from([(Ino::ROOT, root)]),
             last: Ino::ROOT,
             generation: random(),
+            store: Arc::new(Store::new()?),
             space,
             garbage: Garbage::default(),
             listings: Listings::default(),
@@ -92,7 +102,7 @@ impl Inodes {
                 ..Counts::default()
             },
             mistakes: Vec::new(),
-        }
+        })
     }
 
     /// # Errors
@@ -221,25 +231,36 @@ impl Inodes {
         if let Some(node) = self.nodes.remove(&ino) {
             self.space.free_room(node.cost());
             if let Kind::File(data) = node.kind {
-                self.discard(data.into_blocks());
+                self.discard(data.into_runs());
             }
         }
     }
 
     /// Frees blocks: few at once, many in the background.
-    pub(crate) fn discard(&mut self, blocks: Blocks) {
-        if blocks.len() <= PIECE {
-            self.space.free(blocks.len() as u64);
+    pub(crate) fn discard(&mut self, runs: Vec<Run>) {
+        let blocks = runs::blocks(&runs);
+        if blocks <= PIECE {
+            self.space.free(blocks);
+            let freed = self.store.free_all(&runs);
+            self.note(freed);
         } else {
-            self.garbage.add(blocks);
+            self.garbage.add(runs);
         }
     }
 
-    /// Frees some of the blocks that wait for it. Returns them, for the caller to drop where it likes.
-    pub(crate) fn reclaim(&mut self) -> Vec<Option<Block>> {
+    /// Frees some of the blocks that wait for it. Returns them, for the caller to give their memory back.
+    pub(crate) fn reclaim(&mut self) -> Vec<Run> {
         let piece = self.garbage.take();
-        self.space.free(piece.len() as u64);
+        self.space.free(runs::blocks(&piece));
         piece
+    }
+
+    /// Remembers that memory was not given back.
+    pub(crate) fn note(&mut self, freed: Result<(), Errno>) {
+        if let Err(error) = freed {
+            self.mistakes
+                .push(format!("memory could not be given back: {error}"));
+        }
     }
 
     /// Takes `blocks` blocks of the space, out of what waits to be freed if need be.
@@ -249,9 +270,12 @@ impl Inodes {
     /// ENOSPC.
     pub(crate) fn allocate(&mut self, blocks: u64) -> Result<(), Errno> {
         while !self.space.take(blocks) {
-            if self.reclaim().is_empty() {
+            let piece = self.reclaim();
+            if piece.is_empty() {
                 return Err(Errno::ENOSPC);
             }
+            let freed = self.store.free_all(&piece);
+            self.note(freed);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use fuse3::reply::Added;
 use fuse3::{DirBuf, Errno, Fh, Ino, Listing, OpenFlags};
 
 use crate::directory::{DOT, DOT_DOT};
+use crate::form::{MANY, Reader, Writer, Wrong};
 use crate::inodes::Inodes;
 
 /// Where the listings of open directories end: at the cookie that was the highest when the directory was opened or rewound.
@@ -16,6 +17,30 @@ use crate::inodes::Inodes;
 pub(crate) struct Listings {
     ends: BTreeMap<Fh, u64>,
     last: Fh,
+}
+
+impl Listings {
+    pub(crate) fn put(&self, out: &mut Writer) {
+        out.number(self.last.0);
+        out.list(self.ends.iter(), |out, (handle, end)| {
+            out.number(handle.0);
+            out.number(*end);
+        });
+    }
+
+    pub(crate) fn take(from: &mut Reader<'_>) -> Result<Self, Wrong> {
+        let last = Fh(from.number("the last directory that was opened", MANY)?);
+        let mut next = 0;
+        let ends = from.list("open directories", |from| {
+            let handle = from.number("an open directory", next..=last.0)?;
+            next = handle + 1;
+            Ok((Fh(handle), from.number("where it ends", MANY)?))
+        })?;
+        Ok(Self {
+            ends: BTreeMap::from_iter(ends),
+            last,
+        })
+    }
 }
 
 impl Inodes {

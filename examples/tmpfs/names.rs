@@ -14,7 +14,7 @@ use crate::space::INODE;
 use crate::xattrs::Xattrs;
 
 /// The kernel's own limit for FUSE is 1024.
-const NAME_MAX: usize = 255;
+pub(crate) const NAME_MAX: usize = 255;
 
 const ANEW: XattrFlags = XattrFlags::CREATE;
 

@@ -1,13 +1,17 @@
 //! An inode: what all have, and what its kind has.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
+use std::os::unix::ffi::OsStrExt;
 
 use fuse3::{Attr, Errno, Ino, Timestamp};
 
-use crate::data::{BLOCK, Data};
+use crate::data::Data;
 use crate::digest::Digest;
 use crate::directory::Directory;
+use crate::form::{ANY, MANY, Reader, Writer, Wrong};
 use crate::space::INODE;
+use crate::store::BLOCK;
 use crate::xattrs::Xattrs;
 
 /// What an inode is. It never changes.
@@ -48,6 +52,84 @@ impl Node {
             version: 0,
             digest: None,
         }
+    }
+
+    pub(crate) fn put(&self, out: &mut Writer) {
+        let Attr {
+            ino,
+            mode,
+            nlink,
+            uid,
+            gid,
+            rdev,
+            atime,
+            mtime,
+            ctime,
+            ..
+        } = self.meta;
+        out.number(ino.0);
+        [mode, nlink, uid, gid]
+            .into_iter()
+            .for_each(|number| out.number(number));
+        out.number(rdev);
+        for time in [atime, mtime, ctime] {
+            out.number(u64::from_ne_bytes(time.secs().to_ne_bytes()));
+            out.number(time.nanos());
+        }
+        let counts = [self.lookups, self.opens, self.version];
+        counts.into_iter().for_each(|number| out.number(number));
+        self.xattrs.put(out);
+        match &self.kind {
+            Kind::File(data) => data.put(out),
+            Kind::Directory(directory) => directory.put(out),
+            Kind::Symlink(target) => out.bytes(target.as_bytes()),
+            Kind::Special => {}
+        }
+    }
+
+    /// One with a number in `allowed`, of which no block is at `slots` or behind.
+    pub(crate) fn take(
+        from: &mut Reader<'_>,
+        allowed: RangeInclusive<u64>,
+        slots: u64,
+    ) -> Result<Self, Wrong> {
+        let ino = Ino(from.number("an inode", allowed)?);
+        let mode = from.small("a mode")?;
+        let mut meta = Attr {
+            nlink: from.small("links")?,
+            uid: from.small("an owner")?,
+            gid: from.small("a group")?,
+            rdev: from.number("a device", ANY)?,
+            ..Attr::new(ino, mode)
+        };
+        for time in [&mut meta.atime, &mut meta.mtime, &mut meta.ctime] {
+            let secs = i64::from_ne_bytes(from.number("a time", ANY)?.to_ne_bytes());
+            let nanos = from.number("nanoseconds", 0..=999_999_999)?;
+            *time = Timestamp::new(secs, u32::try_from(nanos).expect("below a second"));
+        }
+        let [lookups, opens, version] = [
+            from.number("lookups", MANY)?,
+            from.number("open handles", MANY)?,
+            from.number("a version", MANY)?,
+        ];
+        let xattrs = Xattrs::take(from)?;
+        let kind = match mode & libc::S_IFMT {
+            libc::S_IFREG => Kind::File(Data::take(from, slots)?),
+            libc::S_IFDIR => Kind::Directory(Directory::take(from)?),
+            libc::S_IFLNK => {
+                let target = from.bytes("a symbolic link")?;
+                Kind::Symlink(OsStr::from_bytes(target).to_owned())
+            }
+            libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK => Kind::Special,
+            _ => return Err(from.wrong(format_args!("inode {ino}: its mode is {mode:o}"))),
+        };
+        Ok(Self {
+            xattrs,
+            lookups,
+            opens,
+            version,
+            ..Self::new(meta, kind)
+        })
     }
 
     /// `struct stat`.

@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn tree() -> Tree {
-        let mut inodes = Inodes::new(Space::new(1 << 20), 0o755, 0, 0);
+        let mut inodes = Inodes::new(Space::new(1 << 20), 0o755, 0, 0).unwrap();
         let caller = Caller::default();
         let file = || New {
             mode: libc::S_IFREG,

@@ -2,7 +2,7 @@
 
 use fuse3::Errno;
 
-use crate::data::BLOCK;
+use crate::store::BLOCK;
 
 /// Bytes that an inode counts for, and each further name of one: what it takes in memory, with the longest name.
 pub(crate) const INODE: u64 = 1024;

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn others_get_the_lock_meanwhile() {
-        let mut inodes = Inodes::new(Space::new(1 << 30), 0o755, 0, 0);
+        let mut inodes = Inodes::new(Space::new(1 << 30), 0o755, 0, 0).unwrap();
         let caller = Caller::default();
         for number in 0..40 {
             let directory = inodes

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use fuse3::{Errno, Ino, XattrFlags, XattrNames};
 
 use crate::acl;
+use crate::form::{Reader, Writer, Wrong};
 use crate::inodes::Inodes;
 
 /// What listxattr(2) can return, `XATTR_LIST_MAX`.
@@ -121,6 +122,25 @@ impl Xattrs {
     pub(crate) fn remove(&mut self, name: &OsStr) -> Result<(), Errno> {
         check(name)?;
         self.0.remove(name).map(drop).ok_or(Errno::ENODATA)
+    }
+
+    pub(crate) fn put(&self, out: &mut Writer) {
+        out.list(self.0.iter(), |out, (name, value)| {
+            out.bytes(name.as_bytes());
+            out.bytes(value);
+        });
+    }
+
+    pub(crate) fn take(from: &mut Reader<'_>) -> Result<Self, Wrong> {
+        let mut xattrs = Self::default();
+        from.list("attributes", |from| {
+            let name = from.bytes("an attribute's name")?;
+            let value = from.bytes("an attribute's value")?;
+            let set = xattrs.set(OsStr::from_bytes(name), value, XattrFlags::CREATE);
+            let name = name.escape_ascii();
+            set.map_err(|error| from.wrong(format_args!("the attribute \"{name}\": {error}")))
+        })?;
+        Ok(xattrs)
     }
 
     /// The names; those of root's own for root only.

@@ -7,9 +7,11 @@
 //! | a crash, started by `fuse3-keeper` or by systemd | the next start |
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::{env, fmt};
 
 use fuse3::handover::{Baggage, Handover, HandoverError, Keeper};
@@ -42,6 +44,8 @@ pub(crate) fn mount<F: Filesystem>(
     path: impl AsRef<Path>,
 ) -> Result<Session<F>, Box<dyn Error>> {
     let builder = builder.keeper(keeper).handle_signals(true);
+    // `daemonize` changes the working directory.
+    PROGRAM.get_or_init(program);
     match handover {
         None => Ok(builder.mount(path)?),
         Some(handover) => builder.take_over(handover).map_err(|refused| {
@@ -49,6 +53,18 @@ pub(crate) fn mount<F: Filesystem>(
             // Returns only where there is no program to give it back to, or that cannot be run.
             refused.give_back().into()
         }),
+    }
+}
+
+static PROGRAM: OnceLock<OsString> = OnceLock::new();
+
+/// Where this program is; without a slash, to be found in PATH.
+fn program() -> OsString {
+    let name = env::args_os().next().unwrap_or_default();
+    let is_path = name.as_encoded_bytes().contains(&b'/');
+    match std::path::absolute(&name) {
+        Ok(path) if is_path => path.into(),
+        _ => name,
     }
 }
 
@@ -64,9 +80,8 @@ pub(crate) fn run<F: Filesystem>(
             Served::Stopped(stopped) => stopped,
         };
         let failed = if stopped.is_signal(libc::SIGHUP) {
-            let mut arguments = env::args_os();
-            let mut command = Command::new(arguments.next().unwrap_or_default());
-            stopped.exec(command.args(arguments), &baggage)
+            let mut command = Command::new(PROGRAM.get_or_init(program));
+            stopped.exec(command.args(env::args_os().skip(1)), &baggage)
         } else if stopped.is_signal(libc::SIGINT) && is_systemd_s {
             match stopped.leave(&baggage) {
                 Ok(end) => return Ok(end),

@@ -14,6 +14,8 @@ mod forgetful;
 #[path = "../common/handle.rs"]
 mod handle;
 mod locks;
+#[path = "../common/map.rs"]
+mod map;
 mod names;
 mod numbers;
 mod place;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use crate::mount::Mounted;
+use crate::replaced::Replaced;
 use crate::servers::{keeper, server};
 
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -102,6 +103,26 @@ fn a_program_that_cannot_go_on_is_rolled_back() {
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert!(ended.stderr.contains("Exec format error"), "{ended:?}");
+}
+
+/// The file where the program was is that of another file system, to which no state is handed over.
+#[test]
+fn another_s_program_gives_the_mount_back() {
+    let Some(mut replaced) = Replaced::start("hello", &[], DEADLINE) else {
+        return;
+    };
+    replaced.put(&crate::mount::program::built("tmpfs"));
+    let says = "it begins with \"\", not with";
+    let point = replaced.path().to_owned();
+    while_clients_read(&point, 1, || {
+        replaced.hang_up();
+        assert!(replaced.says(says), "{}", replaced.stderr());
+    });
+    // It does go on with its own.
+    while_clients_read(&point, 3, || replaced.upgrade());
+    let ended = replaced.mounted.unmount();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub enum Served<F: Filesystem> {
 ///
 /// Dropped, it is unmounted.
 pub struct Stopped<F: Filesystem> {
-    pub(crate) session: Session<F>,
+    pub(crate) session: Box<Session<F>>,
     pub(crate) reason: Reason,
 }
 
@@ -34,7 +34,7 @@ impl<F: Filesystem> Stopped<F> {
 
     /// The session, to serve again.
     pub fn again(self) -> Session<F> {
-        self.session
+        *self.session
     }
 
     /// llfuse's `close()`: unmounts, and gives the file system back.

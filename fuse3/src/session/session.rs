@@ -235,7 +235,7 @@ impl<F: Filesystem> Session<F> {
             conn.again();
             // Asked after that, which forgets why the loop was to end: trouble that comes later ends the next one.
             if !conn.is_in_trouble() {
-                let session = self;
+                let session = Box::new(self);
                 return Ok(Served::Stopped(Stopped { session, reason }));
             }
         }
