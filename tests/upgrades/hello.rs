@@ -59,16 +59,13 @@ pub(crate) fn while_clients_read(
 
 #[test]
 fn a_program_is_replaced_by_exec_under_its_clients() {
-    let Some(mounted) = Mounted::new("hello", &[], DEADLINE) else {
+    let Some(mut replaced) = Replaced::start("hello", &[], DEADLINE) else {
         return;
     };
-    let pid = server("hello", mounted.path()).unwrap();
-    let pauses = while_clients_read(mounted.path(), 20, || {
-        kill_process(pid, Signal::HUP).unwrap();
-    });
+    let point = replaced.path().to_owned();
+    let pauses = while_clients_read(&point, 20, || replaced.upgrade());
     println!("20 times by exec: median and longest pause {pauses:?}");
-    assert_eq!(server("hello", mounted.path()), Some(pid));
-    let ended = mounted.unmount();
+    let ended = replaced.mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(ended.stderr, "");
 }

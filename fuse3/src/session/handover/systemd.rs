@@ -1,9 +1,9 @@
 //! systemd's store of descriptors (`FDSTORE=1`, sd_notify(3)) as a keeper.
 //!
-//! A deposit is a few descriptors, each with a name of its own, `fuse3.GENERATION.INDEX.COUNT`, since systemd gives them back in any
+//! A deposit is a few descriptors, each with a name of its own, `fuse3.GENERATION.PROCESS.INDEX.COUNT`, since systemd gives them back in any
 //! order: the connection, the record, the bytes of the [`Baggage`], its files. The one before is removed when the next is complete,
 //! so that there always is one. What a server leaves for its next start may be more files than there can be names; it is
-//! a socket, `fuse3.GENERATION.all`, that has all of it on its way.
+//! a socket, `fuse3.GENERATION.PROCESS.all`, that has all of it on its way.
 
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -33,13 +33,17 @@ pub(super) fn is_there() -> bool {
     env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-fn generation(name: &str) -> u64 {
+/// The generation of what a name is of, which grows, and the process that stored it: it may have been killed meanwhile, and the next
+/// one not have seen all of it.
+fn deposit(name: &str) -> (u64, u32) {
     let mut parts = name.split('.').skip(1);
-    parts.next().and_then(|it| it.parse().ok()).unwrap_or(0)
+    let generation = parts.next().and_then(|it| it.parse().ok());
+    let process = parts.next().and_then(|it| it.parse().ok());
+    (generation.unwrap_or(0), process.unwrap_or(0))
 }
 
-/// The names of now, and the generation that comes after them.
-fn stored() -> (Vec<String>, u64) {
+/// The names of now, and how those of the next deposit begin.
+fn stored() -> (Vec<String>, String) {
     let mut stored = STORED.lock();
     if stored.is_empty() {
         let told = env::var(VARIABLE).unwrap_or_default();
@@ -52,8 +56,9 @@ fn stored() -> (Vec<String>, u64) {
             stored.extend(told.map(str::to_owned));
         }
     }
-    let newest = stored.iter().map(|name| generation(name)).max();
-    (stored.clone(), newest.unwrap_or(0) + 1)
+    let newest = stored.iter().map(|name| deposit(name).0).max();
+    let next = format!("fuse3.{}.{}", newest.unwrap_or(0) + 1, process::id());
+    (stored.clone(), next)
 }
 
 /// What the program that replaces this one is to be told.
@@ -80,7 +85,7 @@ fn replace(names: Vec<String>, before: &[String]) -> io::Result<()> {
 
 /// Has systemd keep it in place of what it has.
 pub(super) fn keep(parcel: &Parcel<'_>) -> io::Result<()> {
-    let (before, generation) = stored();
+    let (before, next) = stored();
     let record = in_memory(parcel.record.as_bytes())?;
     let bytes = in_memory(&parcel.baggage.bytes)?;
     let mut files = vec![parcel.device.as_fd(), record.as_fd(), bytes.as_fd()];
@@ -92,7 +97,7 @@ pub(super) fn keep(parcel: &Parcel<'_>) -> io::Result<()> {
     }
     let mut names = Vec::new();
     for (index, file) in files.into_iter().enumerate() {
-        let name = format!("fuse3.{generation}.{index}.{count}");
+        let name = format!("{next}.{index}.{count}");
         // Of the connection it notices that it is gone, and forgets it.
         store(&name, file, index == 0)?;
         names.push(name);
@@ -102,11 +107,11 @@ pub(super) fn keep(parcel: &Parcel<'_>) -> io::Result<()> {
 
 /// Leaves it for the next start, and waits until systemd has it. What was kept stays, in case that it gets lost.
 pub(super) fn leave(parcel: &Parcel<'_>) -> io::Result<()> {
-    let (mut names, generation) = stored();
+    let (mut names, next) = stored();
     let (ours, its) = UnixStream::pair()?;
     ours.set_nonblocking(true)?;
     passing::send(&ours, parcel)?;
-    let name = format!("fuse3.{generation}.all");
+    let name = format!("{next}.all");
     // Its other end is closed soon.
     store(&name, its.as_fd(), false)?;
     names.push(name);
@@ -140,12 +145,12 @@ pub(super) fn take() -> Result<Option<Received>, HandoverError> {
         })
         .collect();
     // The newest comes last.
-    files.sort_by_key(|(name, _)| generation(name));
+    files.sort_by_key(|(name, _)| deposit(name));
     *stored = files.iter().map(|(name, _)| name.clone()).collect();
     drop(stored);
     while let Some((name, _)) = files.last() {
-        let newest = generation(name);
-        let start = files.partition_point(|(name, _)| generation(name) < newest);
+        let newest = deposit(name);
+        let start = files.partition_point(|(name, _)| deposit(name) < newest);
         if let Some(received) = whole(files.split_off(start))? {
             return Ok(Some(received));
         }
@@ -153,11 +158,11 @@ pub(super) fn take() -> Result<Option<Received>, HandoverError> {
     Ok(None)
 }
 
-/// What the descriptors of one generation are; `None` where some are missing.
+/// What the descriptors of one deposit are; `None` where some are missing.
 fn whole(files: Vec<(String, OwnedFd)>) -> Result<Option<Received>, HandoverError> {
     let mut numbered = Vec::new();
     for (name, file) in files {
-        let mut parts = name.split('.').skip(2);
+        let mut parts = name.split('.').skip(3);
         let (index, count) = (parts.next().unwrap_or_default(), parts.next());
         if index == "all" {
             // What an earlier start has received is there no more.
