@@ -1,6 +1,6 @@
 # Everything a newcomer, a developer and CI type. Each target first installs what is missing (scripts/setup); the
 # recipes are scripts, so that they run without make, too.
-.PHONY: help setup demo test conformance bench compare cachefs notifications interrupts sessions capi cross missing newcomer packages matrix mutants
+.PHONY: help setup demo test conformance bench compare cachefs handover notifications interrupts sessions capi cross missing newcomer packages matrix mutants
 .NOTPARALLEL:
 
 help: ## say what there is
@@ -26,6 +26,9 @@ compare: setup ## the ports next to the examples of llfuse and pyfuse3, which ar
 
 cachefs: setup ## the cachefs example for ten minutes: its figures, and whether anything is lost
 	@scripts/cachefs
+
+handover: setup ## servers that are replaced and killed under fsx, git, tar and a writer, for a quarter of an hour: nobody may notice (as root)
+	@scripts/handover
 
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
