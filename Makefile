@@ -27,6 +27,9 @@ compare: setup ## the ports next to the examples of llfuse and pyfuse3, which ar
 cachefs: setup ## the cachefs example for ten minutes: its figures, and whether anything is lost
 	@scripts/cachefs
 
+handover: setup ## servers that are replaced and killed under fsx, git, tar and a writer, for half an hour: nobody may notice (as root)
+	@scripts/handover
+
 notifications: setup ## a thousand sessions that end with notifications on their way: as they are, with ASan, under valgrind (as root)
 	@scripts/notifications
 
@@ -35,9 +38,6 @@ interrupts: setup ## a hundred thousand calls in each style, of clients that get
 
 sessions: setup ## a hundred sessions with each option: no descriptor, thread, process or mount is left (as root)
 	@scripts/sessions
-
-handover: setup ## live upgrades under load, of file systems with much in them: how long clients wait, whether anything is lost
-	@scripts/handover
 
 mutants: setup ## change the lock, what is built on it, and answers, one place after the other: the tests have to notice (hours)
 	@scripts/mutants

@@ -168,3 +168,62 @@ fn take_out(from: &OwnedFd) -> io::Result<bool> {
         received => received.map(|_| true).map_err(io::Error::from),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::{env, fs, process};
+
+    use super::*;
+    use crate::mirror::Mirror;
+
+    /// As many messages as are there.
+    fn count(drawer: &Drawer) -> usize {
+        let sockets = drawer.sockets.each_ref().map(|it| it.try_clone().unwrap());
+        let all = Drawer::of(sockets).all().unwrap();
+        all.len()
+    }
+
+    #[test]
+    fn what_is_needed_stays_and_the_rest_goes() {
+        let dir = env::temp_dir().join(format!("passthroughfs-drawer-{}", process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let mut mirror = Mirror::new(&dir, false).unwrap();
+        mirror.keep().unwrap();
+        let inos = (0..500).map(|number| {
+            let name = format!("file{number}");
+            fs::write(dir.join(&name), "").unwrap();
+            let ino = mirror.look_up(Ino::ROOT, OsStr::new(&name)).unwrap().ino;
+            let none = rustix::fs::AtFlags::empty();
+            mirror
+                .remove(false, Ino::ROOT, OsStr::new(&name), none)
+                .unwrap();
+            // Two of them stay.
+            if number > 1 {
+                mirror.forgotten([(ino, 1)]);
+            }
+            ino
+        });
+        let inos: Vec<_> = inos.collect();
+        let kept = mirror.kept.as_mut().unwrap();
+        let drawer = kept.drawer();
+        assert_eq!(drawer.inside, BTreeSet::from([inos[0], inos[1]]));
+        assert!(count(drawer) <= 5, "{}", count(drawer));
+        fs::remove_dir(&dir).unwrap();
+    }
+
+    /// Killed while it was tidied: it is in both.
+    #[test]
+    fn what_is_in_both_sockets_is_found_once() {
+        let mut drawer = Drawer::new().unwrap();
+        let file = File::open("/dev/null").unwrap();
+        drawer.put(Ino(7), &file).unwrap();
+        send(drawer.to(1), Ino(7), &file).unwrap();
+        send(drawer.to(1), Ino(8), &file).unwrap();
+        let all = drawer.all().unwrap();
+        let all: BTreeSet<_> = all.into_iter().map(|(ino, _)| ino).collect();
+        assert_eq!(all, BTreeSet::from([Ino(7), Ino(8)]));
+        assert_eq!((drawer.inside.len(), drawer.useless), (2, 1));
+        assert!(look(drawer.from(1)).unwrap().is_none());
+    }
+}

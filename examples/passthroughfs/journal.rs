@@ -66,7 +66,7 @@ impl Journal {
             let what = "there is no journal: the server could not write it any more";
             return Err(Malformed(what.to_owned()).into());
         };
-        let end = bytes.len() - batches(&bytes).rest.len();
+        let end = HEAD + batches(&bytes).rest.len();
         let journal = Self {
             files,
             current,
@@ -169,5 +169,100 @@ impl<'b> Iterator for Batches<'b> {
         }
         self.rest = rest;
         Some(batch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn successor(of: &Journal) -> io::Result<(Journal, Vec<Vec<u8>>)> {
+        let files = of.files.each_ref().map(|file| file.try_clone().unwrap());
+        let (journal, bytes) = Journal::of(files)?;
+        let all = batches(&bytes).map(<[u8]>::to_vec).collect();
+        Ok((journal, all))
+    }
+
+    #[test]
+    fn a_successor_reads_all_and_goes_on() {
+        let mut journal = Journal::new(b"snapshot").unwrap();
+        journal.add(b"one").unwrap();
+        journal.add(b"").unwrap();
+        let (mut next, all) = successor(&journal).unwrap();
+        assert_eq!(all, [&b"snapshot"[..], b"one", b""]);
+        next.add(b"two").unwrap();
+        let (mut next, all) = successor(&next).unwrap();
+        assert_eq!(all, [&b"snapshot"[..], b"one", b"", b"two"]);
+        next.begin(b"anew").unwrap();
+        next.add(b"three").unwrap();
+        let (_, all) = successor(&next).unwrap();
+        assert_eq!(all, [&b"anew"[..], b"three"]);
+    }
+
+    /// Wherever it is cut short, what is whole is read, and what comes next is written in place of the rest.
+    #[test]
+    fn a_torn_batch_was_told_to_nobody() {
+        let mut journal = Journal::new(b"snapshot").unwrap();
+        journal.add(b"one").unwrap();
+        let end = journal.end;
+        journal.add(b"the last one").unwrap();
+        let file = journal.files[journal.current].try_clone().unwrap();
+        for length in (end..journal.end).rev() {
+            file.set_len(length).unwrap();
+            let (mut next, all) = successor(&journal).unwrap();
+            assert_eq!(all, [&b"snapshot"[..], b"one"]);
+            if length == end {
+                next.add(b"instead").unwrap();
+                let (_, all) = successor(&next).unwrap();
+                assert_eq!(all, [&b"snapshot"[..], b"one", b"instead"]);
+            }
+        }
+        // A byte is another one.
+        journal.end = end;
+        journal.add(b"the last one").unwrap();
+        file.write_all_at(b"T", journal.end - 12).unwrap();
+        assert_eq!(successor(&journal).unwrap().1.len(), 2);
+    }
+
+    /// A snapshot counts from when it has its number, and until then what was before it.
+    #[test]
+    fn there_is_one_at_any_time() {
+        let mut journal = Journal::new(b"before").unwrap();
+        journal.add(b"one").unwrap();
+        let other = journal.files[1 - journal.current].try_clone().unwrap();
+        // As `begin` does it, killed before the head is written.
+        other.set_len(0).unwrap();
+        let framed = framed(b"anew");
+        other.write_all_at(&framed, HEAD as u64).unwrap();
+        let (mut next, all) = successor(&journal).unwrap();
+        assert_eq!(all, [&b"before"[..], b"one"]);
+        // Killed before the old one is emptied.
+        let old = journal.files[journal.current].try_clone().unwrap();
+        let was = contents(&old).unwrap();
+        next.begin(b"anew").unwrap();
+        old.write_all_at(&was, 0).unwrap();
+        assert_eq!(successor(&next).unwrap().1, [b"anew"]);
+        next.give_up().unwrap();
+        let error = successor(&journal).unwrap_err().to_string();
+        assert!(error.contains("there is no journal"), "{error}");
+    }
+
+    #[test]
+    fn it_does_not_grow_without_end() {
+        let mut journal = Journal::new(b"").unwrap();
+        let mut snapshots = 0;
+        for _ in 0..3000 {
+            if journal.is_large() {
+                journal.begin(&[7; 1000]).unwrap();
+                snapshots += 1;
+            }
+            journal.add(&[7; 1000]).unwrap();
+        }
+        assert!((2..=3).contains(&snapshots), "{snapshots}");
+        let lengths = journal
+            .files
+            .each_ref()
+            .map(|file| file.metadata().unwrap().len());
+        assert!(lengths.iter().sum::<u64>() < SMALL + 2000, "{lengths:?}");
     }
 }

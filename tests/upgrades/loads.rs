@@ -88,7 +88,7 @@ impl Report {
         let wrong = wrong.filter(|(_, noticed)| matches!(noticed, Noticed::Bytes(_)));
         let wrong = wrong.count();
         let row = format!(
-            "| {what} | {} | {} | {wrong} | {:.1?} | {:.1?} | {:.1?} | {} |\n",
+            "\n| {what} | {} | {} | {wrong} | {:.1?} | {:.1?} | {:.1?} | {} |\n",
             self.changes,
             self.noticed.len() - wrong,
             self.pause(50),
@@ -100,7 +100,7 @@ impl Report {
                 .collect::<Vec<_>>()
                 .join(", "),
         );
-        std::io::stdout().write_all(row.as_bytes()).unwrap();
+        print!("{row}");
         for (name, noticed) in &self.noticed {
             let (Noticed::Error(said) | Noticed::Bytes(said)) = noticed;
             println!("{name}: {said}");

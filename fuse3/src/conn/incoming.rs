@@ -40,7 +40,9 @@ impl<'p> Incoming<'p> {
         // A request may be interrupted, and gone, after poll(2) has told of it.
         // SAFETY: as above.
         checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
-        let buffer = vec![0; ROOM];
+        // Not zeros, which would be pages that are not there yet: the kernel finds none for a process that is being killed, and
+        // answers EIO to the request.
+        let buffer = vec![u64::MAX; ROOM];
         Ok(Self {
             pass,
             flags,
@@ -80,8 +82,10 @@ impl<'p> Incoming<'p> {
 
 impl Drop for Incoming<'_> {
     fn drop(&mut self) {
-        // SAFETY: the descriptor is open (invariant). It is as it was before.
-        unsafe { libc::fcntl(self.pass.descriptor(), libc::F_SETFL, self.flags) };
+        // A server that was killed here has left the flag behind; libfuse's loop would end.
+        let flags = self.flags & !libc::O_NONBLOCK;
+        // SAFETY: the descriptor is open (invariant).
+        unsafe { libc::fcntl(self.pass.descriptor(), libc::F_SETFL, flags) };
     }
 }
 

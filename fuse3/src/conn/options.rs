@@ -15,6 +15,9 @@ pub(crate) struct ConnOptions {
     pub(crate) over_io_uring: bool,
     /// Whatever was asked for: of a mount that is taken over, whose queues would be another process's.
     pub(crate) without_io_uring: bool,
+    /// Another server goes on when this one is killed. A request that is being read into memory at that time, which the kernel
+    /// finds no page for any more, would be answered with EIO; one that is spliced into a pipe is sent again.
+    pub(crate) is_kept: bool,
     /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
     max_read: u32,
 }
@@ -103,6 +106,9 @@ impl ConnOptions {
         if self.without_io_uring || !is_wanted {
             // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
             connection.unwant(Capabilities::OVER_IO_URING);
+        }
+        if self.is_kept {
+            connection.want_offered(Capabilities::SPLICE_READ);
         }
         connection.set_max_read(self.max_read);
         for (option, wish) in &self.wishes {

@@ -282,6 +282,9 @@ impl<F: Filesystem> Builder<F> {
     /// Has another process keep the connection from when the session begins, so that the mount outlives a crash of this one. `None`
     /// for nobody, so that what [`Keeper::inherited`] finds can be passed on as it is.
     ///
+    /// [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) is asked for where it is offered: of a request that a server reads into its
+    /// memory while it is killed, the client gets EIO.
+    ///
     /// Where the keeper is gone, the log says so, and the session goes on without.
     pub fn keeper(mut self, keeper: impl Into<Option<Keeper>>) -> Self {
         self.keeper = keeper.into();
@@ -436,7 +439,9 @@ impl<F: Filesystem> Builder<F> {
             return Err(MountError::Refused(what.to_owned()));
         }
         let options = mem::replace(&mut self.options, Ok(Options::default()));
-        options.map_err(MountError::Option)
+        let mut options = options.map_err(MountError::Option)?;
+        options.connection.is_kept = self.keeper.is_some();
+        Ok(options)
     }
 
     /// A session that `new` makes, at `place`, which is `path` as libfuse wants it.

@@ -79,7 +79,7 @@ impl<F: Filesystem> Builder<F> {
     /// [`NotTakenOver`] has the [`HandoverError`], which names what is wrong. The mount stays the predecessor's.
     pub fn take_over(mut self, mut handover: Handover) -> Result<Session<F>, Box<NotTakenOver>> {
         let keeper = self.keeper.take();
-        match self.try_to_take_over(&mut handover) {
+        match self.try_to_take_over(&mut handover, keeper.is_some()) {
             Ok(mut session) => {
                 session.keeper = keeper;
                 session.deposit();
@@ -96,7 +96,11 @@ impl<F: Filesystem> Builder<F> {
         }
     }
 
-    fn try_to_take_over(mut self, handover: &mut Handover) -> Result<Session<F>, HandoverError> {
+    fn try_to_take_over(
+        mut self,
+        handover: &mut Handover,
+        is_kept: bool,
+    ) -> Result<Session<F>, HandoverError> {
         let mut options = self.take_options().map_err(HandoverError::Session)?;
         let unsupported = [
             (self.settings.clone_fd, "clone_fd"),
@@ -107,6 +111,7 @@ impl<F: Filesystem> Builder<F> {
             return Err(HandoverError::Unsupported(what));
         }
         options.connection.without_io_uring = true;
+        options.connection.is_kept = is_kept;
         let Handover { device, record, .. } = &*handover;
         // SAFETY: no precondition.
         let is = u32::try_from(unsafe { sys::fuse_version() }).unwrap_or(0);
