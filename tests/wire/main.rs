@@ -28,6 +28,7 @@ mod mistakes;
 mod names;
 mod newer;
 mod notify;
+mod observe;
 mod outbox;
 mod poison;
 mod probe;

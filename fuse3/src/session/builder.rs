@@ -10,6 +10,7 @@ use std::{env, fmt, mem};
 use crate::conn::{conn::Conn, interruption::Interruption, libfuse_log, panics::OnPanic};
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
+use crate::observe::{observer::Observer, observers::Observers};
 use crate::session::mount::{self, MountError};
 use crate::session::mountinfo::served_by;
 use crate::session::options::{OptionError, Options};
@@ -28,6 +29,7 @@ pub struct Builder<F: Filesystem> {
     over_mount: bool,
     stacktrace: bool,
     on_notify_error: Option<OnError>,
+    observers: Vec<Box<dyn Observer>>,
     #[cfg(feature = "tokio")]
     pub(crate) tasks: crate::tasks::in_flight::Settings,
     pub(crate) settings: Settings,
@@ -64,6 +66,7 @@ impl<F: Filesystem> Builder<F> {
             over_mount: false,
             stacktrace: false,
             on_notify_error: None,
+            observers: Vec::new(),
             #[cfg(feature = "tokio")]
             tasks: crate::tasks::in_flight::Settings::default(),
             settings,
@@ -265,6 +268,13 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// Has `observer` told of the session's threads and requests: see [`Observer`]. An [`Arc`] of one is one, for a program that wants
+    /// to ask it something later. Each call adds one; the first is told first.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
@@ -424,7 +434,11 @@ impl<F: Filesystem> Builder<F> {
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
         libfuse_log::capture_libfuse();
-        let conn = Conn::new(self.settings.on_panic, self.settings.interruption);
+        let conn = Conn::observed(
+            self.settings.on_panic,
+            self.settings.interruption,
+            Observers::new(self.observers),
+        );
         let serving = Serving::new(
             Arc::clone(&conn),
             Hub::new(Arc::clone(&conn), self.on_notify_error),

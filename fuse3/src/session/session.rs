@@ -332,7 +332,7 @@ impl<F: Filesystem> Session<F> {
             reason,
             fs: Arc::clone(&core.fs),
             lock: core.lock.clone(),
-            stats: core.conn().counters().stats(),
+            stats: core.conn().stats(),
         }
     }
 
