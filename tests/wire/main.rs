@@ -36,6 +36,7 @@ mod ranges;
 mod raw;
 mod recorder;
 mod session;
+mod spans;
 mod tasks;
 #[path = "../common/tempdir.rs"]
 mod tempdir;

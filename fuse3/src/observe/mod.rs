@@ -23,7 +23,8 @@
 //! }
 //! ```
 //!
-//! One comes with the library: [`Histograms`] measures how long requests take.
+//! Two of them come with the library: [`Histograms`] measures how long requests take, and `TracingObserver` (feature `tracing`)
+//! makes a span for each.
 //!
 //! A session without an observer does not pay for it: what few sessions have is looked for in one place.
 
@@ -32,7 +33,11 @@ pub(crate) mod latency;
 pub(crate) mod observer;
 pub(crate) mod observers;
 pub(crate) mod record;
+#[cfg(feature = "tracing")]
+pub(crate) mod tracing;
 
 pub use histograms::Histograms;
 pub use latency::Latency;
 pub use observer::{Observed, Observer, Outcome};
+#[cfg(feature = "tracing")]
+pub use tracing::TracingObserver;
