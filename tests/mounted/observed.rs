@@ -1,15 +1,18 @@
-//! Observers of real mounts: workers that come and go.
+//! Observers of real mounts: workers that come and go, and the monitor's socket.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, ThreadId};
 
 use fuse3::Operation;
 use fuse3::observe::{Observed, Observer, Outcome};
 
-use crate::fixture::{Gate, Mount, require_mount, until};
+use crate::fixture::{DEADLINE, Gate, Mount, TempDir, require_mount, until};
 use crate::probe::Probe;
 use crate::uring;
 
@@ -151,4 +154,60 @@ fn threads_of_io_uring_are_told() {
     mount.end();
     until(|| threads.have_stopped());
     assert!(threads.all().iter().any(|seen| seen.begun > 0));
+}
+
+fn snapshot(path: &Path) -> String {
+    let mut client = UnixStream::connect(path).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert!(text.ends_with("\nend\n"), "{text}");
+    text
+}
+
+/// A read is under way, a stat has been done, and the mount is gone then.
+#[test]
+fn the_socket_of_a_mount() {
+    require_mount!();
+    let dir = TempDir::new();
+    let path = dir.path().join("socket");
+    let (probe, gate) = waiting();
+    let mount = Mount::new(probe.builder().monitor(&path));
+    let metadata = fs::symlink_metadata(&path).unwrap();
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
+    let mut file = File::open(mount.join("file")).unwrap();
+    let reader = thread::spawn(move || file.read(&mut [0; 7]));
+    gate.came(1);
+    // An answer is sent before it is counted.
+    until(|| snapshot(&path).contains("\noperation open 1 0 "));
+    let text = snapshot(&path);
+    let lines = |word: &str| -> Vec<&str> {
+        let lines = text
+            .lines()
+            .filter(|line| line.split(' ').next() == Some(word));
+        lines.collect()
+    };
+    assert_eq!(
+        lines("mount"),
+        [format!("mount {}", mount.path().display())]
+    );
+    assert!(
+        lines("request").iter().any(|line| line.contains(" read ")),
+        "{text}"
+    );
+    assert!(text.contains("\noperation lookup 1 0 "), "{text}");
+    // It has released the lock.
+    assert_eq!(lines("lock").len(), 1);
+    assert!(lines("waiter").is_empty(), "{text}");
+    gate.open();
+    assert_eq!(reader.join().unwrap().unwrap(), 7);
+    let end = mount.end();
+    assert!(!path.exists());
+    // What `println!("{}", end.stats)` shows.
+    let printed = end.stats.to_string();
+    let first = printed.lines().next().unwrap();
+    assert!(first.contains(" requests on "), "{printed}");
+    let reads = printed.lines().filter(|line| line.starts_with("read "));
+    assert_eq!(reads.count(), 1, "{printed}");
 }

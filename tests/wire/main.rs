@@ -25,6 +25,7 @@ mod locker;
 mod locking;
 mod logger;
 mod mistakes;
+mod monitor;
 mod names;
 mod newer;
 mod notify;

@@ -59,17 +59,20 @@ struct Extras {
     /// Which request each worker serves, where it was asked for.
     activity: Option<Activity>,
     observers: Option<Arc<Observers>>,
+    /// A report may be asked for by setxattr(2).
+    stacktrace: bool,
 }
 
 /// A worker serves a request.
 pub(crate) struct Serves<'e>(&'e Extras);
 
 impl Extras {
-    fn needed(workers: u32, stacktrace: bool, conn: &Conn) -> Option<Box<Self>> {
+    fn needed(workers: u32, activity: bool, stacktrace: bool, conn: &Conn) -> Option<Box<Self>> {
         let extras = Self {
             turns: Turns::needed(workers),
-            activity: stacktrace.then(Activity::default),
+            activity: activity.then(Activity::default),
             observers: conn.observers.clone(),
+            stacktrace,
         };
         let needed =
             extras.turns.is_some() || extras.activity.is_some() || extras.observers.is_some();
@@ -120,11 +123,12 @@ impl Serving {
         conn: Arc<Conn>,
         notifications: Arc<Hub>,
         workers: u32,
+        activity: bool,
         stacktrace: bool,
         asked: ConnOptions,
     ) -> Self {
         Self {
-            extras: Extras::needed(workers, stacktrace, &conn),
+            extras: Extras::needed(workers, activity, stacktrace, &conn),
             conn,
             notifications,
             asked,
@@ -210,7 +214,8 @@ impl Serving {
 
     /// setxattr(2) of this name on this inode asks for a [`Report`].
     pub(crate) fn is_stacktrace(&self, ino: Ino, name: &OsStr) -> bool {
-        self.activity().is_some() && ino == Ino::ROOT && name == "fuse_stacktrace"
+        let asked_for = self.extras.as_ref().is_some_and(|extras| extras.stacktrace);
+        asked_for && ino == Ino::ROOT && name == "fuse_stacktrace"
     }
 
     /// The handler is not called: the state may be broken. The kernel gives back what it has all the same.

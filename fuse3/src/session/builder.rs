@@ -11,6 +11,7 @@ use crate::conn::{conn::Conn, interruption::Interruption, libfuse_log, panics::O
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
 use crate::observe::{observer::Observer, observers::Observers};
+use crate::session::monitor::Monitor;
 use crate::session::mount::{self, MountError};
 use crate::session::mountinfo::served_by;
 use crate::session::options::{OptionError, Options};
@@ -91,7 +92,7 @@ impl<F: Filesystem> Builder<F> {
     /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,
     /// `[no_]splice_read`, `[no_]writeback_cache`, ...) are asked of the [`Connection`](crate::Connection) after
     /// [`init`](Filesystem::init), so that they have the last word; one that is not offered has no effect, and the log says
-    /// so.
+    /// so. `monitor=PATH` is [`monitor`](Self::monitor).
     pub fn option(self, option: impl AsRef<OsStr>) -> Self {
         self.change(|options| options.add(option.as_ref()))
     }
@@ -434,15 +435,17 @@ impl<F: Filesystem> Builder<F> {
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
         libfuse_log::capture_libfuse();
+        let (monitor, observers) = Monitor::new(&options, path, self.observers)?;
         let conn = Conn::observed(
             self.settings.on_panic,
             self.settings.interruption,
-            Observers::new(self.observers),
+            Observers::new(observers),
         );
         let serving = Serving::new(
             Arc::clone(&conn),
             Hub::new(Arc::clone(&conn), self.on_notify_error),
             self.settings.workers,
+            self.stacktrace || options.is_monitored(),
             self.stacktrace,
             options.connection.clone(),
         );
@@ -464,6 +467,7 @@ impl<F: Filesystem> Builder<F> {
         // `Session` has one of `core` until it has destroyed the session.
         unsafe { conn.attach(session, true) };
         let mut session = Session::new(core, self.settings).map_err(MountError::Signals)?;
+        session.watched_by(monitor);
         session
             .mount(place, options.auto_unmount())
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;

@@ -19,6 +19,7 @@ pub(crate) mod foreign;
 pub(crate) mod fusermount;
 pub(crate) mod handle;
 pub(crate) mod loopconfig;
+pub(crate) mod monitor;
 pub(crate) mod mount;
 pub(crate) mod mountinfo;
 pub(crate) mod options;

@@ -18,6 +18,7 @@ use crate::dispatch::{core::Core, filesystem::Filesystem};
 use crate::lock::locking::{Library, Locking};
 use crate::session::builder::{Builder, Settings};
 use crate::session::fusermount::{Before, Waiting};
+use crate::session::monitor::Monitor;
 use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
 use crate::session::{handle::Handle, loopconfig::LoopConfig, signals::Handling};
@@ -45,6 +46,7 @@ pub struct Session<F: Filesystem> {
     own: Option<Own>,
     /// What waits for the end, with `auto_unmount`.
     waiting: Option<Waiting>,
+    monitor: Option<Monitor>,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -66,8 +68,14 @@ impl<F: Filesystem> Session<F> {
             ended: false,
             own: None,
             waiting: None,
+            monitor: None,
             handling: handling.transpose()?,
         })
+    }
+
+    /// Tells by it what it does, once it serves.
+    pub(crate) fn watched_by(&mut self, monitor: Option<Monitor>) {
+        self.monitor = monitor;
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
@@ -261,6 +269,7 @@ impl<F: Filesystem> Session<F> {
             self.core.lock.start(Library(()))?;
             self.started = true;
         }
+        self.start_monitor()?;
         let conn = self.core.conn();
         let wake = Wake::if_needed()?;
         // After `wake`, and so gone before it, whatever happens.
@@ -278,6 +287,14 @@ impl<F: Filesystem> Session<F> {
         let uring = Capabilities::OVER_IO_URING;
         self.again = !agreement.is_some_and(|agreement| agreement.granted.contains(uring));
         Ok(result)
+    }
+
+    fn start_monitor(&mut self) -> io::Result<()> {
+        let handle = self.handle();
+        match &mut self.monitor {
+            Some(monitor) => monitor.start(handle),
+            None => Ok(()),
+        }
     }
 
     fn run_loop(&self) -> c_int {
@@ -349,6 +366,8 @@ impl<F: Filesystem> Session<F> {
         conn.hush();
         self.core.serving.notifications.close();
         conn.close();
+        // Until now there was something to see.
+        drop(self.monitor.take());
         // Asked when nothing but `destroy` is left that could panic.
         let own = self.own.take();
         disconnect(session, false);
@@ -386,6 +405,7 @@ impl<F: Filesystem> Session<F> {
             ended: mem::replace(&mut self.ended, true),
             own: self.own.take(),
             waiting: self.waiting.take(),
+            monitor: self.monitor.take(),
             handling: self.handling.take(),
         };
         // What is not spawned is not dropped either: here it would wait for ever.
