@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-const LAYERS: [&str; 12] = [
-    "base", "types", "lock", "kit", "conn", "notify", "reply", "tasks", "dispatch", "session",
-    "testing", "guide",
+const LAYERS: [&str; 13] = [
+    "base", "types", "lock", "kit", "observe", "conn", "notify", "reply", "tasks", "dispatch",
+    "session", "testing", "guide",
 ];
 const LARGEST_CYCLE: usize = 5;
 const BESIDE_LIB: usize = 6;

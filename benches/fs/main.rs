@@ -138,6 +138,26 @@ fn count_instructions(c_server: &OsStr) -> Result<(), Failure> {
     wire::compare(&servers)
 }
 
+/// What the observers cost that the library has, those of `tracing` where the feature is on.
+fn count_for_observers() -> Result<(), Failure> {
+    let mut servers = Vec::new();
+    let mut styles = vec![
+        ("none", "concurrent"),
+        ("idle", "concurrent:idle"),
+        ("histograms", "concurrent:histograms"),
+    ];
+    if cfg!(feature = "tracing") {
+        styles.push(("tracing, off", "concurrent:tracing-off"));
+        styles.push(("tracing", "concurrent:tracing"));
+    }
+    styles.push(("locked", "locked"));
+    styles.push(("locked, idle", "locked:idle"));
+    for (name, style) in styles {
+        servers.push((name, command(Language::Rust, OsStr::new(""))?, style));
+    }
+    wire::compare(&servers)
+}
+
 /// One process for each contestant, all of them mounted.
 struct Servers(Vec<Served>);
 
@@ -237,11 +257,18 @@ fn main() -> Result<ExitCode, Failure> {
             server::serve(style, mount_point)?;
             Ok(ExitCode::SUCCESS)
         }
+        [observers] if observers == "observers" => {
+            count_for_observers()?;
+            Ok(ExitCode::SUCCESS)
+        }
         [c_server] => Ok(ExitCode::from(u8::from(!compare(c_server)?))),
         [instructions, c_server] if instructions == "instructions" => {
             count_instructions(c_server)?;
             Ok(ExitCode::SUCCESS)
         }
-        _ => Err("usage: fs [instructions] C-SERVER, which scripts/bench compiles".into()),
+        _ => Err(
+            "usage: fs [instructions] C-SERVER, which scripts/bench compiles; or fs observers"
+                .into(),
+        ),
     }
 }

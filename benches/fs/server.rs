@@ -6,9 +6,10 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use fuse3::observe::{Histograms, Observer};
 use fuse3::{
-    Answer, Attr, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem, GlobalLock, Ino,
-    Open, Opened, ReadBuf, Session,
+    Answer, Attr, Builder, Concurrent, Context, Data, Entry, Errno, FileInfo, Filesystem,
+    GlobalLock, Ino, Open, Opened, ReadBuf, Session,
 };
 
 /// How many files there are; they are called 0, 1, 2 ..
@@ -189,11 +190,68 @@ impl Filesystem for Locked {
     }
 }
 
-fn run<F: Filesystem>(fs: F, lock: F::Lock, mount_point: &OsStr) -> Result<(), super::Failure> {
+/// Is told everything, and does nothing.
+struct Idle;
+
+impl Observer for Idle {}
+
+/// A subscriber that wants every span, and counts them.
+#[cfg(feature = "tracing")]
+struct Counting(std::sync::atomic::AtomicU64);
+
+#[cfg(feature = "tracing")]
+impl tracing::Subscriber for Counting {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        let before = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        tracing::span::Id::from_u64(before + 1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// Who is told of the requests.
+fn observed<F: Filesystem>(
+    builder: Builder<F>,
+    observer: &str,
+) -> Result<Builder<F>, super::Failure> {
+    Ok(match observer {
+        "" => builder,
+        "idle" => builder.observe(Idle),
+        "histograms" => builder.observe(Histograms::new()),
+        #[cfg(feature = "tracing")]
+        "tracing" => {
+            tracing::subscriber::set_global_default(Counting(0.into()))?;
+            builder.observe(fuse3::observe::TracingObserver::new())
+        }
+        #[cfg(feature = "tracing")]
+        "tracing-off" => builder.observe(fuse3::observe::TracingObserver::new()),
+        _ => return Err(format!("no observer is called {observer}").into()),
+    })
+}
+
+fn run<F: Filesystem>(
+    fs: F,
+    lock: F::Lock,
+    observer: &str,
+    mount_point: &OsStr,
+) -> Result<(), super::Failure> {
     let builder = Session::builder(fs, lock)
         .fsname("bench")
         .workers(WORKERS)
         .handle_signals(true);
+    let builder = observed(builder, observer)?;
     let session = if mount_point == "/dev/fd/0" {
         builder.mount_fd(io::stdin().as_fd().try_clone_to_owned()?)?
     } else {
@@ -205,19 +263,20 @@ fn run<F: Filesystem>(fs: F, lock: F::Lock, mount_point: &OsStr) -> Result<(), s
     Ok(())
 }
 
-/// Mounts, serves, and says how many requests of each operation came.
+/// Mounts, serves, and says how many requests of each operation came. `style` may have an observer after a colon.
 pub(crate) fn serve(style: &str, mount_point: &OsStr) -> Result<(), super::Failure> {
+    let (style, observer) = style.split_once(':').unwrap_or((style, ""));
     match style {
         "concurrent" => {
             let files: Vec<_> = make_files().map(Mutex::new).collect();
             let files = files
                 .try_into()
                 .map_err(|_| "there are not as many files")?;
-            run(Parallel(files), Concurrent, mount_point)
+            run(Parallel(files), Concurrent, observer, mount_point)
         }
         "locked" => {
             let lock = Arc::new(GlobalLock::new(make_files().collect()));
-            run(Locked, lock, mount_point)
+            run(Locked, lock, observer, mount_point)
         }
         _ => Err(format!("no style is called {style}").into()),
     }

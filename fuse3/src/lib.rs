@@ -74,6 +74,7 @@
 //! | [`session`] | what a session may be told and says: panics, statistics, reports, character devices, sessions of C |
 //! | [`cmdline`] | the command line of a file system: libfuse's options and your own |
 //! | [`notify`] | telling the kernel that what it has cached is out of date |
+//! | [`observe`] | who is told of the threads and requests of a session: tracing, metrics |
 //! | [`kit`] | building blocks: a table of inodes, locks by key, a work queue |
 //! | [`context`], [`connection`] | who asks, and what kernel and file system agree on in [`init`](Filesystem::init) |
 //! | [`filelock`], [`ioctl`], [`poll`], [`range`], [`statx`] | operations that have values of their own |
@@ -138,6 +139,7 @@ pub mod lock;
 #[cfg(doctest)]
 mod misuse;
 pub mod notify;
+pub mod observe;
 pub mod reply;
 pub mod session;
 #[cfg(feature = "tokio")]

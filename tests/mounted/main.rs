@@ -37,6 +37,7 @@ mod lock;
 mod names;
 mod notify;
 mod numbers;
+mod observed;
 mod operations;
 #[path = "../common/other.rs"]
 mod other;

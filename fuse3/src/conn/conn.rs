@@ -15,8 +15,10 @@ use crate::conn::drain::{drain, resend};
 use crate::conn::interruption::Interruption;
 use crate::conn::message::trouble_with;
 use crate::conn::panics::{OnPanic, Troubles};
+use crate::conn::stats::{Counters, SessionStats};
 use crate::conn::watch::Watch;
-use crate::conn::{pending::Pending, stats::Counters, undo::Undo, wake::Wake};
+use crate::conn::{pending::Pending, undo::Undo, wake::Wake};
+use crate::observe::observers::Observers;
 use crate::sys;
 use crate::types::capabilities::Capabilities;
 
@@ -66,6 +68,10 @@ pub(crate) struct Conn {
     pub(super) pending: Pending,
     counters: Counters,
     pub(super) troubles: Troubles,
+    /// Who is told of its threads and requests.
+    pub(crate) observers: Option<Arc<Observers>>,
+    /// There is something to do around a handler: [`enclose`](Self::enclose).
+    pub(super) encloses: bool,
     pub(crate) watch: Arc<Watch>,
     /// Minor version of the kernel's protocol; 0 until `init` has returned.
     minor: AtomicU32,
@@ -131,11 +137,22 @@ impl Pass<'_> {
 
 impl Conn {
     pub(crate) fn new(on_panic: OnPanic, interruption: Interruption) -> Arc<Self> {
+        Self::observed(on_panic, interruption, None)
+    }
+
+    /// One whose threads and requests observers are told of.
+    pub(crate) fn observed(
+        on_panic: OnPanic,
+        interruption: Interruption,
+        observers: Option<Arc<Observers>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this: &Weak<Self>| {
             let this = Weak::clone(this);
             let is_lost = move || this.upgrade().is_none_or(|this| this.is_lost());
             let mut conn = Self::default();
             conn.troubles.on_panic = on_panic;
+            conn.encloses = on_panic == OnPanic::Poison || observers.is_some();
+            conn.observers = observers;
             conn.watch = Watch::new(interruption, is_lost);
             conn
         })
@@ -177,6 +194,15 @@ impl Conn {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What the session has done so far.
+    pub(crate) fn stats(&self) -> SessionStats {
+        let observers = self.observers.as_ref();
+        SessionStats {
+            latencies: observers.map_or_else(Vec::new, |it| it.latencies()),
+            ..self.counters.stats()
+        }
     }
 
     /// Tells sessions apart.

@@ -13,6 +13,7 @@ use crate::base::log;
 use crate::base::panic::{discard, nested, text};
 use crate::conn::conn::{Conn, TROUBLE};
 use crate::conn::interrupt::Callback;
+use crate::lock::meter;
 
 /// What becomes of a session when one of its handlers panics. In any case the caller gets EIO, the lock is released, and the
 /// worker goes on.
@@ -49,14 +50,19 @@ pub(super) struct Troubles {
     first: Mutex<Option<Trouble>>,
 }
 
-/// See [`Conn::poisons`].
-pub(crate) struct Poisons<'c>(&'c Conn);
+/// See [`Conn::enclose`].
+pub(crate) struct Enclosed<'c> {
+    conn: &'c Conn,
+    /// A panic poisons the session.
+    pub(crate) poisons: bool,
+}
 
-impl Drop for Poisons<'_> {
+impl Drop for Enclosed<'_> {
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.set_poisoned(true);
+        if self.poisons && thread::panicking() {
+            self.conn.set_poisoned(true);
         }
+        meter::given();
     }
 }
 
@@ -125,18 +131,25 @@ impl Conn {
             && matches!(&*troubles.first.lock(), Some(Trouble::Panic(_)))
     }
 
-    /// While the result lives, a panic poisons the session before it releases the lock. By policy: `None`.
+    /// While the result lives, with the lock held, a panic poisons the session, and the time for which the lock is held is taken.
+    /// `None` unless policy or an observer wants that.
     #[inline(always)]
-    pub(crate) fn poisons(&self) -> Option<Poisons<'_>> {
-        if self.troubles.on_panic == OnPanic::Poison {
-            self.poisons_by_policy()
+    pub(crate) fn enclose(&self, is_lock: bool) -> Option<Enclosed<'_>> {
+        if self.encloses {
+            Some(self.enclosed(is_lock))
         } else {
             None
         }
     }
 
     #[cold]
-    fn poisons_by_policy(&self) -> Option<Poisons<'_>> {
-        Some(Poisons(self))
+    fn enclosed(&self, is_lock: bool) -> Enclosed<'_> {
+        if is_lock {
+            meter::taken();
+        }
+        Enclosed {
+            conn: self,
+            poisons: self.troubles.on_panic == OnPanic::Poison,
+        }
     }
 }

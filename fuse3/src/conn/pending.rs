@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::base::{log, panic::discard};
 use crate::conn::interruption::Standing;
 use crate::conn::{conn::Conn, interrupt::Interrupts, request::Request, ring::Ring};
+use crate::observe::record::Record;
 use crate::sys;
 use crate::types::errno::Errno;
 
@@ -42,6 +43,8 @@ pub(crate) struct Pending {
 struct Table {
     last: u64,
     held: HashMap<Ticket, Held>,
+    /// Of requests that C code has answered before their handlers have returned, and that are observed.
+    answered: HashMap<Ticket, Record>,
     closed_to_c: bool,
 }
 
@@ -84,9 +87,17 @@ impl Conn {
     /// The handler that deferred it has returned, on this thread, and nothing that it was given is in use any more: sends the
     /// answer, if there is one.
     pub(crate) fn handled(&self, ticket: Ticket) {
+        if self.observers.is_some() {
+            self.tell_handled(ticket);
+        }
         let mut table = self.pending.table.lock();
         let Entry::Occupied(mut held) = table.held.entry(ticket) else {
             // C code has answered it.
+            let record = table.answered.remove(&ticket);
+            drop(table);
+            if let Some(record) = record {
+                record.ended(None, true);
+            }
             return;
         };
         held.get_mut().is_handled = true;
@@ -97,6 +108,20 @@ impl Conn {
         drop(table);
         if let By::Parcel(parcel) = by {
             parcel(request, true);
+        }
+    }
+
+    /// Tells observers that the handler has returned, before an answer can be sent.
+    #[cold]
+    fn tell_handled(&self, ticket: Ticket) {
+        let mut table = self.pending.table.lock();
+        let Table { held, answered, .. } = &mut *table;
+        let held = held.get_mut(&ticket).and_then(|it| it.request.record());
+        let record = held.or_else(|| answered.get_mut(&ticket));
+        let handled = record.and_then(Record::stop);
+        drop(table);
+        if let Some(handled) = handled {
+            handled.tell(true);
         }
     }
 
@@ -177,15 +202,23 @@ impl Conn {
     /// C code has answered it, or says that it has; or gives it back.
     pub(crate) fn returned(&self, ticket: Ticket, is_answered: bool) {
         let mut table = self.pending.table.lock();
+        let mut record = None;
         if is_answered {
-            if let Some(held) = table.held.remove(&ticket) {
-                held.request.abandon();
+            if let Some(mut held) = table.held.remove(&ticket) {
+                record = held.request.take_record();
+                held.request.abandon(None);
+                if let Some(record) = record.take_if(|_| !held.is_handled) {
+                    table.answered.insert(ticket, record);
+                }
             }
         } else if let Some(held) = table.held.get_mut(&ticket) {
             held.by = By::Ticket;
         }
         drop(table);
         self.pending.returned.notify_all();
+        if let Some(record) = record {
+            record.ended(None, true);
+        }
     }
 
     /// Waits until everything is answered, or the time is up: then forgets what is not, for the kernel to send again.
@@ -280,9 +313,9 @@ impl Pending {
 fn free(held: HashMap<Ticket, Held>) {
     for held in held.into_values() {
         if held.ring.is_some() {
-            held.request.abandon();
+            held.request.abandon(Some(Errno::ECONNABORTED));
         } else {
-            held.request.none();
+            held.request.none(Some(Errno::ECONNABORTED));
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::base::panic::discard;
 use crate::conn::interrupt::{Interrupts, interrupted};
 use crate::conn::interruption::Standing;
 use crate::conn::watch::Watch;
+use crate::observe::record::Record;
 use crate::sys;
 use crate::types::caller::{Caller, SecurityContext};
 use crate::types::errno::Errno;
@@ -25,13 +26,22 @@ use crate::types::errno::Errno;
 /// The request exists: its session has not been destroyed, and where it came over io_uring, the thread of its ring has not ended.
 /// In its handler libfuse sees to that, and afterwards [`Pending`](crate::conn::pending::Pending), or whoever took it from there.
 ///
-/// `interrupts` is what libfuse was given to call back with, if it was. It is unregistered before the answer, which waits for a
+/// `Attached::interrupts` is what libfuse was given to call back with, if it was. It is unregistered before the answer, which waits for a
 /// call that is under way: libfuse would otherwise use it after it is gone. Over io_uring, where no interrupts come, it is not
 /// registered.
 #[derive(Debug)]
 pub struct Request {
     req: NonNull<sys::fuse_req>,
+    /// What few requests have, so that each answer looks for all of it in one place.
+    attached: Option<Box<Attached>>,
+}
+
+/// What an answer has to see to besides.
+#[derive(Debug, Default)]
+struct Attached {
     interrupts: Option<Arc<Interrupts>>,
+    /// Of a request that is observed.
+    record: Option<Record>,
 }
 
 // SAFETY: libfuse allows that a request is answered from any thread: it locks its session for that, and over io_uring the ring
@@ -63,7 +73,7 @@ impl Request {
         let req = unsafe { NonNull::new_unchecked(req) };
         Self {
             req,
-            interrupts: None,
+            attached: None,
         }
     }
 
@@ -171,7 +181,8 @@ impl Request {
         let is_silent = self.is_uring();
         // SAFETY: the request is unanswered and exists (invariants).
         let has_come = || unsafe { sys::fuse_req_interrupted(self.as_ptr()) != 0 };
-        let by = self.interrupts.as_ref().map(|interrupts| interrupts.by());
+        let interrupts = self.attached.as_ref().and_then(|it| it.interrupts.as_ref());
+        let by = interrupts.map(|interrupts| interrupts.by());
         Standing {
             by: by.unwrap_or(watch.by),
             has_come: !is_silent && has_come(),
@@ -183,7 +194,8 @@ impl Request {
     /// `fuse_req_interrupt_func()`, the first time.
     pub(crate) fn interrupts(&mut self, watch: &Arc<Watch>) -> &Arc<Interrupts> {
         let (req, standing) = (self.as_ptr(), self.standing(watch));
-        self.interrupts.get_or_insert_with(|| {
+        let attached = self.attached.get_or_insert_default();
+        attached.interrupts.get_or_insert_with(|| {
             let interrupts = Interrupts::new(watch, standing);
             if standing.is_silent {
                 interrupts.weigh(|_| ());
@@ -201,7 +213,7 @@ impl Request {
     #[cold]
     #[must_use = "what was to be called is the application's, and so is its destructor"]
     pub(crate) fn forget_interrupts(&mut self) -> Option<Arc<Interrupts>> {
-        let interrupts = self.interrupts.take()?;
+        let interrupts = self.attached.as_mut()?.interrupts.take()?;
         if !self.is_uring() {
             // SAFETY: the request is unanswered and exists (invariants). The callback holds the lock that this waits for, but
             // never gets here: it calls nothing of the application's.
@@ -210,46 +222,98 @@ impl Request {
         Some(interrupts)
     }
 
-    /// The same; nothing is started any more.
-    #[inline(always)]
-    fn unregister(&mut self) {
-        if self.interrupts.is_some() {
-            if let Some(interrupts) = self.forget_interrupts() {
-                discard(interrupts.take());
-            }
-        }
+    /// From now on an answer is told to observers.
+    pub(crate) fn observe(&mut self, record: Record) {
+        self.attached.get_or_insert_default().record = Some(record);
     }
 
-    /// Gives up the duty to answer, to whoever calls one of `fuse_reply_*` next.
+    /// Of a request that is observed.
+    pub(crate) fn record(&mut self) -> Option<&mut Record> {
+        self.attached.as_mut()?.record.as_mut()
+    }
+
+    /// What comes of it is told by whoever has the result.
+    pub(crate) fn take_record(&mut self) -> Option<Record> {
+        self.attached.as_mut()?.record.take()
+    }
+
+    /// Before an answer: nothing is called back any more, and observers know that the handler has returned.
+    fn detach(&mut self) -> Option<Record> {
+        if let Some(interrupts) = self.forget_interrupts() {
+            discard(interrupts.take());
+        }
+        let mut record = self.attached.take()?.record?;
+        if let Some(handled) = record.stop() {
+            handled.tell(false);
+        }
+        Some(record)
+    }
+
+    /// Has `send` answer, which is given the request unanswered and spent, and calls one of `fuse_reply_*`. `errno` is what that
+    /// says.
     #[inline(always)]
-    pub(crate) fn spend(mut self) -> sys::fuse_req_t {
-        self.unregister();
+    pub(crate) fn answer(
+        self,
+        errno: Option<Errno>,
+        send: impl FnOnce(sys::fuse_req_t) -> c_int,
+    ) -> Sent {
+        if self.attached.is_some() {
+            return self.answer_attached(errno, send);
+        }
+        NotTaken::sent(send(self.spend()))
+    }
+
+    #[cold]
+    fn answer_attached(
+        mut self,
+        errno: Option<Errno>,
+        send: impl FnOnce(sys::fuse_req_t) -> c_int,
+    ) -> Sent {
+        let record = self.detach();
+        let sent = NotTaken::sent(send(self.spend()));
+        if let Some(record) = record {
+            record.ended(errno, sent.is_ok());
+        }
+        sent
+    }
+
+    /// Nothing is attached to it.
+    #[inline(always)]
+    fn spend(self) -> sys::fuse_req_t {
         let req = self.as_ptr();
         // Nothing is left in it that wants to be dropped.
         mem::forget(self);
         req
     }
 
-    /// The request is gone already, or is somebody else's.
-    pub(crate) fn abandon(mut self) {
-        let interrupts = self.interrupts.take();
+    /// The request is gone already, or is somebody else's. Observers hear of it as answered with `errno`.
+    pub(crate) fn abandon(mut self, errno: Option<Errno>) {
+        let attached = self.attached.take().map(|attached| *attached);
         mem::forget(self);
+        let Attached { interrupts, record } = attached.unwrap_or_default();
         discard(interrupts.map(|interrupts| interrupts.take()));
+        if let Some(record) = record {
+            record.ended(errno, true);
+        }
     }
 
     /// `fuse_reply_err()`.
     #[inline]
     pub(crate) fn err(self, errno: Errno) -> Sent {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        NotTaken::sent(unsafe { sys::fuse_reply_err(req, errno.raw()) })
+        // SAFETY: `answer` spends the request, which was unanswered (invariant).
+        self.answer(Some(errno), |req| unsafe {
+            sys::fuse_reply_err(req, errno.raw())
+        })
     }
 
-    /// `fuse_reply_none()`: of `forget`, which has no answer; frees any other request without one.
-    pub(crate) fn none(self) {
-        let req = self.spend();
-        // SAFETY: the request was unanswered (invariant) and is spent.
-        unsafe { sys::fuse_reply_none(req) };
+    /// `fuse_reply_none()`: of `forget`, which has no answer; frees any other request without one. Observers hear of `errno`.
+    pub(crate) fn none(self, errno: Option<Errno>) {
+        // It returns nothing, and nobody takes it.
+        let _ = self.answer(errno, |req| {
+            // SAFETY: `answer` spends the request, which was unanswered (invariant).
+            unsafe { sys::fuse_reply_none(req) };
+            0
+        });
     }
 }
 
@@ -258,8 +322,11 @@ impl Drop for Request {
         if !std::thread::panicking() {
             crate::base::log::warn!("a request was dropped without an answer; its caller gets EIO");
         }
-        self.unregister();
+        let record = self.detach();
         // SAFETY: the request was unanswered (invariant), and this value is gone after it.
-        unsafe { sys::fuse_reply_err(self.as_ptr(), Errno::EIO.raw()) };
+        let result = unsafe { sys::fuse_reply_err(self.as_ptr(), Errno::EIO.raw()) };
+        if let Some(record) = record {
+            record.ended(Some(Errno::EIO), result == 0);
+        }
     }
 }

@@ -1,9 +1,11 @@
 use std::cell::Cell;
+use std::fmt;
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::observe::latency::Latency;
 use crate::types::operation::Operation;
 
 /// What a session has done.
@@ -21,12 +23,47 @@ pub struct SessionStats {
     /// handlers, up to [`Builder::workers`](crate::Builder::workers), and keeps them. When they are all in handlers that
     /// wait, the next request waits, too.
     pub workers: usize,
+    /// How long the requests of each operation took, where an [`Observer`](crate::observe::Observer) measures it, as
+    /// [`Histograms`](crate::observe::Histograms) does; empty otherwise.
+    pub latencies: Vec<Latency>,
 }
 
 impl SessionStats {
     /// Requests of all operations.
     pub fn total(&self) -> u64 {
         self.requests.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// A line for the session, and one for each operation.
+impl fmt::Display for SessionStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.total();
+        let Self {
+            workers,
+            not_taken,
+            panics,
+            ..
+        } = self;
+        write!(
+            f,
+            "{total} requests on {workers} workers; {not_taken} answers not taken, {panics} panics"
+        )?;
+        if !self.latencies.is_empty() {
+            writeln!(f)?;
+            Latency::heading(f)?;
+        }
+        for latency in &self.latencies {
+            write!(f, "\n{latency}")?;
+        }
+        // Of the others, INIT above all, the number alone is known.
+        let measured = |operation| self.latencies.iter().any(|it| it.operation == operation);
+        for (operation, count) in &self.requests {
+            if !measured(*operation) {
+                write!(f, "\n{operation:<16} {count:>10}")?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -167,6 +204,7 @@ impl Counters {
             not_taken: self.not_taken.load(Ordering::Relaxed),
             panics: self.panics.load(Ordering::Relaxed),
             workers: self.threads.load(Ordering::Relaxed),
+            latencies: Vec::new(),
         }
     }
 }

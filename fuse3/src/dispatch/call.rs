@@ -74,15 +74,16 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let serving = &core.serving;
         let conn = &serving.conn;
         conn.counters().request(operation);
-        let _turn = serving.turn(operation, asked.ino);
         let mut duty = Duty::Here(request);
+        let _turn = serving.turn(operation, asked.ino, &mut duty);
         let run = || {
             let answer = match core.lock.enter(operation, Library(())) {
                 Ok(guard) => {
                     let mut cx = Context::new(guard, &mut duty, &asked, Some(core));
-                    let poisons = conn.poisons();
+                    let enclosed = conn.enclose(F::Lock::IS_LOCK);
                     // Asked with the lock held, so that nobody who waited for it comes after a panic.
-                    if poisons.is_some() && serving.refuses(operation) {
+                    if enclosed.as_ref().is_some_and(|it| it.poisons) && serving.refuses(operation)
+                    {
                         Err(Errno::EIO.into())
                     } else {
                         handler(&core.fs, &mut cx)
@@ -127,7 +128,8 @@ impl<'c, F: Filesystem> Call<'c, F> {
 
     /// Logs the report; the lock is not taken.
     #[cold]
-    pub(crate) fn stacktrace(self) {
+    pub(crate) fn stacktrace(mut self) {
+        self.observe(Operation::Setxattr);
         self.conn().counters().request(Operation::Setxattr);
         log::warn!(
             "what the threads of the file system do:\n{}",
@@ -137,7 +139,13 @@ impl<'c, F: Filesystem> Call<'c, F> {
         let _ = self.request.ok();
     }
 
-    /// The same for `forget`, which the kernel wants no answer to.
+    /// Observers are told of it, which the library answers by itself.
+    fn observe(&mut self, operation: Operation) {
+        let (serving, ino) = (&self.core.serving, self.asked.ino);
+        serving.observe(operation, ino, &mut self.request);
+    }
+
+    /// The same as [`answer`](Self::answer) for `forget`, which the kernel wants no answer to.
     pub(crate) fn forget(
         self,
         operation: Operation,
@@ -150,14 +158,26 @@ impl<'c, F: Filesystem> Call<'c, F> {
             _uncancelled,
         } = self;
         core.conn().counters().request(operation);
-        let _turn = core.serving.turn(operation, asked.ino);
         let caller = request.caller();
-        request.none();
+        let mut duty = Duty::Here(request);
+        let _turn = core.serving.turn(operation, asked.ino, &mut duty);
+        let mut record = None;
+        if let Duty::Here(mut request) = duty {
+            record = request.take_record();
+            request.none(None);
+        }
         core.call_unanswered(operation, caller, asked, handler);
+        if let Some(mut record) = record {
+            if let Some(handled) = record.stop() {
+                handled.tell(false);
+            }
+            record.ended(None, true);
+        }
     }
 
     /// `retrieve_reply`, which no handler is called for, and the kernel wants no answer to.
-    pub(crate) fn retrieved(self, ticket: usize, offset: u64, mut data: WriteData<'_>) {
+    pub(crate) fn retrieved(mut self, ticket: usize, offset: u64, mut data: WriteData<'_>) {
+        self.observe(Operation::RetrieveReply);
         self.conn().counters().request(Operation::RetrieveReply);
         let retrieved = |data: &[u8]| Retrieved {
             ino: self.asked.ino,
@@ -166,7 +186,7 @@ impl<'c, F: Filesystem> Call<'c, F> {
         };
         let answer = data.bytes().map(retrieved);
         let answer = answer.map_err(|error| NotifyError::Errno(error.into()));
-        self.request.none();
+        self.request.none(None);
         self.core.serving.notifications.answer(ticket, answer);
     }
 }

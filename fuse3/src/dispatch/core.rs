@@ -11,15 +11,15 @@ use parking_lot::Mutex;
 
 use crate::base::{log, os::spawn};
 use crate::conn::conn::{Conn, Host};
-use crate::conn::{
-    connection::Connection, daemon::Waiting, options::ConnOptions, panics::Trouble, undo::Undo,
-};
+use crate::conn::{connection::Connection, daemon::Waiting, options::ConnOptions};
+use crate::conn::{panics::Trouble, request::Request, undo::Undo};
 use crate::dispatch::activity::{Activity, Busy};
 use crate::dispatch::context::{Context, Duty, Guard};
 use crate::dispatch::report::{Report, Reporting};
 use crate::dispatch::{filesystem::Filesystem, turns::Turns};
 use crate::lock::locking::{Library, Locking};
 use crate::notify::hub::Hub;
+use crate::observe::observers::Observers;
 use crate::reply::answer::Asked;
 #[cfg(feature = "tokio")]
 use crate::tasks::in_flight::Tasks;
@@ -58,28 +58,46 @@ struct Extras {
     turns: Option<Turns>,
     /// Which request each worker serves, where it was asked for.
     activity: Option<Activity>,
+    observers: Option<Arc<Observers>>,
+    /// A report may be asked for by setxattr(2).
+    stacktrace: bool,
 }
 
 /// A worker serves a request.
 pub(crate) struct Serves<'e>(&'e Extras);
 
 impl Extras {
-    fn needed(workers: u32, stacktrace: bool) -> Option<Box<Self>> {
-        let turns = Turns::needed(workers);
-        let activity = stacktrace.then(Activity::default);
-        let needed = turns.is_some() || activity.is_some();
-        needed.then(|| Box::new(Self { turns, activity }))
+    fn needed(workers: u32, activity: bool, stacktrace: bool, conn: &Conn) -> Option<Box<Self>> {
+        let extras = Self {
+            turns: Turns::needed(workers),
+            activity: activity.then(Activity::default),
+            observers: conn.observers.clone(),
+            stacktrace,
+        };
+        let needed =
+            extras.turns.is_some() || extras.activity.is_some() || extras.observers.is_some();
+        needed.then(|| Box::new(extras))
     }
 
     #[cold]
-    fn turn(&self, operation: Operation, ino: Ino) -> Serves<'_> {
+    fn turn(&self, operation: Operation, ino: Ino, duty: &mut Duty) -> Serves<'_> {
         if let Some(turns) = &self.turns {
             turns.take();
         }
         if let Some(activity) = &self.activity {
             activity.begin(operation, ino);
         }
+        if let Duty::Here(request) = duty {
+            self.observe(operation, ino, request);
+        }
         Serves(self)
+    }
+
+    fn observe(&self, operation: Operation, ino: Ino, request: &mut Request) {
+        if let Some(observers) = &self.observers {
+            let record = observers.begin(operation, ino, request.caller());
+            request.observe(record);
+        }
     }
 
     #[cold]
@@ -105,13 +123,14 @@ impl Serving {
         conn: Arc<Conn>,
         notifications: Arc<Hub>,
         workers: u32,
+        activity: bool,
         stacktrace: bool,
         asked: ConnOptions,
     ) -> Self {
         Self {
+            extras: Extras::needed(workers, activity, stacktrace, &conn),
             conn,
             notifications,
-            extras: Extras::needed(workers, stacktrace),
             asked,
             begun: AtomicBool::new(false),
             initialised: AtomicBool::new(false),
@@ -161,11 +180,30 @@ impl Serving {
     }
 
     /// Waits until a handler may run, where libfuse has not seen to that. While the result lives, which is to be kept until it is
-    /// answered, a [`Report`] tells that the thread serves this request.
+    /// answered, a [`Report`] tells that the thread serves this request. Observers are told that it has begun.
     #[inline(always)]
-    pub(crate) fn turn(&self, operation: Operation, ino: Ino) -> Option<Serves<'_>> {
+    pub(crate) fn turn(
+        &self,
+        operation: Operation,
+        ino: Ino,
+        duty: &mut Duty,
+    ) -> Option<Serves<'_>> {
         let extras = self.extras.as_ref()?;
-        Some(extras.turn(operation, ino))
+        Some(extras.turn(operation, ino, duty))
+    }
+
+    /// Observers are told that a request has begun that the library answers by itself.
+    pub(crate) fn observe(&self, operation: Operation, ino: Ino, request: &mut Request) {
+        if let Some(extras) = &self.extras {
+            extras.observe(operation, ino, request);
+        }
+    }
+
+    /// The calling thread is about to call a handler outside of a request that is observed.
+    fn worker(&self) {
+        if let Some(observers) = &self.conn.observers {
+            observers.worker();
+        }
     }
 
     /// The same, of what the library calls by itself.
@@ -179,7 +217,8 @@ impl Serving {
 
     /// setxattr(2) of this name on this inode asks for a [`Report`].
     pub(crate) fn is_stacktrace(&self, ino: Ino, name: &OsStr) -> bool {
-        self.activity().is_some() && ino == Ino::ROOT && name == "fuse_stacktrace"
+        let asked_for = self.extras.as_ref().is_some_and(|extras| extras.stacktrace);
+        asked_for && ino == Ino::ROOT && name == "fuse_stacktrace"
     }
 
     /// The handler is not called: the state may be broken. The kernel gives back what it has all the same.
@@ -244,6 +283,7 @@ impl<F: Filesystem> Core<F> {
 
     /// Calls `init`, and returns whether it succeeded.
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
+        self.serving.worker();
         self.serving.begins();
         let result = self.conn().guarded(&Operation::Init, || {
             let guard = self.lock.enter(Operation::Init, Library(()));
@@ -342,7 +382,7 @@ impl<F: Filesystem> Core<F> {
         let _busy = self.serving.busy(operation, asked.ino);
         let run = |guard| {
             let mut cx = Context::new(guard, &mut duty, &asked, Some(self));
-            let _poisons = self.conn().poisons();
+            let _enclosed = self.conn().enclose(F::Lock::IS_LOCK);
             call(&self.fs, &mut cx);
         };
         // Not in a variable: with Rust before 1.89, what `format_args!` has lives for one statement.
@@ -369,7 +409,10 @@ impl<F: Filesystem> Host for Core<F> {
         }
         // Whoever sent the answer holds the lock, which the handlers want: they get it on a thread of their own, once it is
         // released.
-        let spawned = spawn("fuse3-undo", move || self.take_back(undo));
+        let spawned = spawn("fuse3-undo", move || {
+            self.serving.worker();
+            self.take_back(undo);
+        });
         if let Err(error) = spawned {
             log::error!("what a deferred reply gave out was not taken back: {error}");
         }

@@ -44,6 +44,14 @@ pub mod capabilities {}
 pub mod errors {}
 
 #[doc = include_str!("performance.md")]
+///
+/// # The screen of fuse3-top
+///
+/// A tmpfs at work:
+///
+/// <div>
+#[doc = include_str!("fuse3-top.svg")]
+/// </div>
 pub mod performance {}
 
 #[doc = include_str!("c_interop.md")]

@@ -6,7 +6,7 @@ use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use crate::lock::condvar::{Condvar, Woken};
-use crate::lock::{clock::Deadline, global::GlobalLock, site::Site};
+use crate::lock::{clock::Deadline, global::GlobalLock, meter, site::Site};
 use crate::lock::{sleeper::Waking, sync, unlocked::Unlocked};
 use crate::types::operation::Operation;
 
@@ -131,7 +131,11 @@ impl<'a, S> Locked<'a, S> {
         let lock = self.global();
         let site = Site::caller();
         lock.order.wait(0, site);
-        lock.raw.yield_(count, site.place())
+        meter::given();
+        meter::waits();
+        let times = lock.raw.yield_(count, site.place());
+        meter::taken();
+        times
     }
 
     /// Waits, with the lock released, until `condvar` is notified or the time is up.
@@ -176,6 +180,7 @@ impl<'a, S> Locked<'a, S> {
             guard: self,
         };
         retake.guard.lock = None;
+        meter::given();
         lock.release();
         let result = f(lock);
         lock.order.wait(0, site);
@@ -224,7 +229,9 @@ impl<S> Drop for Retake<'_, '_, S> {
     fn drop(&mut self) {
         // If it fails, another guard of this thread is somewhere: two would be two
         // mutable references to the state.
+        meter::waits();
         let taken = self.lock.take(self.operation, None, self.site);
+        meter::taken();
         self.guard.lock = taken.is_ok().then_some(self.lock);
     }
 }

@@ -15,6 +15,10 @@ pub trait Locking: Clone + Send + Sync + 'static {
     where
         Self: 'a;
 
+    /// There is a lock that handlers wait for.
+    #[doc(hidden)]
+    const IS_LOCK: bool = false;
+
     /// Takes the lock for a request.
     #[doc(hidden)]
     fn enter(&self, operation: Operation, by: Library) -> Result<Self::Guard<'_>, LockError>;
@@ -57,6 +61,8 @@ macro_rules! shared {
     ($($pointer:ty),*) => {$(
         impl<S: Send + 'static> Locking for $pointer {
             type Guard<'a> = Locked<'a, S>;
+
+            const IS_LOCK: bool = true;
 
             fn enter(&self, operation: Operation, _by: Library) -> Result<Locked<'_, S>, LockError> {
                 self.lock_for(operation)

@@ -29,6 +29,7 @@ pub(crate) mod global;
 pub(crate) mod guard;
 pub(crate) mod held;
 pub(crate) mod locking;
+pub(crate) mod meter;
 #[cfg(doctest)]
 mod misuse;
 pub(crate) mod order;

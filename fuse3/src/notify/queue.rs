@@ -67,6 +67,11 @@ impl Hub {
         Ok(())
     }
 
+    /// How many wait to be sent.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.state.lock().jobs.len()
+    }
+
     /// `init` has returned.
     pub(crate) fn ready(self: &Arc<Self>) {
         let mut state = self.queue.state.lock();

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_int};
 use std::ptr;
 
-use crate::conn::request::{NotTaken, Request, Sent};
+use crate::conn::request::{Request, Sent};
 use crate::sys;
 use crate::types::{ioctl::CallerMemory, opened::Opened};
 
@@ -11,7 +11,7 @@ impl Request {
     /// Sends by a function of libfuse's, which is given the request unanswered and spent.
     #[inline(always)]
     fn reply(self, send: impl FnOnce(sys::fuse_req_t) -> c_int) -> Sent {
-        NotTaken::sent(send(self.spend()))
+        self.answer(None, send)
     }
 
     /// `fuse_reply_err(req, 0)`: done, with nothing to say.

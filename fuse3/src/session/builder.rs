@@ -10,7 +10,9 @@ use std::{env, fmt, mem};
 use crate::conn::{conn::Conn, interruption::Interruption, libfuse_log, panics::OnPanic};
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
+use crate::observe::{observer::Observer, observers::Observers};
 use crate::session::handover::Keeper;
+use crate::session::monitor::Monitor;
 use crate::session::mount::{self, MountError};
 use crate::session::mountinfo::served_by;
 use crate::session::options::{OptionError, Options};
@@ -30,6 +32,7 @@ pub struct Builder<F: Filesystem> {
     stacktrace: bool,
     on_notify_error: Option<OnError>,
     pub(super) keeper: Option<Keeper>,
+    observers: Vec<Box<dyn Observer>>,
     #[cfg(feature = "tokio")]
     pub(crate) tasks: crate::tasks::in_flight::Settings,
     pub(crate) settings: Settings,
@@ -71,6 +74,7 @@ impl<F: Filesystem> Builder<F> {
             stacktrace: false,
             on_notify_error: None,
             keeper: None,
+            observers: Vec::new(),
             #[cfg(feature = "tokio")]
             tasks: crate::tasks::in_flight::Settings::default(),
             settings,
@@ -95,7 +99,7 @@ impl<F: Filesystem> Builder<F> {
     /// `use_ino`, ...) are left out, and the log says why. Those of `fuse_parse_conn_info_opts()` (`max_write=N`,
     /// `[no_]splice_read`, `[no_]writeback_cache`, ...) are asked of the [`Connection`](crate::Connection) after
     /// [`init`](Filesystem::init), so that they have the last word; one that is not offered has no effect, and the log says
-    /// so.
+    /// so. `monitor=PATH` is [`monitor`](Self::monitor).
     pub fn option(self, option: impl AsRef<OsStr>) -> Self {
         self.change(|options| options.add(option.as_ref()))
     }
@@ -291,6 +295,13 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// Has `observer` told of the session's threads and requests: see [`Observer`]. An [`Arc`] of one is one, for a program that wants
+    /// to ask it something later. Each call adds one; the first is told first.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Box::new(observer));
+        self
+    }
+
     /// `fuse_session_new()` and `fuse_session_mount()`: mounts on `path`. No thread is started, so that the process may
     /// fork before it calls [`Session::run`].
     ///
@@ -453,11 +464,17 @@ impl<F: Filesystem> Builder<F> {
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
         libfuse_log::capture_libfuse();
-        let conn = Conn::new(self.settings.on_panic, self.settings.interruption);
+        let (monitor, observers) = Monitor::new(&options, path, self.observers)?;
+        let conn = Conn::observed(
+            self.settings.on_panic,
+            self.settings.interruption,
+            Observers::new(observers),
+        );
         let serving = Serving::new(
             Arc::clone(&conn),
             Hub::new(Arc::clone(&conn), self.on_notify_error),
             self.settings.workers,
+            self.stacktrace || options.is_monitored(),
             self.stacktrace,
             options.connection.clone(),
         );
@@ -480,6 +497,7 @@ impl<F: Filesystem> Builder<F> {
         unsafe { conn.attach(session, true) };
         let session = Session::new(core, self.settings, self.keeper);
         let mut session = session.map_err(MountError::Signals)?;
+        session.watched_by(monitor);
         session
             .mount(place, options.auto_unmount())
             .map_err(|said| MountError::Failed(path.to_owned(), said))?;

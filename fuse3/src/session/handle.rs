@@ -102,7 +102,7 @@ impl Handle {
 
     /// What the session has done so far.
     pub fn stats(&self) -> SessionStats {
-        self.conn.counters().stats()
+        self.conn.stats()
     }
 
     /// What the threads of the process do, and who has the global lock: when "the mount hangs".

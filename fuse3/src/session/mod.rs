@@ -20,6 +20,7 @@ pub(crate) mod fusermount;
 pub(crate) mod handle;
 pub mod handover;
 pub(crate) mod loopconfig;
+pub(crate) mod monitor;
 pub(crate) mod mount;
 pub(crate) mod mountinfo;
 pub(crate) mod options;

@@ -35,6 +35,8 @@ pub enum MountError {
     Layout(LayoutMismatch),
     /// No handler of signals could be installed, which [`Builder::handle_signals`](crate::Builder::handle_signals) asks for.
     Signals(io::Error),
+    /// The socket of [`Builder::monitor`](crate::Builder::monitor) cannot be made.
+    Monitor(PathBuf, io::Error),
     /// The mount on this descriptor was made by somebody else, and without these options, which the session asks for.
     NotInForce(PathBuf, Vec<String>),
     /// libfuse or the kernel refused the mount: what it said.
@@ -101,6 +103,10 @@ impl fmt::Display for MountError {
                 }
             }
             Self::Option(error) => error.fmt(f),
+            Self::Monitor(path, error) => write!(
+                f,
+                "the monitor's socket {path:?} cannot be made: {error}; choose another path, or remove what is there"
+            ),
             Self::Refused(said) => write!(f, "the mount options were refused: {said}"),
             Self::Device(error) => {
                 let what = match error.kind() {
@@ -145,7 +151,8 @@ impl From<MountError> for io::Error {
         let kind = match &error {
             MountError::MountPoint(_, Unusable::Io(error))
             | MountError::Device(error)
-            | MountError::Cuse(_, error) => error.kind(),
+            | MountError::Cuse(_, error)
+            | MountError::Monitor(_, error) => error.kind(),
             MountError::MountPoint(_, Unusable::NotWritable) => io::ErrorKind::PermissionDenied,
             MountError::MountPoint(_, Unusable::NotADirectory) => io::ErrorKind::NotADirectory,
             MountError::MountPoint(_, Unusable::Busy(_) | Unusable::Dead) => {

@@ -2,6 +2,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
 
 use crate::conn::options::ConnOptions;
 use crate::session::mountinfo::MountInfo;
@@ -17,6 +18,8 @@ pub(crate) struct Options {
     pub(crate) connection: ConnOptions,
     /// libfuse 2's `nonempty`: what is mounted there is mounted over.
     pub(crate) over_mount: bool,
+    /// The socket of [`Builder::monitor`](crate::Builder::monitor).
+    pub(crate) monitor: Option<PathBuf>,
 }
 
 /// An option that cannot be used.
@@ -94,6 +97,10 @@ impl Options {
             );
             return Ok(());
         }
+        if let Some(path) = option.as_bytes().strip_prefix(b"monitor=") {
+            self.monitor = Some(OsStr::from_bytes(path).into());
+            return Ok(());
+        }
         if let Some(taken) = self.connection.take(&text) {
             return taken.map_err(|()| OptionError::Number(text.into_owned()));
         }
@@ -115,6 +122,11 @@ impl Options {
     /// A string as given to `-o`.
     pub(crate) fn add_all(&mut self, options: &OsStr) -> Result<(), OptionError> {
         split(options.as_bytes()).try_for_each(|option| self.add(&option))
+    }
+
+    /// [`Builder::monitor`](crate::Builder::monitor) was asked for.
+    pub(crate) fn is_monitored(&self) -> bool {
+        self.monitor.is_some()
     }
 
     pub(crate) fn auto_unmount(&self) -> bool {

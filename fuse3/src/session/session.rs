@@ -19,6 +19,7 @@ use crate::lock::locking::{Library, Locking};
 use crate::session::builder::{Builder, Settings};
 use crate::session::fusermount::{Before, Waiting};
 use crate::session::handover::{HandoverError, Keeper};
+use crate::session::monitor::Monitor;
 use crate::session::mountinfo::Own;
 use crate::session::served::{Served, Stopped};
 use crate::session::{handle::Handle, loopconfig::LoopConfig, signals::Handling};
@@ -50,6 +51,7 @@ pub struct Session<F: Filesystem> {
     pub(super) waiting: Option<Waiting>,
     /// Who has the connection as well.
     pub(super) keeper: Option<Keeper>,
+    monitor: Option<Monitor>,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -77,8 +79,14 @@ impl<F: Filesystem> Session<F> {
             own: None,
             waiting: None,
             keeper,
+            monitor: None,
             handling: handling.transpose()?,
         })
+    }
+
+    /// Tells by it what it does, once it serves.
+    pub(crate) fn watched_by(&mut self, monitor: Option<Monitor>) {
+        self.monitor = monitor;
     }
 
     /// `fuse_session_mount()`, once. The error is what libfuse said.
@@ -283,6 +291,7 @@ impl<F: Filesystem> Session<F> {
             self.core.lock.start(Library(()))?;
             self.started = true;
         }
+        self.start_monitor()?;
         let conn = self.core.conn();
         let wake = Wake::if_needed()?;
         // After `wake`, and so gone before it, whatever happens.
@@ -307,6 +316,14 @@ impl<F: Filesystem> Session<F> {
         let uring = Capabilities::OVER_IO_URING;
         self.again = !agreement.is_some_and(|agreement| agreement.granted.contains(uring));
         Ok(result)
+    }
+
+    fn start_monitor(&mut self) -> io::Result<()> {
+        let handle = self.handle();
+        match &mut self.monitor {
+            Some(monitor) => monitor.start(handle),
+            None => Ok(()),
+        }
     }
 
     fn run_loop(&self) -> c_int {
@@ -361,7 +378,7 @@ impl<F: Filesystem> Session<F> {
             reason,
             fs: Arc::clone(&core.fs),
             lock: core.lock.clone(),
-            stats: core.conn().counters().stats(),
+            stats: core.conn().stats(),
         }
     }
 
@@ -378,6 +395,8 @@ impl<F: Filesystem> Session<F> {
         conn.hush();
         self.core.serving.notifications.close();
         conn.close();
+        // Until now there was something to see.
+        drop(self.monitor.take());
         // Asked when nothing but `destroy` is left that could panic.
         let own = self.own.take();
         disconnect(session, false);
@@ -417,6 +436,7 @@ impl<F: Filesystem> Session<F> {
             own: self.own.take(),
             waiting: self.waiting.take(),
             keeper: self.keeper.take(),
+            monitor: self.monitor.take(),
             handling: self.handling.take(),
         };
         // What is not spawned is not dropped either: here it would wait for ever.
