@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use crate::mount::Mounted;
+use crate::mount::{Mounted, within};
 use crate::replaced::Replaced;
 use crate::servers::{keeper, server};
 
@@ -90,16 +90,28 @@ fn a_program_that_cannot_go_on_is_rolled_back() {
         by(&new);
         fs::rename(&new, &copy).unwrap();
     };
-    replace(&|new| {
-        fs::write(new, "no program").unwrap();
-        fs::set_permissions(new, fs::Permissions::from_mode(0o755)).unwrap();
-    });
-    while_clients_read(mounted.path(), 3, || {
-        kill_process(pid, Signal::HUP).unwrap();
-    });
+    let whole = fs::read(&copy).unwrap();
+    // The last one is what there is while a program is being copied.
+    let half = &whole[..whole.len() / 2];
+    let stderr = copy.with_file_name("stderr");
+    for (number, wrong) in [&b"no program"[..], b"", half].into_iter().enumerate() {
+        replace(&|new| {
+            fs::write(new, wrong).unwrap();
+            fs::set_permissions(new, fs::Permissions::from_mode(0o755)).unwrap();
+        });
+        let said = || {
+            fs::read_to_string(&stderr)
+                .unwrap()
+                .matches("Exec format error")
+                .count()
+        };
+        while_clients_read(mounted.path(), 1, || {
+            kill_process(pid, Signal::HUP).unwrap();
+            assert!(within(DEADLINE, || said() > number));
+        });
+    }
     let ended = mounted.unmount();
     assert!(ended.status.success(), "{ended:?}");
-    assert!(ended.stderr.contains("Exec format error"), "{ended:?}");
 }
 
 /// The file where the program was is that of another file system, to which no state is handed over.

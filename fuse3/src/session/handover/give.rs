@@ -16,6 +16,7 @@ use crate::dispatch::filesystem::Filesystem;
 use crate::session::child::prepare_child;
 use crate::session::handover::agreed::Agreed;
 use crate::session::handover::error::HandoverError;
+use crate::session::handover::executable;
 use crate::session::handover::inherit::{HANDOVER, Heir, KEEPER, bequeath};
 use crate::session::handover::passing::{self, Parcel, Program};
 use crate::session::handover::record::Record;
@@ -136,8 +137,9 @@ impl<F: Filesystem> Stopped<F> {
     ///
     /// # Errors
     ///
-    /// It returns only when it fails. As `hand_over`, and [`HandoverError::Exec`] of execve(2). Descriptors of this process are
-    /// then closed on execve(2), those too that were not before.
+    /// It returns only when it fails. As `hand_over`, and [`HandoverError::Exec`] of execve(2). ENOEXEC is found out before: std calls
+    /// execvp(3), which would run a file that is no program, or only the beginning of one, as a script of /bin/sh. Descriptors of
+    /// this process are then closed on execve(2), those too that were not before.
     pub fn exec(
         self,
         command: &mut Command,
@@ -209,6 +211,7 @@ impl<F: Filesystem> Stopped<F> {
 /// Runs the program of `command`, which is [prepared](prepare_child), in place of this one, and has it find `parcel`.
 pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
     let mut run = || {
+        executable::check(command.get_program())?;
         let (ours, its) = UnixStream::pair()?;
         // Nobody reads before there is the other program.
         ours.set_nonblocking(true)?;

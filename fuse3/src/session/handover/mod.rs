@@ -13,6 +13,7 @@
 
 pub(crate) mod agreed;
 pub(crate) mod error;
+mod executable;
 pub(crate) mod give;
 pub(crate) mod inherit;
 pub(crate) mod keeper;
