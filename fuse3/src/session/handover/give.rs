@@ -3,11 +3,9 @@
 use std::any::Any;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::{env, fmt, io, thread};
 
@@ -223,7 +221,6 @@ pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
             _ => error,
         })?;
         bequeath(command, its, HANDOVER, Heir::Itself);
-        check_program(Path::new(command.get_program()))?;
         let before = action::current(libc::SIGPIPE)?;
         // On a thread of its own: where it fails, std has changed which signals are blocked, and what SIGPIPE does.
         let error = thread::scope(|scope| {
@@ -243,21 +240,6 @@ pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
 fn panicked(payload: Box<dyn Any + Send>) -> io::Error {
     discard(payload);
     io::Error::other("it panicked")
-}
-
-/// execvp(3) has the shell run what is no program, and this one would be gone. Programs that are looked for in `PATH` are not
-/// looked at.
-fn check_program(path: &Path) -> io::Result<()> {
-    if path.components().count() < 2 && !path.has_root() {
-        return Ok(());
-    }
-    let mut begins = [0; 4];
-    let length = File::open(path)?.read(&mut begins)?;
-    let begins = &begins[..length];
-    match begins == b"\x7fELF" || begins.starts_with(b"#!") {
-        true => Ok(()),
-        false => Err(io::Error::from_raw_os_error(libc::ENOEXEC)),
-    }
 }
 
 /// The program's, with a NUL after each.
