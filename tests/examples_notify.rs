@@ -4,6 +4,7 @@
 #[path = "common/kernel.rs"]
 mod kernel;
 #[path = "common/mount.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 #[path = "common/served.rs"]
 #[expect(dead_code, reason = "other tests use the rest")]

@@ -1,6 +1,7 @@
 //! passthrough_ll, passthrough_hp and memfs_ll, through the kernel, with the command lines that they document.
 
 #[path = "common/mount.rs"]
+#[expect(dead_code, reason = "other tests use the rest")]
 mod mount;
 
 use std::fs::{self, File, OpenOptions};

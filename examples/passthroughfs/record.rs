@@ -42,7 +42,7 @@ mod step {
 /// What was read.
 #[derive(Debug)]
 pub(crate) enum Record {
-    Inode(Ino, Known),
+    Inode(Ino, Box<Known>),
     /// The kernel knows it no more.
     Gone(Ino),
     Directory(Fh, Listing),
@@ -177,7 +177,7 @@ impl Record {
         match from.byte()? {
             kind::INODE => {
                 let ino = Ino(from.number()?);
-                Ok(Self::Inode(ino, Known::read(from)?))
+                Ok(Self::Inode(ino, Box::new(Known::read(from)?)))
             }
             kind::GONE => Ok(Self::Gone(Ino(from.number()?))),
             kind::DIRECTORY => {

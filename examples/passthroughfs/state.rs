@@ -38,7 +38,7 @@ impl Recorded {
         let mut from = Reader::new(bytes);
         while !from.is_at_end() {
             match Record::read(&mut from)? {
-                Record::Inode(ino, known) => drop(self.inodes.insert(ino, known)),
+                Record::Inode(ino, known) => drop(self.inodes.insert(ino, *known)),
                 Record::Gone(ino) => drop(self.inodes.remove(&ino)),
                 Record::Directory(handle, listing) => {
                     drop(self.directories.insert(handle, listing))

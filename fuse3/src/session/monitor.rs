@@ -103,13 +103,16 @@ struct Socket {
     over: AtomicBool,
 }
 
+/// The observers of a session.
+type Observing = Vec<Box<dyn Observer>>;
+
 impl Monitor {
     /// That of a session on `mount`, if it was asked for, and the session's observers.
     pub(crate) fn new(
         options: &Options,
         mount: &Path,
-        mut observers: Vec<Box<dyn Observer>>,
-    ) -> Result<(Option<Self>, Vec<Box<dyn Observer>>), MountError> {
+        mut observers: Observing,
+    ) -> Result<(Option<Self>, Observing), MountError> {
         let Some(path) = &options.monitor else {
             return Ok((None, observers));
         };
