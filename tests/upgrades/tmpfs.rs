@@ -459,6 +459,15 @@ fn may_open(files: usize) {
     }
 }
 
+/// Dropped, it is true.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 /// Content, open files, and a writer that verifies each byte, while the program is replaced.
 #[test]
 fn content_and_open_files_go_over_under_load() {
@@ -538,6 +547,8 @@ fn content_and_open_files_go_over_under_load() {
                 }
             }
         });
+        // When this thread fails, too.
+        let _ends = Ends(&over);
         for _ in 0..upgrades {
             let [begun, rounds] = [&asked, &written].map(|it| it.load(Ordering::SeqCst));
             slowest.store(0, Ordering::SeqCst);
@@ -552,7 +563,6 @@ fn content_and_open_files_go_over_under_load() {
             most = most.max(kilobytes(&status, "VmHWM:"));
             shared = shared.max(kilobytes("/proc/meminfo", "Shmem:"));
         }
-        over.store(true, Ordering::SeqCst);
     });
     let after = in_store(pid);
     let wrong = (0..megabytes)
