@@ -35,6 +35,8 @@ pub(crate) fn server(name: &str, point: &Path) -> Option<Pid> {
 fn while_clients_read(point: &Path, times: usize, mut change: impl FnMut()) -> [Duration; 2] {
     let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let path = point.join("hello");
+    // It has served by then, which it has to before it can be replaced.
+    fs::metadata(&path).unwrap();
     thread::scope(|scope| {
         let client = scope.spawn(|| {
             let file = File::open(&path).unwrap();

@@ -14,7 +14,7 @@ use crate::session::child::prepare_child;
 use crate::session::handover::agreed::Agreed;
 use crate::session::handover::error::HandoverError;
 use crate::session::handover::executable;
-use crate::session::handover::inherit::{HANDOVER, Heir, KEEPER, bequeath};
+use crate::session::handover::inherit::{HANDOVER, Heir, Held, KEEPER, bequeath};
 use crate::session::handover::passing::{self, Parcel, Program};
 use crate::session::handover::record::Record;
 use crate::session::handover::value::Baggage;
@@ -184,7 +184,10 @@ pub(super) fn exec(command: &mut Command, parcel: &Parcel<'_>) -> io::Error {
             _ => error,
         })?;
         bequeath(command, its, HANDOVER, Heir::Itself);
-        Ok(command.exec())
+        let error = command.exec();
+        // It may have held signals for the program that does not run.
+        drop(Held::hold());
+        Ok(error)
     };
     run().unwrap_or_else(|error| error)
 }

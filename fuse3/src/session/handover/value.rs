@@ -5,9 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::session::handover::error::HandoverError;
+use crate::session::handover::inherit::{self, Heir, Held};
 use crate::session::handover::passing::{self, Parcel, Program};
 use crate::session::handover::record::Record;
-use crate::session::handover::{inherit, inherit::Heir};
 
 /// What a file system hands over of its own, beside the mount: its state, in a form that the successor reads.
 ///
@@ -29,6 +29,8 @@ pub struct Handover {
     pub(super) record: Record,
     baggage: Baggage,
     pub(super) predecessor: Predecessor,
+    /// Dropped after the mount was taken over, or given to somebody else.
+    _held: Option<Held>,
 }
 
 /// Who goes on if nobody takes over.
@@ -48,6 +50,9 @@ impl Handover {
     /// It finds the variable `FUSE3_HANDOVER` in its environment, which names a descriptor and whose it is. Once: the second call is
     /// `None`. Call it before the process forks to go to the background.
     ///
+    /// After an `exec`, SIGHUP, SIGINT, SIGQUIT and SIGTERM are blocked until this is dropped, or the mount is taken over: those that
+    /// come before the session handles signals would kill the process, and end the mount with it.
+    ///
     /// # Errors
     ///
     /// [`HandoverError::Broken`], [`HandoverError::Io`]. The predecessor is told.
@@ -56,8 +61,11 @@ impl Handover {
         else {
             return Ok(None);
         };
-        let waits = (heir == Heir::Child).then_some(());
-        Self::from_stream(stream, waits.is_some()).map(Some)
+        let held = match heir {
+            Heir::Itself => Some(Held::hold().map_err(HandoverError::Io)?),
+            Heir::Child => None,
+        };
+        Self::from_stream(stream, held).map(Some)
     }
 
     /// The same, of a socket whose other end [`Stopped::hand_over`](crate::session::Stopped::hand_over) was given.
@@ -66,10 +74,11 @@ impl Handover {
     ///
     /// As [`inherited`](Self::inherited).
     pub fn receive(from: UnixStream) -> Result<Self, HandoverError> {
-        Self::from_stream(from, true)
+        Self::from_stream(from, None)
     }
 
-    fn from_stream(stream: UnixStream, waits: bool) -> Result<Self, HandoverError> {
+    fn from_stream(stream: UnixStream, held: Option<Held>) -> Result<Self, HandoverError> {
+        let waits = held.is_none();
         let received = passing::receive(&stream).and_then(|it| it.ok_or_else(passing::ended));
         let predecessor = |program: Option<Program>| match program {
             _ if waits => Predecessor::Waits(stream),
@@ -82,6 +91,7 @@ impl Handover {
                 record,
                 baggage: received.baggage,
                 predecessor: predecessor(received.program),
+                _held: held,
             }),
             Err(error) => {
                 if let Predecessor::Waits(stream) = predecessor(None) {
