@@ -26,6 +26,8 @@ pub(crate) fn while_clients_read(
 ) -> [Duration; 2] {
     let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
     let path = point.join("hello");
+    // It has served by then, which it has to before it can be replaced.
+    fs::metadata(&path).unwrap();
     thread::scope(|scope| {
         let client = scope.spawn(|| {
             let file = File::open(&path).unwrap();

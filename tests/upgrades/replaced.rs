@@ -57,7 +57,11 @@ impl Replaced {
     }
 
     pub(crate) fn hang_up(&self) {
-        kill_process(self.pid, Signal::HUP).unwrap();
+        self.signal(Signal::HUP);
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid, signal).unwrap();
     }
 
     /// Has the other copy go on, and waits until it does.

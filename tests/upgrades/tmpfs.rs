@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use std::{env, thread};
 
 use rustix::fs::{FlockOperation, RawDir, SeekFrom, flock, seek};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::calls::{getxattr, listxattr, mknod, setxattr};
 use crate::handle::{Handle, forget};
@@ -365,6 +365,35 @@ fn a_program_that_does_not_understand_the_state_gives_the_mount_back() {
     assert_eq!(ended.stderr.matches(line).count(), 3, "{ended:?}");
 }
 
+/// Whoever sends it more than once does not kill the new program before that can handle signals, and SIGTERM ends it well whenever it
+/// comes.
+#[test]
+fn signals_in_quick_succession_kill_nobody() {
+    let Some(replaced) = Replaced::start("tmpfs", &["-f"], DEADLINE) else {
+        return;
+    };
+    let path = replaced.path().join("file");
+    fs::write(&path, vec![1; 100_000]).unwrap();
+    for _ in 0..60 {
+        replaced.signal(Signal::HUP);
+        thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(read_all(&path), [1; 100_000]);
+    // While an upgrade is under way, SIGHUP counts, which came first.
+    assert!(within(PATIENCE, || {
+        if replaced.mounted.is_running() {
+            replaced.signal(Signal::TERM);
+        }
+        !replaced.mounted.is_running()
+    }));
+    let ended = replaced.mounted.ends();
+    assert!(ended.status.success(), "{ended:?}");
+    assert!(
+        ended.stdout.contains("accounting: everything adds up"),
+        "{ended:?}"
+    );
+}
+
 /// In the background, with a path and a mount point that are relative to where it was started: it is there no longer.
 #[test]
 fn it_goes_on_in_the_background() {
@@ -389,7 +418,7 @@ fn it_goes_on_in_the_background() {
         line.starts_with(program.as_os_str().as_encoded_bytes())
     };
     assert!(!is_next());
-    rustix::process::kill_process(first, rustix::process::Signal::HUP).unwrap();
+    kill_process(first, Signal::HUP).unwrap();
     assert!(within(PATIENCE, is_next));
     assert_eq!(fs::read(mounted.path().join("file")).unwrap(), b"some");
     crate::calls::statvfs(mounted.path()).unwrap();
@@ -456,6 +485,15 @@ fn may_open(files: usize) {
             },
         )
         .unwrap();
+    }
+}
+
+/// Dropped, it is true.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 
@@ -538,6 +576,8 @@ fn content_and_open_files_go_over_under_load() {
                 }
             }
         });
+        // When this thread fails, too.
+        let _ends = Ends(&over);
         for _ in 0..upgrades {
             let [begun, rounds] = [&asked, &written].map(|it| it.load(Ordering::SeqCst));
             slowest.store(0, Ordering::SeqCst);
@@ -552,7 +592,6 @@ fn content_and_open_files_go_over_under_load() {
             most = most.max(kilobytes(&status, "VmHWM:"));
             shared = shared.max(kilobytes("/proc/meminfo", "Shmem:"));
         }
-        over.store(true, Ordering::SeqCst);
     });
     let after = in_store(pid);
     let wrong = (0..megabytes)

@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::fmt;
+use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -127,6 +128,12 @@ pub(crate) struct Pass<'c> {
 impl Pass<'_> {
     pub(crate) fn session(&self) -> NonNull<sys::fuse_session> {
         self.session
+    }
+
+    /// The session's descriptor.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: it is open while this value lives (invariant of `Conn`).
+        unsafe { BorrowedFd::borrow_raw(self.descriptor()) }
     }
 
     pub(crate) fn descriptor(&self) -> c_int {
@@ -478,7 +485,7 @@ impl Conn {
                 let _ = resend(pass.descriptor());
             }
             asked_again = true;
-            drain(&pass);
+            drain(pass.fd());
         }
     }
 

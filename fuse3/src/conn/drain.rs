@@ -1,8 +1,8 @@
 //! Answering what nobody serves any more.
 
 use std::ffi::c_int;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-use crate::conn::conn::Pass;
 use crate::conn::incoming::Incoming;
 use crate::conn::message::{send, write};
 use crate::types::errno::Errno;
@@ -11,21 +11,15 @@ use crate::types::errno::Errno;
 ///
 /// A notification in flight waits for locks in the kernel that clients hold, which wait for answers; and while it is in
 /// flight, the connection cannot be closed, which would free them.
-pub(super) fn drain(pass: &Pass<'_>) {
-    let Ok(mut incoming) = Incoming::of(pass) else {
+pub(super) fn drain(fd: BorrowedFd<'_>) {
+    let Ok(mut incoming) = Incoming::of(fd) else {
         return;
     };
     // An error means that nobody waits any more.
     while let Ok(Some(request)) = incoming.next() {
         if request.is_answered() {
             // It fails when the client is gone, which then waits no more.
-            let _ = write(
-                pass.descriptor(),
-                -libc::ENOTCONN,
-                request.unique(),
-                &[],
-                &[],
-            );
+            let _ = write(fd.as_raw_fd(), -libc::ENOTCONN, request.unique(), &[], &[]);
         }
     }
 }

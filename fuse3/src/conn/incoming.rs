@@ -2,9 +2,9 @@
 
 use std::ffi::c_int;
 use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::base::os::checked;
-use crate::conn::conn::Pass;
 
 /// In words of eight bytes, `struct fuse_in_header`.
 const HEADER: usize = 5;
@@ -15,11 +15,8 @@ const MOST_ROOM: usize = (1 << 29) / 8;
 
 /// While it lives, reading the descriptor of a session waits for nothing.
 ///
-/// # Invariants
-///
-/// The descriptor is open, as `pass` sees to.
 pub(super) struct Incoming<'p> {
-    pass: &'p Pass<'p>,
+    fd: BorrowedFd<'p>,
     flags: c_int,
     buffer: Vec<u64>,
 }
@@ -33,29 +30,24 @@ pub(crate) struct Message {
 }
 
 impl<'p> Incoming<'p> {
-    pub(super) fn of(pass: &'p Pass<'p>) -> io::Result<Self> {
-        let fd = pass.descriptor();
-        // SAFETY: the descriptor is open (`pass`).
-        let flags = checked(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    pub(super) fn of(fd: BorrowedFd<'p>) -> io::Result<Self> {
+        // SAFETY: the descriptor is open while it is borrowed.
+        let flags = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
         // A request may be interrupted, and gone, after poll(2) has told of it.
         // SAFETY: as above.
-        checked(unsafe { libc::fcntl(fd, libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+        checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
         // Not zeros, which would be pages that are not there yet: the kernel finds none for a process that is being killed, and
         // answers EIO to the request.
         let buffer = vec![u64::MAX; ROOM];
-        Ok(Self {
-            pass,
-            flags,
-            buffer,
-        })
+        Ok(Self { fd, flags, buffer })
     }
 
     /// The next one; `None` when none is there.
     pub(super) fn next(&mut self) -> io::Result<Option<Message>> {
         loop {
             let (room, size) = (self.buffer.as_mut_ptr(), self.buffer.len() * 8);
-            // SAFETY: the descriptor is open (invariant), and `room` has `size` bytes.
-            let length = unsafe { libc::read(self.pass.descriptor(), room.cast(), size) };
+            // SAFETY: the descriptor is open while it is borrowed, and `room` has `size` bytes.
+            let length = unsafe { libc::read(self.fd.as_raw_fd(), room.cast(), size) };
             let Ok(length) = usize::try_from(length) else {
                 let error = io::Error::last_os_error();
                 match (error.kind(), error.raw_os_error()) {
@@ -84,8 +76,8 @@ impl Drop for Incoming<'_> {
     fn drop(&mut self) {
         // A server that was killed here has left the flag behind; libfuse's loop would end.
         let flags = self.flags & !libc::O_NONBLOCK;
-        // SAFETY: the descriptor is open (invariant).
-        unsafe { libc::fcntl(self.pass.descriptor(), libc::F_SETFL, flags) };
+        // SAFETY: the descriptor is open while it is borrowed.
+        unsafe { libc::fcntl(self.fd.as_raw_fd(), libc::F_SETFL, flags) };
     }
 }
 

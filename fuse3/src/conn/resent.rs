@@ -62,7 +62,7 @@ impl Conn {
             // SAFETY: `poll` is one structure, and lives.
             let ready = unsafe { libc::poll(&raw mut poll, 1, PATIENCE) };
             if ready > 0 {
-                let message = Incoming::of(&pass).and_then(|mut incoming| incoming.next());
+                let message = Incoming::of(pass.fd()).and_then(|mut incoming| incoming.next());
                 match message {
                     Ok(None) => {}
                     message => return message.ok()?,
@@ -99,7 +99,7 @@ impl Conn {
         if resend(pass.descriptor()).is_err() {
             return Ok(());
         }
-        let mut incoming = Incoming::of(&pass)?;
+        let mut incoming = Incoming::of(pass.fd())?;
         let places = Arc::<Places>::default();
         // The kernel puts them before all others. Interrupts and what is forgotten come in between.
         loop {

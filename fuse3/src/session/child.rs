@@ -34,9 +34,12 @@ pub fn prepare_child(command: &mut Command) -> &mut Command {
     unsafe { command.pre_exec(prepare) }
 }
 
+/// What ends a process, and what libfuse's workers have blocked.
+pub(super) const ENDS: [libc::c_int; 4] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
+
 fn prepare() -> io::Result<()> {
-    let ends = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM];
-    action::mask(libc::SIG_UNBLOCK, &ends)?;
+    action::mask(libc::SIG_UNBLOCK, &ENDS)?;
     // An older kernel knows no such call, or no such flag.
     // SAFETY: no memory is involved; descriptors are marked to be closed, in a process that is about to run another program.
     unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, CLOEXEC) };

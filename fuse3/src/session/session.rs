@@ -1,6 +1,6 @@
 use std::ffi::{CStr, OsStr, c_int};
 use std::mem::{self, ManuallyDrop};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -119,9 +119,7 @@ impl<F: Filesystem> Session<F> {
         let pass = pass.ok_or(HandoverError::Unsupported(
             "no connection, since it has ended",
         ))?;
-        // SAFETY: the descriptor is open while `pass` lives.
-        let device = unsafe { BorrowedFd::borrow_raw(pass.descriptor()) };
-        device.try_clone_to_owned().map_err(HandoverError::Io)
+        pass.fd().try_clone_to_owned().map_err(HandoverError::Io)
     }
 
     /// The session itself, for what only its owner does; null after the end.

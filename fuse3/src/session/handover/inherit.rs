@@ -5,14 +5,14 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, parent_id};
 use std::process::{self, Child, Command};
-use std::{env, fmt};
+use std::{env, fmt, mem};
 
 use parking_lot::Mutex;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 use rustix::net::{AddressFamily, sockopt};
 
-use crate::base::log;
-use crate::session::child::prepare_child;
+use crate::base::{action, log};
+use crate::session::child::{ENDS, prepare_child};
 
 /// Where a [`Handover`](super::Handover) comes from.
 pub(super) const HANDOVER: &str = "FUSE3_HANDOVER";
@@ -62,6 +62,26 @@ pub fn spawn(mut command: Command) -> io::Result<(Child, UnixStream)> {
     Ok((command.spawn()?, ours))
 }
 
+/// Signals that end a process and that wait for its next program, which would not be there any more before it has installed its
+/// handlers. Dropped, they come.
+#[derive(Debug)]
+pub(super) struct Held(());
+
+impl Held {
+    /// Those of this thread.
+    pub(super) fn hold() -> io::Result<Self> {
+        action::mask(libc::SIG_BLOCK, &ENDS)?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // There is no other error than of a wrong number.
+        let _ = action::mask(libc::SIG_UNBLOCK, &ENDS);
+    }
+}
+
 /// The process of `command` has `socket` as well, and is told by `variable`. It is to be [prepared](prepare_child) before.
 pub(super) fn bequeath(
     command: &mut Command,
@@ -74,9 +94,15 @@ pub(super) fn bequeath(
     command.env(variable, format!("{number},{pid},{}", heir.name()));
     let keep = move || {
         let flags = fcntl_getfd(&socket)? - FdFlags::CLOEXEC;
-        Ok(fcntl_setfd(&socket, flags)?)
+        fcntl_setfd(&socket, flags)?;
+        if heir == Heir::Itself {
+            // std has unblocked all signals by now.
+            mem::forget(Held::hold()?);
+        }
+        Ok(())
     };
-    // SAFETY: between fork(2) and execve(2) `keep` makes two calls of fcntl(2), which signal-safety(7) allows, and allocates nothing.
+    // SAFETY: between fork(2) and execve(2) `keep` makes two calls of fcntl(2) and one of pthread_sigmask(3), which signal-safety(7)
+    // allows, and allocates nothing.
     unsafe { command.pre_exec(keep) };
 }
 

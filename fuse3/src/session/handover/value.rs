@@ -4,11 +4,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use crate::session::handover::error::HandoverError;
+use crate::session::handover::inherit::{self, Heir, Held};
 use crate::session::handover::passing::{self, Parcel, Program, Received};
 use crate::session::handover::record::Record;
 #[cfg(feature = "systemd")]
 use crate::session::handover::systemd;
-use crate::session::handover::{inherit, inherit::Heir};
 
 /// What a file system hands over of its own, beside the mount: its state, in a form that the successor reads.
 ///
@@ -30,6 +30,8 @@ pub struct Handover {
     pub(super) record: Record,
     baggage: Baggage,
     pub(super) predecessor: Predecessor,
+    /// Dropped after the mount was taken over, or given to somebody else.
+    _held: Option<Held>,
 }
 
 /// Who goes on if nobody takes over.
@@ -49,6 +51,9 @@ impl Handover {
     /// It finds the variable `FUSE3_HANDOVER` in its environment, which names a descriptor and whose it is. Once: the second call is
     /// `None`. Call it before the process forks to go to the background.
     ///
+    /// After an `exec`, SIGHUP, SIGINT, SIGQUIT and SIGTERM are blocked until this is dropped, or the mount is taken over: those that
+    /// come before the session handles signals would kill the process, and end the mount with it.
+    ///
     /// # Errors
     ///
     /// [`HandoverError::Broken`], [`HandoverError::Io`]. The predecessor is told.
@@ -57,8 +62,11 @@ impl Handover {
         else {
             return Ok(None);
         };
-        let waits = (heir == Heir::Child).then_some(());
-        Self::from_stream(stream, waits.is_some()).map(Some)
+        let held = match heir {
+            Heir::Itself => Some(Held::hold().map_err(HandoverError::Io)?),
+            Heir::Child => None,
+        };
+        Self::from_stream(stream, held).map(Some)
     }
 
     /// The same, of a socket whose other end [`Stopped::hand_over`](crate::session::Stopped::hand_over) was given.
@@ -67,7 +75,7 @@ impl Handover {
     ///
     /// As [`inherited`](Self::inherited).
     pub fn receive(from: UnixStream) -> Result<Self, HandoverError> {
-        Self::from_stream(from, true)
+        Self::from_stream(from, None)
     }
 
     /// What an earlier process of the same service has left with systemd: by [`Stopped::leave`](crate::session::Stopped::leave), or, if
@@ -101,10 +109,12 @@ impl Handover {
             device: received.device,
             baggage: received.baggage,
             predecessor: Predecessor::Gone,
+            _held: None,
         })
     }
 
-    fn from_stream(stream: UnixStream, waits: bool) -> Result<Self, HandoverError> {
+    fn from_stream(stream: UnixStream, held: Option<Held>) -> Result<Self, HandoverError> {
+        let waits = held.is_none();
         let received = passing::receive(&stream).and_then(|it| it.ok_or_else(passing::ended));
         let predecessor = |program: Option<Program>| match program {
             _ if waits => Predecessor::Waits(stream),
@@ -117,6 +127,7 @@ impl Handover {
                 record,
                 baggage: received.baggage,
                 predecessor: predecessor(received.program),
+                _held: held,
             }),
             Err(error) => {
                 if let Predecessor::Waits(stream) = predecessor(None) {
