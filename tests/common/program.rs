@@ -36,6 +36,7 @@ pub(crate) fn built(example: &str) -> PathBuf {
         build.arg("--target-dir").arg(target);
         let features = [
             ("bytes", cfg!(feature = "bytes")),
+            ("rustix", cfg!(feature = "rustix")),
             ("tokio", cfg!(feature = "tokio")),
         ];
         for (feature, _) in features.into_iter().filter(|(_, on)| *on) {
