@@ -47,6 +47,7 @@ mod patient;
 mod probe;
 mod real;
 mod rings;
+mod setting;
 mod shown;
 mod signals;
 #[path = "../common/skip.rs"]

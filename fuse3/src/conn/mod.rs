@@ -17,5 +17,6 @@ pub(crate) mod request;
 pub(crate) mod ring;
 pub(crate) mod stats;
 pub(crate) mod undo;
+pub(crate) mod uring;
 pub(crate) mod wake;
 mod watch;

@@ -2,7 +2,7 @@ use std::io;
 use std::num::ParseIntError;
 
 use self::Wish::{Unwant, Want};
-use crate::conn::connection::Connection;
+use crate::conn::{connection::Connection, uring::IoUring};
 use crate::types::{capabilities::Capabilities, setting::SettingError};
 
 /// `struct fuse_conn_info_opts`: what mount options ask of the connection, rather than of the mount.
@@ -12,7 +12,9 @@ use crate::types::{capabilities::Capabilities, setting::SettingError};
 pub(crate) struct ConnOptions {
     wishes: Vec<(String, Wish)>,
     /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
-    pub(crate) over_io_uring: bool,
+    over_io_uring: bool,
+    /// What the program asks for in place of the option.
+    pub(crate) io_uring: IoUring,
     /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
     max_read: u32,
 }
@@ -89,15 +91,26 @@ impl ConnOptions {
         Ok(())
     }
 
+    /// What the program asks for, and whoever runs it.
+    pub(crate) fn io_uring(&self) -> IoUring {
+        match self.over_io_uring {
+            true => self.io_uring.max(IoUring::WhereOffered),
+            false => self.io_uring,
+        }
+    }
+
     /// `fuse_apply_conn_info_opts()`, after `init`: who runs a file system has the last word.
     ///
     /// What kernel or libfuse do not offer is not had, and logged.
     ///
     /// # Errors
     ///
-    /// A number that is out of range, with the option.
+    /// A number that is out of range, with the option; and io_uring, where nothing else will do.
     pub(crate) fn apply(&self, connection: &mut Connection<'_>) -> io::Result<()> {
-        if !self.over_io_uring && !is_forced_over_io_uring() {
+        let asked = self.io_uring();
+        if asked == IoUring::On {
+            connection.want(Capabilities::OVER_IO_URING)?;
+        } else if IoUring::known().is_err() || asked == IoUring::Off && !is_forced_over_io_uring() {
             // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
             connection.unwant(Capabilities::OVER_IO_URING);
         }
@@ -137,6 +150,23 @@ fn is_forced_over_io_uring() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_word_on_io_uring_is_for_whoever_runs_it() {
+        for (asked, option, result) in [
+            (IoUring::Off, "ro", IoUring::Off),
+            (IoUring::Off, "io_uring", IoUring::WhereOffered),
+            (IoUring::WhereOffered, "ro", IoUring::WhereOffered),
+            (IoUring::On, "io_uring", IoUring::On),
+        ] {
+            let mut options = ConnOptions {
+                io_uring: asked,
+                ..ConnOptions::default()
+            };
+            assert_eq!(options.notice(option), Ok(()));
+            assert_eq!(options.io_uring(), result, "{asked:?} {option}");
+        }
+    }
 
     #[test]
     fn what_is_taken() {

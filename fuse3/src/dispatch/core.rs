@@ -13,6 +13,7 @@ use crate::base::{log, os::spawn};
 use crate::conn::conn::{Conn, Host};
 use crate::conn::{
     connection::Connection, daemon::Waiting, options::ConnOptions, panics::Trouble, undo::Undo,
+    uring::IoUring,
 };
 use crate::dispatch::activity::{Activity, Busy};
 use crate::dispatch::context::{Context, Duty, Guard};
@@ -214,6 +215,11 @@ impl Serving {
         self.conn.set_minor(connection.protocol().1);
         self.notifications.ready();
         succeeded
+    }
+
+    /// It is to be served over io_uring or not at all.
+    pub(crate) fn needs_io_uring(&self) -> bool {
+        self.asked.io_uring() == IoUring::On
     }
 
     /// The process that waits in the foreground is to end once the session has begun.
