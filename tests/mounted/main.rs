@@ -21,6 +21,7 @@ mod fixture;
 #[path = "../common/fusermount3.rs"]
 mod fusermount3;
 mod given;
+mod idmapped;
 #[path = "../common/ignored.rs"]
 mod ignored;
 mod in_flight;

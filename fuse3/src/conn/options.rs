@@ -17,6 +17,8 @@ pub(crate) struct ConnOptions {
     pub(crate) io_uring: IoUring,
     /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
     max_read: u32,
+    /// The kernel checks permissions.
+    default_permissions: bool,
 }
 
 /// What one option asks for.
@@ -85,6 +87,7 @@ impl ConnOptions {
     /// Is told of each option that is libfuse's; an error when its number is none.
     pub(crate) fn notice(&mut self, option: &str) -> Result<(), ParseIntError> {
         self.over_io_uring |= option == "io_uring";
+        self.default_permissions |= option == "default_permissions";
         if let Some(bytes) = option.strip_prefix("max_read=") {
             self.max_read = bytes.parse()?;
         }
@@ -105,7 +108,8 @@ impl ConnOptions {
     ///
     /// # Errors
     ///
-    /// A number that is out of range, with the option; and io_uring, where nothing else will do.
+    /// A number that is out of range, with the option; io_uring, where nothing else will do; ALLOW_IDMAP where nobody checks
+    /// permissions.
     pub(crate) fn apply(&self, connection: &mut Connection<'_>) -> io::Result<()> {
         let asked = self.io_uring();
         if asked == IoUring::On {
@@ -134,6 +138,19 @@ impl ConnOptions {
                     return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
                 }
             }
+        }
+        Ok(self.check_idmap(connection.wanted())?)
+    }
+
+    /// The kernel refuses ALLOW_IDMAP, and with it the connection, where it does not check permissions itself
+    /// (`process_init_reply()`, fs/fuse/inode.c).
+    fn check_idmap(&self, wanted: Capabilities) -> Result<(), SettingError> {
+        let checks = self.default_permissions || wanted.contains(Capabilities::POSIX_ACL);
+        if !checks && wanted.contains(Capabilities::ALLOW_IDMAP) {
+            return Err(SettingError::Missing {
+                setting: "ALLOW_IDMAP",
+                needs: "the mount option default_permissions",
+            });
         }
         Ok(())
     }
@@ -166,6 +183,21 @@ mod tests {
             assert_eq!(options.notice(option), Ok(()));
             assert_eq!(options.io_uring(), result, "{asked:?} {option}");
         }
+    }
+
+    #[test]
+    fn idmapped_mounts_are_for_file_systems_whose_permissions_the_kernel_checks() {
+        let idmap = Capabilities::ALLOW_IDMAP;
+        let mut options = ConnOptions::default();
+        let refused = options.check_idmap(idmap).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "ALLOW_IDMAP needs the mount option default_permissions"
+        );
+        assert_eq!(options.check_idmap(Capabilities::all() - idmap), Ok(()));
+        assert_eq!(options.check_idmap(idmap | Capabilities::POSIX_ACL), Ok(()));
+        assert_eq!(options.notice("default_permissions"), Ok(()));
+        assert_eq!(options.check_idmap(idmap), Ok(()));
     }
 
     #[test]

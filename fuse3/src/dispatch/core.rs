@@ -325,7 +325,7 @@ impl<F: Filesystem> Core<F> {
         ino: Ino,
         call: impl FnOnce(&F, &mut Context<'_, F>),
     ) {
-        self.call_unanswered(operation, Caller::default(), Asked::of(ino), |fs, cx| {
+        self.call_unanswered(operation, Caller::NOBODY, Asked::of(ino), |fs, cx| {
             // `destroy` is the last that a file system hears of.
             if !self.serving.destroyed.load(Ordering::SeqCst) {
                 call(fs, cx);
