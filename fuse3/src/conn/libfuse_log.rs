@@ -65,7 +65,8 @@ fn begins_without_io_uring() {
     };
     conn.set_without_io_uring();
     if needs_it {
-        let what = "libfuse could not begin to use io_uring: it was built without liburing, or there is not enough memory for the queues";
+        let what = "libfuse could not begin to use io_uring: it was built without liburing, or its queues could not be made, which its \
+                    log says";
         let error = io::Error::new(io::ErrorKind::Unsupported, what);
         conn.trouble(Trouble::Init(error));
     }

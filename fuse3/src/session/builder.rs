@@ -207,8 +207,8 @@ impl<F: Filesystem> Builder<F> {
         })
     }
 
-    /// `-o io_uring_q_depth=N`: how many requests each queue of io_uring has room for; at least 1, and 8 unless set here or by the
-    /// option.
+    /// `-o io_uring_q_depth=N`: how many requests each queue of io_uring has room for; 1 to 32,767, and 8 unless set here or by
+    /// the option.
     ///
     /// There is a queue for each processor that the machine may have, and each request in it has a buffer for the largest message. So
     /// the session reserves processors x depth x ([`max_write`](crate::Connection::max_write) + 4 KiB) of addresses when it begins:
