@@ -15,7 +15,8 @@ include!("fuse3-sys/src/layout.rs");
 /// Functions that wrapper.h's shim replaces under the same name.
 const SHIMMED: &str = "fuse_session_new(_fn|_versioned)?|fuse_session_loop|fuse_session_loop_mt(_31|_32|_312)?\
     |fuse_parse_cmdline(_30|_312)?|fuse_session_custom_io(_30|_317)?|fuse_(set|unset|get)_feature_flag\
-    |fuse_lowlevel_notify_expire_entry|fuse_req_get_payload|fuse_req_is_uring|cuse_lowlevel_(new|setup|main)(_fn|_319)?";
+    |fuse_lowlevel_notify_expire_entry|fuse_req_get_payload|fuse_req_is_uring|cuse_lowlevel_(new|setup|main)(_fn|_319)?\
+    |fuse_main(_fn|_real_versioned)?|fuse_new(_fn|_30|_31)?|fuse_loop_mt(_31|_32|_312)?";
 
 fn main() {
     println!("cargo::rerun-if-changed=wrapper.h");
@@ -95,7 +96,7 @@ fn find() -> Libfuse {
         .find(|path| path.join("fuse_lowlevel.h").is_file())
         .cloned()
         .unwrap_or_else(|| missing::headers(&library.version, &library.include_paths));
-    for header in ["fuse_common.h", "fuse_lowlevel.h"] {
+    for header in ["fuse.h", "fuse_common.h", "fuse_lowlevel.h"] {
         println!("cargo::rerun-if-changed={}", include.join(header).display());
     }
     let mut libfuse = Libfuse {
@@ -140,7 +141,7 @@ fn generate(libfuse: &Libfuse) {
         .blocklist_type("stat|statx|statvfs|flock|iovec|timespec|__[a-z0-9_]+_t")
         .blocklist_type("(dev|gid|mode|off|pid|size|ssize|uid)_t")
         .raw_line(
-            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, statx, uid_t};",
+            "use libc::{dev_t, flock, gid_t, iovec, mode_t, off_t, pid_t, stat, statvfs, statx, timespec, uid_t};",
         )
         .generate_comments(false)
         .layout_tests(true)

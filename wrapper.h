@@ -1,5 +1,5 @@
 /*
- * What fuse3-sys binds: libfuse's low-level headers, and in the folder wrapper
+ * What fuse3-sys binds: libfuse's headers, and in the folder wrapper
  * the "shim", static inline functions for what bindgen cannot serve (macros,
  * inline functions, va_list) or what differs from one libfuse to the next.
  *
@@ -11,6 +11,7 @@
 #ifndef FUSE3_SYS_WRAPPER_H
 #define FUSE3_SYS_WRAPPER_H
 
+#include <fuse.h>
 #include <fuse_lowlevel.h>
 #include <cuse_lowlevel.h>
 #include <fuse_opt.h>
@@ -27,10 +28,19 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+/* Of libfuse 3.19; the second one only where it was built for systemd. */
+#if __has_include(<fuse_daemonize.h>)
+#include <fuse_daemonize.h>
+#endif
+#if __has_include(<fuse_service.h>)
+#include <fuse_service.h>
+#endif
+
 /* bindgen evaluates no macro that calls another. */
 enum { fuse3_header_version = FUSE_VERSION };
 
 #include "wrapper/session.h"
+#include "wrapper/highlevel.h"
 #include "wrapper/cuse.h"
 #include "wrapper/connection.h"
 #include "wrapper/operations.h"

@@ -93,6 +93,33 @@ fn files(root: &Path) {
     assert_eq!(names().count(), 0);
 }
 
+/// KiB of addresses.
+fn size(program: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{program}/status")).unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let size = size.unwrap().trim().trim_end_matches(" kB");
+    size.parse().unwrap()
+}
+
+/// What the documentation says of `Builder::io_uring_queue_depth`.
+fn buffers_are_as_large_as_documented(source: &str) {
+    let with = |depth: u64| {
+        let option = format!("io_uring,io_uring_q_depth={depth}");
+        let arguments = ["--foreground", "-o", &option, source];
+        let mounted = over_uring("passthrough_hp", &arguments, |_| {}).unwrap();
+        let size = size(mounted.id());
+        assert!(mounted.unmount().status.success());
+        size
+    };
+    // SAFETY: no precondition.
+    let processors = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+    // `max_write` is 1 MiB.
+    let buffers = 256 * u64::try_from(processors).unwrap() * (1024 + 4);
+    let more = with(257) - with(1);
+    // Threads have memory of their own, now more and now less.
+    assert!(more.abs_diff(buffers) < buffers / 3, "{more} of {buffers}");
+}
+
 #[test]
 fn examples_serve_over_io_uring() {
     if fuse3::sys::library_version() < [3, 18, 0] {
@@ -124,6 +151,7 @@ fn examples_serve_over_io_uring() {
     let source = std::env::temp_dir().join(format!("fuse3-uring-{}", std::process::id()));
     fs::create_dir(&source).unwrap();
     let source_name = source.to_str().unwrap();
+    buffers_are_as_large_as_documented(source_name);
     for options in [
         &[][..],
         &["--nocache"],

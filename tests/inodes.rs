@@ -1,6 +1,7 @@
 //! The table of inodes: who is there, until when, and under which generation.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::time::Duration;
 
 use fuse3::kit::InodeTable;
@@ -269,4 +270,195 @@ fn it_is_what_a_map_with_counters_would_be() {
     all.push((Ino::ROOT, 0));
     all.sort();
     assert!(inodes.iter().map(|(ino, value)| (ino, *value)).eq(all));
+}
+
+/// The table and what its successor makes of the bytes; a value is written as its digits.
+fn handed_over(inodes: &InodeTable<u64>) -> InodeTable<u64> {
+    load(&saved(inodes)).unwrap()
+}
+
+fn saved(inodes: &InodeTable<u64>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let write = |value: &u64, out: &mut Vec<u8>| out.extend(value.to_string().bytes());
+    inodes.save(&mut bytes, write).unwrap();
+    bytes
+}
+
+fn load(bytes: &[u8]) -> io::Result<InodeTable<u64>> {
+    InodeTable::load(bytes, |value| {
+        let text = std::str::from_utf8(value).map_err(io::Error::other)?;
+        text.parse().map_err(io::Error::other)
+    })
+}
+
+/// All that there is to know of a table.
+fn known(inodes: &InodeTable<u64>) -> Vec<(Ino, u64, u64, u32, u32)> {
+    let counts = |ino| (inodes.lookups(ino), inodes.names(ino), inodes.opens(ino));
+    let all = inodes.iter().map(|(ino, value)| {
+        let (lookups, names, opens) = counts(ino);
+        (ino, *value, lookups, names, opens)
+    });
+    all.collect()
+}
+
+/// Random calls, and now and then a successor goes on with what its predecessor has written.
+#[test]
+fn a_successor_goes_on_where_its_predecessor_was() {
+    for seed in 1..=8_u64 {
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut inodes = InodeTable::with_generation(0, seed << 40);
+        let mut generations = HashMap::new();
+        let mut ever = HashSet::new();
+        for value in 0..6_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let makes = if value / 1_500 % 2 == 0 { 10 } else { 2 };
+            let at = (random >> 32) as usize % inodes.len();
+            let (ino, _) = inodes.iter().nth(at.min(700)).unwrap();
+            match random % 16 {
+                kind if kind < makes => {
+                    let made = inodes.insert(random);
+                    let generation = inodes.lookup(made).unwrap();
+                    assert!(ever.insert((made, generation)), "{made} {generation}");
+                    generations.insert(made, generation);
+                }
+                11 => inodes.link(ino).unwrap(),
+                12 => inodes.open(ino).unwrap(),
+                13 => assert!(inodes.lookup(ino).is_ok()),
+                14 if inodes.names(ino) > 0 => _ = inodes.unlink(ino),
+                14 if inodes.opens(ino) > 0 => _ = inodes.release(ino),
+                _ => _ = inodes.forget(ino, inodes.lookups(ino)),
+            }
+            if value % 997 == 0 {
+                let successor = handed_over(&inodes);
+                assert_eq!(known(&successor), known(&inodes));
+                assert_eq!(successor.len(), inodes.len());
+                inodes = successor;
+                for (ino, ..) in known(&inodes) {
+                    if let Some(generation) = generations.get(&ino) {
+                        assert_eq!(inodes.lookup(ino).as_ref(), Ok(generation));
+                    }
+                }
+            }
+        }
+        assert!(ever.iter().any(|(_, generation)| *generation > seed << 40));
+    }
+}
+
+/// Of each kind of slot one: inodes, a vacant slot, and a piece whose memory was given back.
+fn varied() -> InodeTable<u64> {
+    let mut inodes = InodeTable::with_generation(10, 0x1234_5678_9abc);
+    let made: Vec<Ino> = (0..3 * 256).map(|value| inodes.insert(value)).collect();
+    for ino in &made[2..] {
+        assert!(inodes.remove(*ino).is_some());
+    }
+    inodes.link(made[0]).unwrap();
+    inodes.open(made[0]).unwrap();
+    inodes.lookup(made[1]).unwrap();
+    handed_over(&inodes)
+}
+
+#[test]
+fn a_table_that_is_cut_off_says_so() {
+    let bytes = saved(&varied());
+    for length in 0..bytes.len() {
+        let error = load(&bytes[..length]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{length}");
+        let text = error.to_string();
+        let what = "the table of inodes is cut off: at byte ";
+        let at = text
+            .strip_prefix(what)
+            .and_then(|rest| rest.split_once(' '));
+        let at: usize = at.unwrap().0.parse().unwrap();
+        assert!(at <= length, "{length}: {text}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_named() {
+    let good = saved(&varied());
+    let wrong = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut bytes = good.clone();
+        change(&mut bytes);
+        let error = load(&bytes).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let [magic, version, slots, kind, value] = [0, 8, 32, 34, 59];
+    let end = good.len();
+    for (change, kind, says) in [
+        (
+            &(|bytes: &mut Vec<u8>| bytes[magic] = b'\n') as &dyn Fn(&mut Vec<u8>),
+            io::ErrorKind::InvalidData,
+            "this is no table of inodes: it begins with \"\\nuse3ino\", not \"fuse3ino\"",
+        ),
+        (
+            &|bytes| bytes[version] = 2,
+            io::ErrorKind::Unsupported,
+            "the table of inodes has version 2, and this program knows version 1 and no newer one",
+        ),
+        (
+            &|bytes| bytes[version] = 0,
+            io::ErrorKind::InvalidData,
+            "the table of inodes has version 0, which there is not",
+        ),
+        (
+            &|bytes| bytes[slots..slots + 2].copy_from_slice(&257_u16.to_le_bytes()),
+            io::ErrorKind::InvalidData,
+            "the table of inodes is damaged before byte 34: a piece has 257 slots, and 256 is the most",
+        ),
+        (
+            &|bytes| bytes[kind] = 7,
+            io::ErrorKind::InvalidData,
+            "the table of inodes is damaged before byte 35: a slot is of kind 7, and 2 is the highest",
+        ),
+        (
+            &|bytes| bytes[value] = b'x',
+            io::ErrorKind::Other,
+            "the value of inode 1: invalid digit found in string",
+        ),
+        (
+            &|bytes| bytes.push(0),
+            io::ErrorKind::InvalidData,
+            &format!(
+                "the table of inodes is damaged before byte {end}: it should end there, and more follows"
+            ),
+        ),
+    ] {
+        assert_eq!(wrong(change), (kind, says.to_owned()));
+    }
+    let mut rootless = good[..28].to_vec();
+    rootless[20..28].fill(0);
+    let error = load(&rootless).unwrap_err().to_string();
+    assert_eq!(error, "the table of inodes has no root");
+}
+
+/// Whatever the bytes are, they make a table that works, or an error.
+#[test]
+fn a_bit_that_flips_is_no_panic() {
+    let good = saved(&varied());
+    let mut loaded = 0;
+    for bit in 0..good.len() * 8 {
+        let mut bytes = good.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let Ok(mut inodes) = load(&bytes) else {
+            continue;
+        };
+        loaded += 1;
+        let all = known(&inodes);
+        assert_eq!(all.len(), inodes.len());
+        for (ino, _, lookups, names, opens) in all {
+            inodes.lookup(ino).unwrap();
+            let _ = inodes.forget(ino, lookups.saturating_add(1));
+            if opens == 1 {
+                let _ = inodes.release(ino);
+            }
+            if names == 1 {
+                let _ = inodes.unlink(ino);
+            }
+        }
+        let made: HashSet<Ino> = (0..600).map(|value| inodes.insert(value)).collect();
+        assert_eq!(made.len(), 600, "bit {bit}");
+    }
+    assert!(loaded > 0, "every bit is checked");
 }

@@ -10,10 +10,13 @@ use fuse3::kit::{InodeTable, KeyedLocks};
 thread_local! {
     /// Bytes that this thread has allocated and not freed.
     static LIVE: Cell<i64> = const { Cell::new(0) };
+    /// The most that these have been.
+    static MOST: Cell<i64> = const { Cell::new(0) };
 }
 
 fn add(size: usize) {
     LIVE.set(LIVE.get() + size as i64);
+    MOST.set(MOST.get().max(LIVE.get()));
 }
 
 fn subtract(size: usize) {
@@ -121,6 +124,28 @@ fn an_inode_costs_24_bytes_beside_its_value() {
     let most = COUNT as i64 * 33;
     assert!(bytes <= most, "{} bytes each", bytes as f64 / COUNT as f64);
     assert!(left < most / 50, "{left} bytes are left");
+}
+
+/// Of a table that is read in: how many pieces it has, and how long a value is.
+#[test]
+fn what_a_forged_length_promises_takes_no_memory() {
+    let mut bytes = Vec::new();
+    let table = InodeTable::new(7_u8);
+    table
+        .save(&mut bytes, |value, out| out.push(*value))
+        .unwrap();
+    let end = bytes.len();
+    for length in [20..28, end - 5..end - 1] {
+        let mut forged = bytes.clone();
+        forged[length].fill(0xff);
+        let before = LIVE.get();
+        MOST.set(before);
+        let loaded = InodeTable::load(&forged[..], |value| Ok(value[0]));
+        let error = loaded.unwrap_err();
+        let most = MOST.get() - before;
+        assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
+        assert!(most < 64 << 10, "{most} bytes");
+    }
 }
 
 /// `cargo test --release --test memory -- --ignored --nocapture`

@@ -28,7 +28,7 @@ impl Cachefs {
         name: &OsStr,
         mode: u32,
     ) -> Result<Entry, Errno> {
-        let (uid, gid) = (cx.uid(), cx.gid());
+        let (uid, gid) = cx.caller().owner()?;
         let like = Attr::new(Ino(0), mode);
         let ino = cx.make(parent, name, Attr { uid, gid, ..like })?;
         cx.entry(ino)

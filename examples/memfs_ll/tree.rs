@@ -146,6 +146,7 @@ impl Tree {
         caller: Caller,
     ) -> Result<Arc<Inode>, Errno> {
         self.must_be_free(place)?;
+        let (uid, gid) = caller.owner()?;
         let above = self.get(place.0)?.attr();
         let (is_directory, inherits) = (
             mode & libc::S_IFMT == libc::S_IFDIR,
@@ -160,8 +161,8 @@ impl Tree {
         let ino = Ino(self.last);
         let attr = Attr {
             nlink: if is_directory { 2 } else { 1 },
-            uid: caller.uid,
-            gid: if inherits { above.gid } else { caller.gid },
+            uid,
+            gid: if inherits { above.gid } else { gid },
             rdev,
             size: target
                 .as_ref()

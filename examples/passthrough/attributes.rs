@@ -36,6 +36,6 @@ pub(super) fn none_without_acls(name: &OsStr, value: io::Result<Vec<u8>>) -> io:
 pub(super) fn shown(names: &[u8], caller: Caller) -> XattrNames {
     let names = names.split(|byte| *byte == 0);
     let names = names.filter(|name| !name.is_empty());
-    let names = names.filter(|name| caller.uid == 0 || !name.starts_with(b"trusted."));
+    let names = names.filter(|name| caller.uid == Some(0) || !name.starts_with(b"trusted."));
     names.map(OsStr::from_bytes).collect()
 }

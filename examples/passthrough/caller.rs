@@ -142,7 +142,7 @@ impl ActingAs {
     /// None is known.
     pub(super) fn writer(caller: Caller) -> io::Result<Self> {
         let mut acting = Self::default();
-        if caller.uid == 0 {
+        if caller.uid == Some(0) {
             return Ok(acting);
         }
         let before = thread::capabilities(None)?;
@@ -170,7 +170,7 @@ impl ActingAs {
     }
 
     fn take_groups(&mut self, caller: Caller) -> io::Result<()> {
-        if geteuid().is_root() && caller.uid != 0 {
+        if geteuid().is_root() && caller.uid != Some(0) {
             // Those of a caller that has no /proc/PID here are not known. In none, it gets no bit that it should not have.
             let groups = caller.groups().unwrap_or_default();
             let groups: Vec<_> = groups.into_iter().map(Gid::from_raw).collect();
@@ -182,7 +182,8 @@ impl ActingAs {
 
     fn take_ids(&mut self, caller: Caller) -> io::Result<()> {
         let before = (geteuid(), getegid());
-        let (uid, gid) = (Uid::from_raw(caller.uid), Gid::from_raw(caller.gid));
+        let (uid, gid) = caller.owner()?;
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         if before.0.is_root() && before != (uid, gid) {
             // From here on, what has been changed is changed back.
             self.ids = Some(before);

@@ -439,6 +439,9 @@ impl Filesystem for Passthrough {
                 listed = true;
                 continue;
             }
+            if !out.fits(name) {
+                break;
+            }
             let entry = match self.find(ino, name) {
                 Ok(entry) => entry,
                 // Gone meanwhile, or hidden.
@@ -447,11 +450,8 @@ impl Filesystem for Passthrough {
                 Err(_) if listed => break,
                 Err(error) => return Err(error.into()),
             };
-            let added = out.add(name, &entry, next);
-            if added != Added::Counted {
+            if out.add(name, &entry, next) != Added::Counted {
                 self.inodes.forget(entry.ino, 1);
-            }
-            if added == Added::Full {
                 break;
             }
             listed = true;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use fuse3::passthrough::SharedBacking;
-use fuse3::{Attr, Caller, Ino, RenameFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags};
+use fuse3::{Attr, Caller, Ino, RenameFlags, SetAttr, SetTime, StatVfs, XattrFlags};
 use rustix::fs::{self, AtFlags, CWD, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 
 use super::caller::{self, ActingAs};
@@ -253,19 +253,9 @@ fn path_of(file: &File) -> PathBuf {
 
 /// The attributes that the source has of a file, under the number it has here.
 pub(crate) fn attr(number: Ino, of: &Metadata) -> Attr {
-    let time = |secs, nanos| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
     Attr {
-        nlink: u32::try_from(of.nlink()).unwrap_or(u32::MAX),
-        uid: of.uid(),
-        gid: of.gid(),
-        rdev: of.rdev(),
-        size: of.size(),
-        blksize: u32::try_from(of.blksize()).unwrap_or(0),
-        blocks: of.blocks(),
-        atime: time(of.atime(), of.atime_nsec()),
-        mtime: time(of.mtime(), of.mtime_nsec()),
-        ctime: time(of.ctime(), of.ctime_nsec()),
-        ..Attr::new(number, of.mode())
+        ino: number,
+        ..Attr::from(of)
     }
 }
 

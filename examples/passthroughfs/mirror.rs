@@ -401,16 +401,16 @@ impl Mirror {
                 }
                 continue;
             }
+            if !out.fits(name) {
+                break;
+            }
             // Gone meanwhile; or an error that the caller sees when it looks the name up. What is listed so far is counted,
             // and has to be answered.
             let Ok(entry) = self.look_up_in(&file, ino, name) else {
                 continue;
             };
-            let added = out.add(name, &caller::entry(entry, timeout), next);
-            if added != Added::Counted {
+            if out.add(name, &caller::entry(entry, timeout), next) != Added::Counted {
                 self.tree.forget(entry.ino, 1);
-            }
-            if added == Added::Full {
                 break;
             }
         }

@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use fuse3::range::Fallocate;
-use fuse3::{
-    Attr, Caller, Ino, OpenFlags, SetAttr, SetTime, StatVfs, Timestamp, XattrFlags, XattrNames,
-};
+use fuse3::{Attr, Caller, Ino, OpenFlags, SetAttr, SetTime, StatVfs, XattrFlags, XattrNames};
 use rustix::fs::{
     self, AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid,
 };
@@ -117,35 +115,14 @@ fn timespec(time: Option<SetTime>) -> Timespec {
 
 /// The attributes that the source has of a file, under the number it has here.
 pub(crate) fn attr(ino: Ino, of: &Stat) -> Attr {
-    let time = |secs, nanos| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
     Attr {
-        nlink: u32::try_from(of.st_nlink).unwrap_or(u32::MAX),
-        uid: of.st_uid,
-        gid: of.st_gid,
-        rdev: of.st_rdev,
-        size: of.st_size.unsigned_abs(),
-        blksize: u32::try_from(of.st_blksize).unwrap_or(0),
-        blocks: of.st_blocks.unsigned_abs(),
-        atime: time(of.st_atime, of.st_atime_nsec),
-        mtime: time(of.st_mtime, of.st_mtime_nsec),
-        ctime: time(of.st_ctime, of.st_ctime_nsec),
-        ..Attr::new(ino, of.st_mode)
+        ino,
+        ..Attr::from(of)
     }
 }
 
 pub(crate) fn statfs(file: &File) -> io::Result<StatVfs> {
-    let of = fs::fstatvfs(file)?;
-    let small = |number| u32::try_from(number).unwrap_or(u32::MAX);
-    Ok(StatVfs {
-        bsize: small(of.f_bsize),
-        frsize: small(of.f_frsize),
-        blocks: of.f_blocks,
-        bfree: of.f_bfree,
-        bavail: of.f_bavail,
-        files: of.f_files,
-        ffree: of.f_ffree,
-        namemax: small(of.f_namemax),
-    })
+    Ok(StatVfs::from(&fs::fstatvfs(file)?))
 }
 
 /// All names of the directory that is open as `dir`, from its start.

@@ -9,7 +9,7 @@ const AT_ONCE: usize = 3;
 
 /// The users for whom something is computed that takes long.
 #[derive(Debug, Default)]
-pub(crate) struct Computing(BTreeSet<u32>);
+pub(crate) struct Computing(BTreeSet<Option<u32>>);
 
 impl Computing {
     /// Something is computed for this user, until [`end`](Self::end).
@@ -17,14 +17,14 @@ impl Computing {
     /// # Errors
     ///
     /// EAGAIN when something is for this user already, or for too many others.
-    pub(crate) fn begin(&mut self, uid: u32) -> Result<(), Errno> {
+    pub(crate) fn begin(&mut self, uid: Option<u32>) -> Result<(), Errno> {
         if self.0.len() >= AT_ONCE || !self.0.insert(uid) {
             return Err(Errno::EAGAIN);
         }
         Ok(())
     }
 
-    pub(crate) fn end(&mut self, uid: u32) {
+    pub(crate) fn end(&mut self, uid: Option<u32>) {
         self.0.remove(&uid);
     }
 }
@@ -36,12 +36,12 @@ mod tests {
     #[test]
     fn one_for_each_user_and_three_in_all() {
         let mut computing = Computing::default();
-        let mut begin = |uid| computing.begin(uid).is_ok();
+        let mut begin = |uid| computing.begin(Some(uid)).is_ok();
         assert_eq!(
             [1, 1, 2, 3, 4].map(&mut begin),
             [true, false, true, true, false]
         );
-        computing.end(1);
-        assert!(computing.begin(4).is_ok());
+        computing.end(Some(1));
+        assert!(computing.begin(Some(4)).is_ok());
     }
 }

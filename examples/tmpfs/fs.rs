@@ -50,8 +50,8 @@ fn set_acl(
     }
     let group = cx.get(ino)?.meta.gid;
     // Of a caller whose groups are not to be had, it is taken off.
-    let keeps_group = cx.uid() == 0
-        || cx.gid() == group
+    let keeps_group = cx.uid() == Some(0)
+        || cx.gid() == Some(group)
         || cx.groups().is_ok_and(|groups| groups.contains(&group));
     cx.set_acl(ino, name, value, keeps_group)
 }
@@ -371,7 +371,7 @@ impl Filesystem for Tmpfs {
     }
 
     fn listxattr(&self, cx: &mut Context<'_, Self>, ino: Ino) -> Answer<XattrNames> {
-        Ok(cx.get(ino)?.xattrs.names(cx.uid() == 0))
+        Ok(cx.get(ino)?.xattrs.names(cx.uid() == Some(0)))
     }
 
     fn removexattr(&self, cx: &mut Context<'_, Self>, ino: Ino, name: &OsStr) -> Answer<()> {

@@ -103,6 +103,7 @@ impl Inodes {
         new: New,
         caller: Caller,
     ) -> Result<Ino, Errno> {
+        let (uid, gid) = caller.owner()?;
         let above = &self.get(parent)?.meta;
         let inherits = above.mode & libc::S_ISGID != 0;
         let is_directory = matches!(new.kind, Kind::Directory(_));
@@ -125,8 +126,8 @@ impl Inodes {
         }
         let meta = Attr {
             nlink: if is_directory { 2 } else { 1 },
-            uid: caller.uid,
-            gid: if inherits { above.gid } else { caller.gid },
+            uid,
+            gid: if inherits { above.gid } else { gid },
             rdev: new.rdev,
             ..Attr::new(
                 Ino(0),

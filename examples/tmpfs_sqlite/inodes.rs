@@ -121,8 +121,9 @@ impl View<'_> {
         if inherits && is_directory {
             new.mode |= libc::S_ISGID;
         }
-        let gid = if inherits { above.gid } else { caller.gid };
-        let ino = self.add(&new, if is_directory { 2 } else { 1 }, caller.uid, gid)?;
+        let (uid, gid) = caller.owner()?;
+        let gid = if inherits { above.gid } else { gid };
+        let ino = self.add(&new, if is_directory { 2 } else { 1 }, uid, gid)?;
         self.insert(parent, name, ino)?;
         if is_directory {
             self.add_links(parent, 1)?;

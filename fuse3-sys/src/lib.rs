@@ -1,10 +1,12 @@
-//! Raw bindings to libfuse 3's low-level API.
+//! Raw bindings to libfuse 3.
 //!
-//! Everything that the installed `fuse_lowlevel.h`, `fuse_common.h`, `fuse_opt.h`, `fuse_log.h` and
-//! `cuse_lowlevel.h` declare, generated when this crate is built, under the names that C uses. Functions that C has
-//! only as macros or inline functions, or with another signature in another libfuse ([`fuse_session_new`],
+//! Everything that the installed headers declare, generated when this crate is built, under the names that C uses: the
+//! low-level API (`fuse_lowlevel.h`, `cuse_lowlevel.h`), the high-level one (`fuse.h`), what both have (`fuse_common.h`,
+//! `fuse_opt.h`, `fuse_log.h`), and of libfuse 3.19 `fuse_daemonize.h` and, where it is installed, `fuse_service.h`. Functions
+//! that C has only as macros or inline functions, or with another signature in another libfuse ([`fuse_session_new`],
 //! [`fuse_session_loop_mt`], [`fuse_parse_cmdline`], [`fuse_session_custom_io`], the feature flags,
-//! [`fuse_lowlevel_notify_expire_entry`]), are compiled from `wrapper.h` and have one signature whatever the version.
+//! [`fuse_lowlevel_notify_expire_entry`], [`fuse_main`], [`fuse_new`], [`fuse_loop_mt`]), are compiled from `wrapper.h` and have
+//! one signature whatever the version. The macro `FUSE_REGISTER_MODULE` is not there: it defines a function.
 //! Names that begin with `fuse3_` are of this crate. The safe API is the crate `fuse3-lowlevel`.
 //!
 //! # Which libfuse
@@ -54,9 +56,9 @@ pub use macros::{
 pub use shim::{
     HAS_IO_URING, LIMITS_THREADS, cuse_lowlevel_main, cuse_lowlevel_new, cuse_lowlevel_setup,
     fuse_get_feature_flag, fuse_loop_cfg_create, fuse_loop_cfg_destroy, fuse_loop_cfg_set_clone_fd,
-    fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads,
-    fuse_lowlevel_notify_expire_entry, fuse_parse_cmdline, fuse_req_get_payload, fuse_req_is_uring,
-    fuse_session_custom_io, fuse_session_loop, fuse_session_loop_mt, fuse_session_new,
-    fuse_set_feature_flag, fuse_unset_feature_flag,
+    fuse_loop_cfg_set_idle_threads, fuse_loop_cfg_set_max_threads, fuse_loop_mt,
+    fuse_lowlevel_notify_expire_entry, fuse_main, fuse_new, fuse_parse_cmdline,
+    fuse_req_get_payload, fuse_req_is_uring, fuse_session_custom_io, fuse_session_loop,
+    fuse_session_loop_mt, fuse_session_new, fuse_set_feature_flag, fuse_unset_feature_flag,
 };
 pub use version::{LayoutMismatch, check_layout, header_version, library_version};

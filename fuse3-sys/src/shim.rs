@@ -3,8 +3,9 @@
 pub use crate::bindings::{
     shim_cuse_lowlevel_main as cuse_lowlevel_main, shim_cuse_lowlevel_new as cuse_lowlevel_new,
     shim_cuse_lowlevel_setup as cuse_lowlevel_setup,
-    shim_fuse_get_feature_flag as fuse_get_feature_flag,
+    shim_fuse_get_feature_flag as fuse_get_feature_flag, shim_fuse_loop_mt as fuse_loop_mt,
     shim_fuse_lowlevel_notify_expire_entry as fuse_lowlevel_notify_expire_entry,
+    shim_fuse_main as fuse_main, shim_fuse_new as fuse_new,
     shim_fuse_parse_cmdline as fuse_parse_cmdline,
     shim_fuse_req_get_payload as fuse_req_get_payload, shim_fuse_req_is_uring as fuse_req_is_uring,
     shim_fuse_session_custom_io as fuse_session_custom_io,

@@ -2,18 +2,33 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::ErrorKind;
 
 const BINDINGS: &str = include_str!(concat!(env!("OUT_DIR"), "/bindings.rs"));
 const SHIM: &str = include_str!("../src/shim.rs");
 const MACROS: &str = include_str!("../src/macros.rs");
 
-const HEADERS: [&str; 5] = [
+const HEADERS: [&str; 8] = [
+    "fuse.h",
     "fuse_lowlevel.h",
     "fuse_common.h",
     "fuse_opt.h",
     "fuse_log.h",
     "cuse_lowlevel.h",
+    // Of libfuse 3.19.
+    "fuse_daemonize.h",
+    "fuse_service.h",
 ];
+
+/// The text of an installed header; `None` of one that this libfuse does not have.
+fn read(header: &str) -> Option<String> {
+    let path = format!("{}/{header}", env!("FUSE3_INCLUDE"));
+    match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == ErrorKind::NotFound && HEADERS[6..].contains(&header) => None,
+        Err(error) => panic!("{path}: {error}"),
+    }
+}
 
 /// What is in the headers and cannot or need not be bound, and why.
 fn is_left_out(name: &str) -> bool {
@@ -30,11 +45,13 @@ fn is_left_out(name: &str) -> bool {
     ];
     versioned.iter().any(|suffix| name.ends_with(suffix))
         // The headers' own guards and checks.
-        || ["FUSE_LOWLEVEL_H_", "FUSE_COMMON_H_", "FUSE_OPT_H_", "FUSE_LOG_H_", "CUSE_LOWLEVEL_H_"].contains(&name)
+        || name.ends_with("_H_")
         || name.starts_with("FUSE_USE_VERSION")
         || name == "fuse_static_assert"
         // A test on the template of an option, which is of use in C's own tables.
         || name == "FUSE_OPT_IS_OPT_KEY"
+        // It defines a function, for a module that libfuse loads.
+        || name == "FUSE_REGISTER_MODULE"
         // Declared and never exported (libfuse 3.19).
         || name == "fuse_conn_is_sync_init"
 }
@@ -82,9 +99,7 @@ fn every_function_and_constant_is_bound() {
     let bindings = bindings();
     let mut missing = Vec::new();
     let mut found = 0;
-    for header in HEADERS {
-        let path = format!("{}/{header}", env!("FUSE3_INCLUDE"));
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for (header, text) in HEADERS.into_iter().filter_map(|it| Some((it, read(it)?))) {
         for name in names(&code(&text)) {
             let bound = bindings.contains(&format!("pubfn{name}("))
                 || bindings.contains(&format!("pubconst{name}:"))
@@ -99,7 +114,7 @@ fn every_function_and_constant_is_bound() {
         }
     }
     assert!(
-        found > 120,
+        found > 180,
         "only {found} names were found: are the headers read right?"
     );
     assert!(
@@ -110,21 +125,26 @@ fn every_function_and_constant_is_bound() {
 
 #[test]
 fn every_slot_is_bound() {
-    let path = format!("{}/fuse_lowlevel.h", env!("FUSE3_INCLUDE"));
-    let text = code(&fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}")));
-    let ops = text
-        .split_once("struct fuse_lowlevel_ops {")
-        .expect("struct fuse_lowlevel_ops")
-        .1;
-    let ops = ops.split_once("\n};").expect("its end").0;
-    let slots: Vec<_> = ops
-        .match_indices("(*")
-        .map(|(at, _)| ops[at + 2..].split(')').next().unwrap_or_default().trim())
-        .collect();
-    assert!(slots.len() >= 44, "{slots:?}");
-    let bindings = bindings();
-    for slot in slots {
-        let member = format!("pub{slot}:::std::option::Option<");
-        assert!(bindings.contains(&member), "{slot}");
+    for (header, table, least) in [
+        ("fuse_lowlevel.h", "fuse_lowlevel_ops", 44),
+        ("fuse.h", "fuse_operations", 42),
+    ] {
+        let text = code(&read(header).unwrap());
+        let start = format!("struct {table} {{");
+        let ops = text.split_once(&start).expect("the table").1;
+        let ops = ops.split_once("\n};").expect("its end").0;
+        let slots: Vec<_> = ops
+            .match_indices("(*")
+            .map(|(at, _)| ops[at + 2..].split(')').next().unwrap_or_default().trim())
+            .collect();
+        assert!(slots.len() >= least, "{slots:?}");
+        let bindings = bindings();
+        let start = format!("pubstruct{table}{{");
+        let bound = bindings.split_once(&start).expect("the table").1;
+        let bound = bound.split('}').next().unwrap_or_default();
+        for slot in slots {
+            let member = format!("pub{slot}:::std::option::Option<");
+            assert!(bound.contains(&member), "{table}: {slot}");
+        }
     }
 }

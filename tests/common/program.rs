@@ -36,6 +36,7 @@ pub(crate) fn built(example: &str) -> PathBuf {
         build.arg("--target-dir").arg(target);
         let features = [
             ("bytes", cfg!(feature = "bytes")),
+            ("rustix", cfg!(feature = "rustix")),
             ("systemd", cfg!(feature = "systemd")),
             ("tokio", cfg!(feature = "tokio")),
         ];

@@ -22,6 +22,7 @@ mod fixture;
 mod fusermount3;
 mod given;
 mod handed;
+mod idmapped;
 #[path = "../common/ignored.rs"]
 mod ignored;
 mod in_flight;
@@ -49,6 +50,7 @@ mod patient;
 mod probe;
 mod real;
 mod rings;
+mod setting;
 mod shown;
 mod signals;
 #[path = "../common/skip.rs"]

@@ -28,15 +28,15 @@ use crate::fixture::{DEADLINE, Gate, Mount, MountPoint, TempDir, require_mount, 
 
 const PARAMETER: &str = "/sys/module/fuse/parameters/enable_uring";
 
-/// The kernel allows it while this lives.
+/// The kernel allows it, or not, while this lives.
 pub(crate) struct Allowed {
     before: String,
 }
 
 impl Allowed {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn set(value: &str) -> io::Result<Self> {
         let before = fs::read_to_string(PARAMETER)?;
-        fs::write(PARAMETER, "Y")?;
+        fs::write(PARAMETER, value)?;
         Ok(Self { before })
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn mount_over<F: Filesystem>(
     builder: Builder<F>,
     came: impl FnOnce() -> bool,
 ) -> Option<(Mount<F>, Allowed)> {
-    let allowed = match Allowed::new() {
+    let allowed = match Allowed::set("Y") {
         Ok(allowed) => allowed,
         Err(error) => {
             skipped(format_args!("{PARAMETER}: {error}"));

@@ -25,7 +25,8 @@ fn negotiate(
         *told.lock().unwrap() = Some(set(connection));
         Ok(())
     });
-    let mut wire = fs.connect();
+    // ALLOW_IDMAP is refused without.
+    let mut wire = Wire::connect(fs, Concurrent, |builder| builder.default_permissions());
     let reply = wire.init(offer);
     assert_eq!(wire.handle.connection(), None, "INIT may be under way");
     wire.expect(&proto::open(2, 0), &proto::open_out(1, 0));

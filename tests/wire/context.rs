@@ -30,14 +30,14 @@ fn callers<L: Style>() {
     for caller in [
         Caller::default(),
         Caller {
-            uid: u32::MAX,
-            gid: 1,
+            uid: None,
+            gid: Some(1),
             pid: i32::MAX,
             umask: 0,
         },
         Caller {
-            uid: 1,
-            gid: u32::MAX,
+            uid: Some(u32::MAX - 1),
+            gid: None,
             pid: -1,
             umask: 0,
         },
@@ -116,7 +116,7 @@ fn taken_back_by_the_library() {
     wire.refuse_for_good();
     wire.send(&proto::open(7, 0));
     let (caller, interrupted, groups, deferred) = await_from(&receiver);
-    assert_eq!((caller, interrupted), (Caller::default(), false));
+    assert_eq!((caller, interrupted), (Caller::NOBODY, false));
     assert_eq!(groups, Some(libc::ESRCH));
     assert!(deferred.contains("no answer to take away"), "{deferred}");
     wire.end();

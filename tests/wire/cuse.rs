@@ -24,9 +24,9 @@ mod example;
 in_both_styles! { a_device_begins_and_serves a_device_without_handlers }
 
 /// What the kernel says of unrestricted calls.
-const UNRESTRICTED: u32 = 1 << 1;
+pub(crate) const UNRESTRICTED: u32 = 1 << 1;
 
-fn connect<F: Filesystem>(fs: F, lock: F::Lock, device: CharDevice) -> Wire<F> {
+pub(crate) fn connect<F: Filesystem>(fs: F, lock: F::Lock, device: CharDevice) -> Wire<F> {
     let (session, mut wire) = Wire::begin(fs, lock, |builder, server| {
         builder.character_device_fd(&device, server).unwrap()
     });

@@ -44,6 +44,7 @@ mod tasks;
 mod tempdir;
 mod told;
 mod transfer;
+mod uinput;
 mod waiting;
 mod waits;
 mod xattrs;

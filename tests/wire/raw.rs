@@ -329,7 +329,10 @@ fn asked<L: Style>() {
         let ctx = unsafe { sys::fuse_req_ctx(req.as_ptr()) };
         // SAFETY: it is part of the request.
         let ctx = unsafe { &*ctx };
-        assert_eq!((ctx.uid, ctx.gid, ctx.pid), (cx.uid(), cx.gid(), cx.pid()));
+        assert_eq!(
+            (Some(ctx.uid), Some(ctx.gid), ctx.pid),
+            (cx.uid(), cx.gid(), cx.pid())
+        );
         let (reply, deferred) = cx.defer::<Entry>();
         assert_eq!(cx.raw_request(), None);
         let raw = reply.into_raw().unwrap();

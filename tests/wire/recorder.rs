@@ -171,7 +171,7 @@ impl<L: Style> Recorder<L> {
             umask: 0,
             ..cx.caller()
         };
-        if cx.caller() == Caller::default() {
+        if cx.caller() == Caller::NOBODY {
             line += " (taken back)";
         } else if caller != CALLER {
             line += &format!(" by {caller:?}");

@@ -13,6 +13,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, c_char, c_int};
+use std::io;
 use std::mem;
 use std::ptr;
 use std::sync::{Arc, Once, Weak};
@@ -20,15 +21,15 @@ use std::sync::{Arc, Once, Weak};
 use ::log::Level;
 
 use crate::base::log::{is_logging, no_logger, write};
-use crate::conn::conn::Conn;
+use crate::conn::{conn::Conn, panics::Trouble};
 use crate::sys;
 
 thread_local! {
     /// What libfuse says on this thread, while it is asked why a call failed. A line is added to it outside of the cell, so
     /// that a signal handler that logs meanwhile finds nothing to add to, and not a borrow.
     static HEARD: Cell<Option<String>> = const { Cell::new(None) };
-    /// The session whose `init` has returned on this thread last.
-    static BEGUN: RefCell<Weak<Conn>> = const { RefCell::new(Weak::new()) };
+    /// The session whose `init` has returned on this thread last, and whether it cannot do without io_uring.
+    static BEGUN: RefCell<(Weak<Conn>, bool)> = const { RefCell::new((Weak::new(), false)) };
     /// libfuse could not start a thread from this one.
     static NO_THREAD: Cell<bool> = const { Cell::new(false) };
 }
@@ -49,15 +50,25 @@ pub(crate) fn listen<R>(call: impl FnOnce() -> R) -> (R, String) {
 }
 
 /// `init` has returned. What libfuse could not begin after that, on this thread, it says in its log and nowhere else.
-pub(crate) fn begun(conn: &Arc<Conn>) {
-    BEGUN.set(Arc::downgrade(conn));
+pub(crate) fn begun(conn: &Arc<Conn>, needs_io_uring: bool) {
+    BEGUN.set((Arc::downgrade(conn), needs_io_uring));
 }
 
 fn begins_without_io_uring() {
     // None on a thread that is ending, or in a signal handler that interrupted `begun`.
-    let conn = BEGUN.try_with(|begun| begun.try_borrow().ok()?.upgrade());
-    if let Ok(Some(conn)) = conn {
-        conn.set_without_io_uring();
+    let begun = BEGUN.try_with(|begun| begun.try_borrow().ok().map(|begun| begun.clone()));
+    let Ok(Some((conn, needs_it))) = begun else {
+        return;
+    };
+    let Some(conn) = conn.upgrade() else {
+        return;
+    };
+    conn.set_without_io_uring();
+    if needs_it {
+        let what = "libfuse could not begin to use io_uring: it was built without liburing, or its queues could not be made, which its \
+                    log says";
+        let error = io::Error::new(io::ErrorKind::Unsupported, what);
+        conn.trouble(Trouble::Init(error));
     }
 }
 

@@ -19,5 +19,6 @@ pub(crate) mod resent;
 pub(crate) mod ring;
 pub(crate) mod stats;
 pub(crate) mod undo;
+pub(crate) mod uring;
 pub(crate) mod wake;
 mod watch;

@@ -2,7 +2,7 @@ use std::io;
 use std::num::ParseIntError;
 
 use self::Wish::{Unwant, Want};
-use crate::conn::connection::Connection;
+use crate::conn::{connection::Connection, uring::IoUring};
 use crate::types::{capabilities::Capabilities, setting::SettingError};
 
 /// `struct fuse_conn_info_opts`: what mount options ask of the connection, rather than of the mount.
@@ -12,14 +12,18 @@ use crate::types::{capabilities::Capabilities, setting::SettingError};
 pub(crate) struct ConnOptions {
     wishes: Vec<(String, Wish)>,
     /// libfuse has the option `io_uring`, which is not of the connection, but decides on a capability.
-    pub(crate) over_io_uring: bool,
+    over_io_uring: bool,
     /// Whatever was asked for: of a mount that is taken over, whose queues would be another process's.
     pub(crate) without_io_uring: bool,
     /// Another server goes on when this one is killed. A request that is being read into memory at that time, which the kernel
     /// finds no page for any more, would be answered with EIO; one that is spliced into a pipe is sent again.
     pub(crate) is_kept: bool,
+    /// What the program asks for in place of the option.
+    pub(crate) io_uring: IoUring,
     /// Of the mount's option, which libfuse wants to have here, too: it ends a session where the two differ.
     max_read: u32,
+    /// The kernel checks permissions.
+    default_permissions: bool,
 }
 
 /// What one option asks for.
@@ -88,10 +92,19 @@ impl ConnOptions {
     /// Is told of each option that is libfuse's; an error when its number is none.
     pub(crate) fn notice(&mut self, option: &str) -> Result<(), ParseIntError> {
         self.over_io_uring |= option == "io_uring";
+        self.default_permissions |= option == "default_permissions";
         if let Some(bytes) = option.strip_prefix("max_read=") {
             self.max_read = bytes.parse()?;
         }
         Ok(())
+    }
+
+    /// What the program asks for, and whoever runs it.
+    pub(crate) fn io_uring(&self) -> IoUring {
+        match self.over_io_uring {
+            true => self.io_uring.max(IoUring::WhereOffered),
+            false => self.io_uring,
+        }
     }
 
     /// `fuse_apply_conn_info_opts()`, after `init`: who runs a file system has the last word.
@@ -100,10 +113,15 @@ impl ConnOptions {
     ///
     /// # Errors
     ///
-    /// A number that is out of range, with the option.
+    /// A number that is out of range, with the option; io_uring, where nothing else will do; ALLOW_IDMAP where nobody checks
+    /// permissions.
     pub(crate) fn apply(&self, connection: &mut Connection<'_>) -> io::Result<()> {
-        let is_wanted = self.over_io_uring || is_forced_over_io_uring();
-        if self.without_io_uring || !is_wanted {
+        let asked = self.io_uring();
+        if self.without_io_uring {
+            connection.unwant(Capabilities::OVER_IO_URING);
+        } else if asked == IoUring::On {
+            connection.want(Capabilities::OVER_IO_URING)?;
+        } else if IoUring::known().is_err() || asked == IoUring::Off && !is_forced_over_io_uring() {
             // libfuse wants it wherever the kernel offers it, and then asks for it only if it was told to.
             connection.unwant(Capabilities::OVER_IO_URING);
         }
@@ -131,6 +149,19 @@ impl ConnOptions {
                 }
             }
         }
+        Ok(self.check_idmap(connection.wanted())?)
+    }
+
+    /// The kernel refuses ALLOW_IDMAP, and with it the connection, where it does not check permissions itself
+    /// (`process_init_reply()`, fs/fuse/inode.c).
+    fn check_idmap(&self, wanted: Capabilities) -> Result<(), SettingError> {
+        let checks = self.default_permissions || wanted.contains(Capabilities::POSIX_ACL);
+        if !checks && wanted.contains(Capabilities::ALLOW_IDMAP) {
+            return Err(SettingError::Missing {
+                setting: "ALLOW_IDMAP",
+                needs: "the mount option default_permissions",
+            });
+        }
         Ok(())
     }
 }
@@ -146,6 +177,38 @@ fn is_forced_over_io_uring() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_word_on_io_uring_is_for_whoever_runs_it() {
+        for (asked, option, result) in [
+            (IoUring::Off, "ro", IoUring::Off),
+            (IoUring::Off, "io_uring", IoUring::WhereOffered),
+            (IoUring::WhereOffered, "ro", IoUring::WhereOffered),
+            (IoUring::On, "io_uring", IoUring::On),
+        ] {
+            let mut options = ConnOptions {
+                io_uring: asked,
+                ..ConnOptions::default()
+            };
+            assert_eq!(options.notice(option), Ok(()));
+            assert_eq!(options.io_uring(), result, "{asked:?} {option}");
+        }
+    }
+
+    #[test]
+    fn idmapped_mounts_are_for_file_systems_whose_permissions_the_kernel_checks() {
+        let idmap = Capabilities::ALLOW_IDMAP;
+        let mut options = ConnOptions::default();
+        let refused = options.check_idmap(idmap).unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "ALLOW_IDMAP needs the mount option default_permissions"
+        );
+        assert_eq!(options.check_idmap(Capabilities::all() - idmap), Ok(()));
+        assert_eq!(options.check_idmap(idmap | Capabilities::POSIX_ACL), Ok(()));
+        assert_eq!(options.notice("default_permissions"), Ok(()));
+        assert_eq!(options.check_idmap(idmap), Ok(()));
+    }
 
     #[test]
     fn what_is_taken() {

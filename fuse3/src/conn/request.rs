@@ -97,9 +97,11 @@ impl Request {
         let ctx = unsafe { sys::fuse_req_ctx(self.as_ptr()) };
         // SAFETY: `fuse_req_ctx()` returned a member of the request, which lives until it is answered.
         let ctx = unsafe { &*ctx };
+        // The kernel's FUSE_INVALID_UIDGID.
+        let id = |id| (id != u32::MAX).then_some(id);
         Caller {
-            uid: ctx.uid,
-            gid: ctx.gid,
+            uid: id(ctx.uid),
+            gid: id(ctx.gid),
             pid: ctx.pid,
             umask: ctx.umask,
         }

@@ -142,22 +142,22 @@ impl<'a, F: Filesystem> Context<'a, F> {
         answer
     }
 
-    /// Who asks; [`Caller::default`] when the library takes something back by itself.
+    /// Who asks; [`Caller::NOBODY`] when the library takes something back by itself.
     pub fn caller(&self) -> Caller {
         match &*self.duty {
             Duty::Here(request) => request.caller(),
             Duty::Away(_, caller) | Duty::None(caller) => *caller,
-            Duty::Done => Caller::default(),
+            Duty::Done => Caller::NOBODY,
         }
     }
 
-    /// `fuse_ctx::uid`.
-    pub fn uid(&self) -> u32 {
+    /// `fuse_ctx::uid`, as [`Caller::uid`] has it.
+    pub fn uid(&self) -> Option<u32> {
         self.caller().uid
     }
 
     /// `fuse_ctx::gid`.
-    pub fn gid(&self) -> u32 {
+    pub fn gid(&self) -> Option<u32> {
         self.caller().gid
     }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::base::{log, os::spawn};
 use crate::conn::conn::{Conn, Host};
 use crate::conn::{connection::Connection, daemon::Waiting, options::ConnOptions};
-use crate::conn::{panics::Trouble, request::Request, undo::Undo};
+use crate::conn::{panics::Trouble, request::Request, undo::Undo, uring::IoUring};
 use crate::dispatch::activity::{Activity, Busy};
 use crate::dispatch::context::{Context, Duty, Guard};
 use crate::dispatch::report::{Report, Reporting};
@@ -258,6 +258,11 @@ impl Serving {
         succeeded
     }
 
+    /// It is to be served over io_uring or not at all.
+    pub(crate) fn needs_io_uring(&self) -> bool {
+        self.asked.io_uring() == IoUring::On
+    }
+
     /// The process that waits in the foreground is to end once the session has begun.
     pub(crate) fn release_when_begun(&self, waiting: Waiting) {
         *self.waiting.lock() = Some(waiting);
@@ -362,7 +367,7 @@ impl<F: Filesystem> Core<F> {
         ino: Ino,
         call: impl FnOnce(&F, &mut Context<'_, F>),
     ) {
-        self.call_unanswered(operation, Caller::default(), Asked::of(ino), |fs, cx| {
+        self.call_unanswered(operation, Caller::NOBODY, Asked::of(ino), |fs, cx| {
             // `destroy` is the last that a file system hears of.
             if !self.serving.destroyed.load(Ordering::SeqCst) {
                 call(fs, cx);

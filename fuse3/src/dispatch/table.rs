@@ -122,7 +122,7 @@ unsafe fn begin<F: Filesystem>(core: &Core<F>, conn: *mut fuse_conn_info) -> boo
     let mut connection = unsafe { Connection::new(conn) };
     let begun = core.begin(&mut connection);
     core.conn().begun(conn);
-    libfuse_log::begun(core.conn());
+    libfuse_log::begun(core.conn(), core.serving.needs_io_uring());
     begun
 }
 

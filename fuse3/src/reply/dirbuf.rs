@@ -95,6 +95,27 @@ impl DirBuf {
         self.opaque = true;
     }
 
+    /// How many bytes are left; 0 once an entry did not [fit](Added::Full). An entry takes 24 bytes and its name, one of
+    /// READDIRPLUS 152 and its name, rounded up to a multiple of 8.
+    pub fn remaining(&self) -> usize {
+        if self.full {
+            0
+        } else {
+            self.size - self.buf.len()
+        }
+    }
+
+    /// Whether there is room for an entry with this name. Ask before you look up what an entry of READDIRPLUS shows, where that
+    /// is slow or has to be undone.
+    pub fn fits(&self, name: impl AsRef<OsStr>) -> bool {
+        self.needs(name.as_ref().as_bytes()) <= self.remaining()
+    }
+
+    fn needs(&self, name: &[u8]) -> usize {
+        let head = DIRENT + if self.plus { ENTRY_OUT } else { 0 };
+        (head + name.len()).next_multiple_of(8)
+    }
+
     /// `fuse_add_direntry()`, `fuse_add_direntry_plus()`: appends the entry `name`.
     ///
     /// `next` is where a listing goes on that has had this entry. It is larger than that of the entry before (and so
@@ -147,13 +168,12 @@ impl DirBuf {
         };
 
         let dots = matches!(bytes, b"." | b"..");
-        let head = DIRENT + if self.plus { ENTRY_OUT } else { 0 };
-        let needed = (head + bytes.len()).next_multiple_of(8);
-        let start = self.buf.len();
-        if self.full || needed > self.size - start {
+        let needed = self.needs(bytes);
+        if needed > self.remaining() {
             self.full = true;
             return Added::Full;
         }
+        let start = self.buf.len();
         self.buf.resize(start + needed, 0);
         let out = self.buf[start..].as_mut_ptr().cast::<c_char>();
         // libfuse writes structures there, of 8-byte members. malloc(3) aligns to 16 bytes, and each entry is a multiple of 8
@@ -326,7 +346,10 @@ mod tests {
         let mut out = DirBuf::new(96, 0, false);
         assert_eq!(out.add("one", &entry(2), 1), Added::Listed);
         assert_eq!(out.add("two", &entry(2), 2), Added::Listed);
+        assert_eq!(out.remaining(), 32);
+        assert!(out.fits("4") && !out.fits("a longer name"));
         assert_eq!(out.add("a longer name", &entry(2), 3), Added::Full);
+        assert_eq!((out.remaining(), out.fits("4")), (0, false));
         assert_eq!(out.add("4", &entry(2), 4), Added::Full);
         assert_eq!(out.finish().len(), 64);
     }
@@ -399,6 +422,25 @@ mod tests {
                 assert_eq!(&bytes[at..at + length], name.as_bytes());
                 assert!(bytes[at + length..].iter().all(|byte| *byte == 0));
                 assert_eq!(listing.counted().count(), plus.into());
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_is_added_and_nothing_else() {
+        for (plus, length) in [false, true]
+            .into_iter()
+            .flat_map(|plus| (1..20).map(move |n| (plus, n)))
+        {
+            let name = "x".repeat(length);
+            for size in 0..256 {
+                let mut out = DirBuf::new(size, 0, plus);
+                assert_eq!(out.remaining(), size);
+                let fits = out.fits(&name);
+                assert_eq!(out.add(&name, &entry(2), 1) != Added::Full, fits);
+                let left = out.remaining();
+                let taken = out.finish().len();
+                assert_eq!(left, if fits { size - taken } else { 0 });
             }
         }
     }

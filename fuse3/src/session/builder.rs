@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fmt, mem};
 
-use crate::conn::{conn::Conn, interruption::Interruption, libfuse_log, panics::OnPanic};
+use crate::conn::{
+    conn::Conn, interruption::Interruption, libfuse_log, panics::OnPanic, uring::IoUring,
+};
 use crate::dispatch::{core::Core, core::Serving, filesystem::Filesystem, table::Table};
 use crate::notify::{error::NotifyError, hub::Hub, hub::OnError, notification::Notification};
 use crate::observe::{observer::Observer, observers::Observers};
@@ -207,6 +209,29 @@ impl<F: Filesystem> Builder<F> {
         self
     }
 
+    /// `-o io_uring`: whether requests come over io_uring. [Off](IoUring::Off) unless set here or by the option, which whoever runs the
+    /// program may add.
+    pub fn io_uring(self, io_uring: IoUring) -> Self {
+        self.change(|options| {
+            options.connection.io_uring = io_uring;
+            Ok(())
+        })
+    }
+
+    /// `-o io_uring_q_depth=N`: how many requests each queue of io_uring has room for; 1 to 32,767, and 8 unless set here or by
+    /// the option.
+    ///
+    /// There is a queue for each processor that the machine may have, and each request in it has a buffer for the largest message. So
+    /// the session reserves processors x depth x ([`max_write`](crate::Connection::max_write) + 4 KiB) of addresses when it begins:
+    /// 16.1 MiB with two processors and the defaults, 514 MiB with 64. It is memory only as far as messages have filled it, and
+    /// none of it is locked. The [guide](crate::guide::performance#io_uring) has what was measured.
+    pub fn io_uring_queue_depth(self, depth: u32) -> Self {
+        self.change(|options| {
+            options.queue_depth = Some(depth.max(1));
+            Ok(())
+        })
+    }
+
     /// `fuse_set_signal_handlers()`: SIGINT, SIGTERM and SIGHUP end the session, and [`End`](crate::End) says which it was.
     ///
     /// From before it is mounted until it is unmounted, so that no signal leaves a dead mount: after one that comes before
@@ -366,11 +391,18 @@ impl<F: Filesystem> Builder<F> {
         self.settings.keep_mounted = true;
         let (path, place) = mount::place(&device);
         let mounts = served_by(&device);
-        if mounts.is_none() && options.connection.over_io_uring {
-            crate::base::log::warn!(
-                "the mount option \"io_uring\" has no effect: {} is no /dev/fuse, and io_uring is for mounts only",
+        if mounts.is_none() {
+            let why = format!(
+                "{} is no /dev/fuse, and io_uring is for mounts only",
                 path.display()
             );
+            match options.connection.io_uring() {
+                IoUring::Off => {}
+                IoUring::WhereOffered => {
+                    crate::base::log::warn!("the mount option \"io_uring\" has no effect: {why}");
+                }
+                IoUring::On => return Err(MountError::Refused(why)),
+            }
         }
         let lacking = mounts.map(|mounts| options.not_in_force(&mounts));
         if let Some(lacking) = lacking.filter(|lacking| !lacking.is_empty()) {
@@ -452,6 +484,9 @@ impl<F: Filesystem> Builder<F> {
         let options = mem::replace(&mut self.options, Ok(Options::default()));
         let mut options = options.map_err(MountError::Option)?;
         options.connection.is_kept = self.keeper.is_some();
+        if options.connection.io_uring() == IoUring::On {
+            IoUring::offered().map_err(MountError::Refused)?;
+        }
         Ok(options)
     }
 

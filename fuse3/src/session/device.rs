@@ -15,6 +15,10 @@ use crate::sys;
 /// `fsync`, `ioctl` and `poll`, each with inode 0, and nothing else. Reads and writes come as the program makes them, past
 /// any cache, up to 128 KiB at once and several at a time; the offset is that of the open file, or of pread(2).
 ///
+/// What drivers do is there: a `read` that waits for an event takes its answer away ([`Context::defer`](crate::Context::defer)), or
+/// answers EAGAIN where the file was opened with O_NONBLOCK; [`PollHandle::notify`](crate::poll::PollHandle::notify) wakes those who
+/// wait in poll(2); [unrestricted](Self::unrestricted_ioctl) calls of ioctl(2) reach what a structure points to, too.
+///
 /// ```no_run
 /// use fuse3::{
 ///     Answer, Concurrent, Context, Data, FileInfo, Filesystem, Ino, OpenFlags, Opened, ReadBuf,
@@ -79,7 +83,10 @@ impl CharDevice {
     /// `CUSE_UNRESTRICTED_IOCTL`: calls of ioctl(2) may reach any memory of the caller, whatever their command says of itself.
     ///
     /// Each then comes with no data, and the handler says by [`IoctlReply::retry`](crate::ioctl::IoctlReply::retry) what it wants to
-    /// have read and where it is going to write. Without it, calls are those of a file system.
+    /// have read and where it is going to write. The kernel makes the call again, with that as
+    /// [`input`](crate::ioctl::Ioctl::input) and with room for [`output_size`](crate::ioctl::Ioctl::output_size) bytes; a structure
+    /// that points to others takes one round more. A command whose argument is a number, whatever it says of itself (many of
+    /// uinput's), is answered in the first round. Without this, calls are those of a file system.
     pub fn unrestricted_ioctl(mut self, unrestricted: bool) -> Self {
         self.unrestricted = unrestricted;
         self

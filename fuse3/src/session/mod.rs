@@ -8,6 +8,7 @@
 //!   thread does.
 //! - A handler starts another program with [`prepare_child`].
 //! - [`Interruption`] says which signals of a caller end what its request waits for.
+//! - [`IoUring`] says whether requests come over io_uring.
 //! - [`OnPanic`] says what a panic of a handler does to the session.
 //! - A session that C code has made is a [`ForeignSession`].
 
@@ -34,6 +35,7 @@ pub(crate) mod tasks;
 pub use crate::conn::interruption::Interruption;
 pub use crate::conn::panics::OnPanic;
 pub use crate::conn::stats::SessionStats;
+pub use crate::conn::uring::IoUring;
 pub use crate::dispatch::report::{Report, ReportedThread};
 pub use builder::Builder;
 pub use child::prepare_child;

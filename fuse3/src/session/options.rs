@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::conn::options::ConnOptions;
+use crate::conn::{options::ConnOptions, uring::IoUring};
 use crate::session::mountinfo::MountInfo;
 
 /// The options of a mount: what `-o` takes, collected and checked.
@@ -20,6 +20,8 @@ pub(crate) struct Options {
     pub(crate) over_mount: bool,
     /// The socket of [`Builder::monitor`](crate::Builder::monitor).
     pub(crate) monitor: Option<PathBuf>,
+    /// How many requests each ring of io_uring has, unless libfuse is to decide.
+    pub(crate) queue_depth: Option<u32>,
 }
 
 /// An option that cannot be used.
@@ -135,7 +137,19 @@ impl Options {
 
     /// One argument for each, `-oOPTION`, escaped as libfuse unescapes it.
     pub(crate) fn arguments(&self) -> impl Iterator<Item = OsString> + '_ {
-        self.mount.iter().map(|option| escape(option))
+        let own = self.of_io_uring();
+        own.chain(self.mount.iter().map(|option| escape(option)))
+    }
+
+    /// What the program asked for, where libfuse knows it. Of an option that is given twice libfuse takes the last.
+    fn of_io_uring(&self) -> impl Iterator<Item = OsString> {
+        let wanted = self.connection.io_uring() != IoUring::Off && IoUring::known().is_ok();
+        let depth = self
+            .queue_depth
+            .map(|depth| format!("-oio_uring_q_depth={depth}"));
+        let all = [Some("-oio_uring".to_owned()), depth];
+        let all = all.into_iter().flatten().filter(move |_| wanted);
+        all.map(OsString::from)
     }
 }
 
@@ -279,6 +293,29 @@ mod tests {
     }
 
     #[test]
+    fn io_uring_is_asked_of_a_libfuse_that_has_it() {
+        let asked = |mode: IoUring, given: &str| {
+            let mut all = Options::default();
+            all.add_all(OsStr::new(given)).unwrap();
+            all.connection.io_uring = mode;
+            all.queue_depth = Some(3);
+            let all = all.arguments().map(|all| all.into_string().unwrap());
+            all.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(asked(IoUring::Off, "ro"), "-oro");
+        let own = match IoUring::known() {
+            Ok(()) => "-oio_uring -oio_uring_q_depth=3 ",
+            Err(_) => "",
+        };
+        for mode in [IoUring::WhereOffered, IoUring::On] {
+            assert_eq!(asked(mode, "ro"), format!("{own}-oro"));
+        }
+        let user_s = "io_uring,io_uring_q_depth=9";
+        let given = "-oio_uring -oio_uring_q_depth=9";
+        assert_eq!(asked(IoUring::Off, user_s), format!("{own}{given}"));
+    }
+
+    #[test]
     fn what_the_user_gave_comes_after_the_names_of_the_program() {
         let mut all = Options::default();
         all.name(OsStr::new("fsname=first")).unwrap();
@@ -365,6 +402,7 @@ mod tests {
         for option in ["no_splice_read", "splice_write", "splice_move"] {
             assert_eq!(asked.take(option), Some(Ok(())));
         }
+        assert_eq!(asked.notice("default_permissions"), Ok(()));
         assert_eq!(format!("{:?}", all.connection), format!("{asked:?}"));
     }
 }

@@ -32,14 +32,15 @@ use crate::types::{errno::Errno, ino::Ino, operation::Operation};
 ///
 ///     fn mkdir(&self, cx: &mut Context<Self>, _: Ino, name: &OsStr, mode: u32) -> Answer<Entry> {
 ///         let ino = Ino(cx.names.len() as u64 + 2);
-///         let attr = Attr { uid: cx.uid(), ..Attr::new(ino, libc::S_IFDIR | mode) };
+///         let (uid, gid) = cx.caller().owner()?;
+///         let attr = Attr { uid, gid, ..Attr::new(ino, libc::S_IFDIR | mode) };
 ///         cx.names.insert(name.to_owned(), attr);
 ///         Ok(Entry::new(attr, Duration::ZERO))
 ///     }
 /// }
 ///
 /// let name = OsStr::new("dir");
-/// let caller = Caller { uid: 1000, ..Caller::default() };
+/// let caller = Caller { uid: Some(1000), ..Caller::default() };
 /// let handlers = Handlers::new(Fs, Arc::default()).caller(caller);
 /// let missing = handlers.call(|fs, cx| fs.lookup(cx, Ino::ROOT, name));
 /// assert_eq!(answered(missing), Err(Errno::ENOENT));

@@ -1,5 +1,7 @@
 use std::ffi::c_long;
+use std::fs::Metadata;
 use std::mem;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::sys;
@@ -169,6 +171,29 @@ impl Attr {
         (stat.st_atime, stat.st_atime_nsec) = (self.atime.secs, self.atime.nanos.into());
         (stat.st_mtime, stat.st_mtime_nsec) = (self.mtime.secs, self.mtime.nanos.into());
         (stat.st_ctime, stat.st_ctime_nsec) = (self.ctime.secs, self.ctime.nanos.into());
+    }
+}
+
+/// What stat(2) says of a file, under its own inode number. Where that is not the number here, write
+/// `Attr { ino, ..Attr::from(&metadata) }`.
+///
+/// A number of links that 32 bits do not hold becomes the largest that they do, and a block size the kernel's choice.
+impl From<&Metadata> for Attr {
+    fn from(of: &Metadata) -> Self {
+        let time = |secs, nanos| Timestamp::new(secs, u32::try_from(nanos).unwrap_or(0));
+        Self {
+            nlink: u32::try_from(of.nlink()).unwrap_or(u32::MAX),
+            uid: of.uid(),
+            gid: of.gid(),
+            rdev: of.rdev(),
+            size: of.size(),
+            blksize: u32::try_from(of.blksize()).unwrap_or(0),
+            blocks: of.blocks(),
+            atime: time(of.atime(), of.atime_nsec()),
+            mtime: time(of.mtime(), of.mtime_nsec()),
+            ctime: time(of.ctime(), of.ctime_nsec()),
+            ..Self::new(Ino(of.ino()), of.mode())
+        }
     }
 }
 
@@ -377,6 +402,44 @@ mod tests {
             Timestamp::new(2, 500_000_000)
         );
         assert_eq!(Timestamp::from_nanos(i128::MAX).secs(), i64::MAX);
+    }
+
+    #[test]
+    fn attributes_are_those_that_stat_shows() {
+        let path = std::env::current_exe().unwrap();
+        let metadata = std::fs::metadata(&path).unwrap();
+        let attr = Attr::from(&metadata);
+        let stat = attr.to_stat();
+        assert_eq!(
+            (stat.st_ino, stat.st_mode, stat.st_nlink, stat.st_size),
+            (
+                metadata.ino(),
+                metadata.mode(),
+                metadata.nlink(),
+                metadata.size().cast_signed()
+            )
+        );
+        assert_eq!(
+            (
+                stat.st_mtime,
+                stat.st_mtime_nsec,
+                stat.st_ctime,
+                stat.st_ctime_nsec
+            ),
+            (
+                metadata.mtime(),
+                metadata.mtime_nsec(),
+                metadata.ctime(),
+                metadata.ctime_nsec()
+            )
+        );
+        assert_eq!(
+            (stat.st_blocks.cast_unsigned(), stat.st_uid, stat.st_gid),
+            (metadata.blocks(), metadata.uid(), metadata.gid())
+        );
+        let null = Attr::from(&std::fs::metadata("/dev/null").unwrap());
+        assert_eq!(null.rdev, libc::makedev(1, 3));
+        assert_eq!(null.mode & libc::S_IFMT, libc::S_IFCHR);
     }
 
     #[test]

@@ -1,13 +1,21 @@
 use std::ffi::OsString;
 use std::io;
 
+use crate::types::errno::Errno;
+
 /// `struct fuse_ctx`: the process that caused a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// A caller has ids unless the file system allows idmapped mounts
+/// ([`ALLOW_IDMAP`](crate::Capabilities::ALLOW_IDMAP)). There one mount shows the ids of inodes shifted and another does not, so
+/// that it depends on the mount who a caller is, and the kernel, which checks the permissions, keeps that to itself: only a
+/// request that makes an inode has ids, mapped as those of the inode are to be. [`owner`](Self::owner) is for these. The kernel's
+/// 0xffffffff is `None` here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
     /// File system user id, as seen from where the file system was mounted.
-    pub uid: u32,
+    pub uid: Option<u32>,
     /// File system group id.
-    pub gid: u32,
+    pub gid: Option<u32>,
     /// Thread id; 0 for the kernel itself and for a process of another pid namespace.
     pub pid: i32,
     /// The umask, of `mknod`, `mkdir`, `create` and `tmpfile`; 0 otherwise.
@@ -15,6 +23,24 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Nobody: the library takes something back by itself.
+    pub const NOBODY: Self = Self {
+        uid: None,
+        gid: None,
+        pid: 0,
+        umask: 0,
+    };
+
+    /// The user and the group of what the caller makes.
+    ///
+    /// # Errors
+    ///
+    /// EOVERFLOW when there are none, which does not happen in `mknod`, `mkdir`, `symlink`, `create` and `tmpfile`: the kernel says
+    /// so itself where a mount does not map the caller.
+    pub fn owner(self) -> Result<(u32, u32), Errno> {
+        self.uid.zip(self.gid).ok_or(Errno::EOVERFLOW)
+    }
+
     /// llfuse's `get_sup_groups`: the supplementary groups of the process, as [`Context::groups`](crate::Context::groups) has them, and when the
     /// request is gone, too.
     ///
@@ -34,6 +60,17 @@ impl Caller {
         let groups = groups.ok_or(io::ErrorKind::InvalidData)?;
         let numbers: Result<_, _> = groups.split_whitespace().map(str::parse).collect();
         numbers.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
+/// Root, without a pid and without a umask: for tests of handlers.
+impl Default for Caller {
+    fn default() -> Self {
+        Self {
+            uid: Some(0),
+            gid: Some(0),
+            ..Self::NOBODY
+        }
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) mod opened;
 pub(crate) mod operation;
 pub(crate) mod poll;
 pub mod range;
+#[cfg(feature = "rustix")]
+mod rustix;
 pub(crate) mod setting;
 pub(crate) mod statfs;
 pub mod statx;

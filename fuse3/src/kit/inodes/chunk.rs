@@ -1,8 +1,11 @@
-/// How many inodes are kept together. Their memory comes and goes at once, and none is ever moved.
+/// How many inodes are kept together. Their memory comes and goes together, and none is ever moved. The saved table has it, too.
 pub(super) const CHUNK: usize = 256;
 
 /// No slot: the end of the list of free ones.
 const NONE: u32 = u32::MAX;
+
+/// In place of the next free slot: this one has no generation left and is not used again.
+pub(super) const USED_UP: u32 = u32::MAX - 1;
 
 /// `CHUNK` places for inodes.
 ///
@@ -12,14 +15,14 @@ const NONE: u32 = u32::MAX;
 /// that have never been used are those that `slots` has not grown to. `used` counts the slots that are not vacant, and those
 /// that are used up.
 pub(super) struct Chunk<T> {
-    slots: Vec<Slot<T>>,
-    free: u32,
-    used: u32,
+    pub(super) slots: Vec<Slot<T>>,
+    pub(super) free: u32,
+    pub(super) used: u32,
     /// The generation of slots that have not been used, at least since the memory was given back.
-    generation: u32,
+    pub(super) generation: u32,
 }
 
-enum Slot<T> {
+pub(super) enum Slot<T> {
     /// The generation of the next inode here, and the next free slot.
     Vacant(u32, u32),
     Used(Inode<T>),
@@ -32,12 +35,12 @@ pub(super) struct Inode<T> {
     pub(super) generation: u32,
     pub(super) names: u32,
     pub(super) opens: u32,
-    _used: Used,
+    pub(super) _used: Used,
 }
 
 /// A byte of one value, where padding would be. By the others the compiler knows a vacant slot, without a word for it.
 #[repr(u8)]
-enum Used {
+pub(super) enum Used {
     Used = 1,
 }
 
@@ -108,13 +111,15 @@ impl<T> Chunk<T> {
 
     pub(super) fn remove(&mut self, slot: usize) -> Option<T> {
         let generation = self.get(slot)?.generation;
-        // One that no generation is left for stays vacant for ever.
-        let next = generation.checked_add(1);
-        let vacant = Slot::Vacant(next.unwrap_or(generation), self.free);
-        if next.is_some() {
-            self.free = u32::try_from(slot).unwrap_or(NONE);
-            self.used -= 1;
-        }
+        // One that no generation is left for stays vacant for good.
+        let vacant = match generation.checked_add(1) {
+            Some(next) => {
+                self.used -= 1;
+                let free = u32::try_from(slot).unwrap_or(NONE);
+                Slot::Vacant(next, std::mem::replace(&mut self.free, free))
+            }
+            None => Slot::Vacant(generation, USED_UP),
+        };
         match std::mem::replace(&mut self.slots[slot], vacant) {
             Slot::Used(inode) => Some(inode.value),
             Slot::Vacant(..) => None,

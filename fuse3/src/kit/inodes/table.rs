@@ -78,19 +78,24 @@ use crate::types::{errno::Errno, ino::Ino};
 /// `rmdir` refuses one that is not empty (ENOTEMPTY). A value may have the number of its parent: while the kernel knows an
 /// inode it knows the directories above it as well. A whole tree is removed from its leaves to its root.
 ///
+/// # Another process
+///
+/// [`save`](Self::save) writes the table down and [`load`](Self::load) reads it, for a process that takes the mounted file system
+/// over.
+///
 /// # Cost
 ///
 /// Everything takes the same time however many inodes there are, and none is moved when there are more, so that the lock is
 /// not held for long by a table that grows. An inode costs 24 bytes beside the value (a value of 8 bytes: 32.3 bytes each
 /// with ten million of them), in pieces of 256, whose memory is given back when the last one of a piece has gone.
 pub struct InodeTable<T> {
-    chunks: Vec<Chunk<T>>,
+    pub(super) chunks: Vec<Chunk<T>>,
     /// The chunks that have room. The last is filled first.
-    roomy: Vec<usize>,
+    pub(super) roomy: Vec<usize>,
     /// An empty chunk that has kept its memory, so that it does not come and go with a single inode.
-    spare: Option<usize>,
-    len: usize,
-    first_generation: u64,
+    pub(super) spare: Option<usize>,
+    pub(super) len: usize,
+    pub(super) first_generation: u64,
 }
 
 impl<T> InodeTable<T> {
@@ -206,7 +211,7 @@ impl<T> InodeTable<T> {
     /// As [`get`](Self::get).
     pub fn lookup(&mut self, ino: Ino) -> Result<u64, Errno> {
         let inode = self.known_mut(ino)?;
-        inode.lookups += 1;
+        inode.lookups = inode.lookups.saturating_add(1);
         // The kernel knows the root from the mount, as generation 0, and takes another in ".." for another inode.
         if ino == Ino::ROOT {
             return Ok(0);
@@ -306,7 +311,7 @@ impl<T> InodeTable<T> {
         self.len
     }
 
-    fn inode(&self, ino: Ino) -> Option<&Inode<T>> {
+    pub(super) fn inode(&self, ino: Ino) -> Option<&Inode<T>> {
         let (chunk, slot) = place_of(ino)?;
         self.chunks.get(chunk)?.get(slot)
     }
@@ -337,7 +342,7 @@ impl<T> InodeTable<T> {
 }
 
 /// Numbers begin at 1, which is the root's. 0 is none.
-fn number_of(chunk: usize, slot: usize) -> Ino {
+pub(super) fn number_of(chunk: usize, slot: usize) -> Ino {
     Ino((chunk * CHUNK + slot + 1) as u64)
 }
 

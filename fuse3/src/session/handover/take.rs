@@ -5,7 +5,7 @@ use std::os::fd::IntoRawFd;
 use std::time::Duration;
 use std::{fmt, io, mem};
 
-use crate::conn::panics::Trouble;
+use crate::conn::{panics::Trouble, uring::IoUring};
 use crate::dispatch::filesystem::Filesystem;
 use crate::session::builder::Builder;
 use crate::session::child::prepare_child;
@@ -105,7 +105,7 @@ impl<F: Filesystem> Builder<F> {
         let unsupported = [
             (self.settings.clone_fd, "clone_fd"),
             (options.auto_unmount(), "auto_unmount"),
-            (options.connection.over_io_uring, "io_uring"),
+            (options.connection.io_uring() == IoUring::On, "io_uring"),
         ];
         if let Some((_, what)) = unsupported.iter().find(|(is_set, _)| *is_set) {
             return Err(HandoverError::Unsupported(what));

@@ -5,8 +5,8 @@ use crate::testing::proto::constants::opcode;
 
 /// The process that requests come from, unless they say otherwise.
 pub const CALLER: Caller = Caller {
-    uid: 0x0001_86a3,
-    gid: 0xffff_fffe,
+    uid: Some(0x0001_86a3),
+    gid: Some(0xffff_fffe),
     pid: 4711,
     umask: 0,
 };
@@ -123,7 +123,7 @@ impl Request {
         Bytes::new()
             .u32s([length, self.opcode])
             .u64s([unique, self.nodeid])
-            .u32s([self.caller.uid, self.caller.gid])
+            .u32s([self.caller.uid, self.caller.gid].map(|id| id.unwrap_or(u32::MAX)))
             .i32(self.caller.pid)
             .u32(0) // total_extlen, padding
             .raw(&self.body)
