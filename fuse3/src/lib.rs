@@ -72,6 +72,7 @@
 //! | [`lock`] | the rest of the global lock: its errors, statistics, condition variable, and locks below it |
 //! | [`reply`] | the rest of what answers are made of: pieces, listings, deferred and raw answers |
 //! | [`session`] | what a session may be told and says: panics, statistics, reports, character devices, sessions of C |
+//! | [`handover`] | passing a mount on to the next version of the program, and keeping it through crashes |
 //! | [`cmdline`] | the command line of a file system: libfuse's options and your own |
 //! | [`notify`] | telling the kernel that what it has cached is out of date |
 //! | [`observe`] | who is told of the threads and requests of a session: tracing, metrics |
@@ -98,6 +99,7 @@
 //! - [`guide::thread_safety`]: handlers without a lock, what the kernel serialises, calls from other threads.
 //! - [`guide::signals`]: how a session ends, and what may be called from where.
 //! - [`guide::capabilities`]: who turns each one on, and what your handlers then have to do.
+//! - [`guide::upgrades`]: a mount that outlives its server, through upgrades and crashes.
 //! - [`guide::errors`]: what the client sees for each mistake.
 //! - [`guide::performance`]: caches, copies, workers, and how to read the lock's figures.
 //! - [`guide::c_interop`]: C code that answers, sessions that C has made, who owns what.

@@ -205,11 +205,15 @@ impl Mounted {
     }
 
     fn is_mounted(&self) -> bool {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        mounts
-            .lines()
-            .any(|line| line.split(' ').nth(4) == self.mount_point.to_str())
+        is_mounted(&self.mount_point)
     }
+}
+
+/// Whether something is mounted right there.
+pub(crate) fn is_mounted(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut points = mounts.lines().map(|line| line.split(' ').nth(4));
+    points.any(|point| point == path.to_str())
 }
 
 impl Drop for Mounted {

@@ -18,4 +18,6 @@ mod replaced;
 mod servers;
 #[cfg(feature = "systemd")]
 mod systemd;
+#[path = "../common/tempdir.rs"]
+mod tempdir;
 mod tmpfs;

@@ -153,3 +153,161 @@ fn a_service_is_restarted_and_killed_under_its_clients_with_a_stand_in_for_syste
     assert!(crate::mount::unmount(&point, false));
     assert!(last.unwrap().wait().unwrap().success());
 }
+
+/// A service manager of the test's own: `systemd --user`, in a mount namespace with a /run of its own.
+struct Systemd {
+    manager: Child,
+    runtime: PathBuf,
+}
+
+impl Systemd {
+    /// `None`, loudly, where it is not installed, or does not run.
+    fn start(dir: &Path) -> Option<Self> {
+        let skip = |why: &str| crate::mount::skip::skip("a service of systemd", why);
+        let program = ["/usr/lib/systemd/systemd", "/lib/systemd/systemd"];
+        let Some(program) = program.into_iter().find(|it| Path::new(it).exists()) else {
+            skip("systemd is not installed");
+            return None;
+        };
+        let runtime = dir.join("run");
+        fs::create_dir(&runtime).unwrap();
+        // It wants to be told that the system has been booted with systemd.
+        let script =
+            "mount -t tmpfs run /run && mkdir -p /run/systemd/system && exec \"$0\" --user";
+        let log = fs::File::create(dir.join("systemd")).unwrap();
+        let manager = Command::new("unshare")
+            .args([
+                "--mount",
+                "--propagation=slave",
+                "sh",
+                "-c",
+                script,
+                program,
+            ])
+            .env("XDG_RUNTIME_DIR", &runtime)
+            .env_remove("NOTIFY_SOCKET")
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn();
+        let systemd = Self {
+            manager: manager.unwrap(),
+            runtime,
+        };
+        let runs = within(Duration::from_secs(10), || {
+            systemd.ctl(&["is-system-running"]).0
+        });
+        if !runs {
+            skip(&fs::read_to_string(dir.join("systemd")).unwrap());
+            return None;
+        }
+        Some(systemd)
+    }
+
+    /// systemctl(1): whether it succeeded, and what it said.
+    fn ctl(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new("systemctl");
+        command.arg("--user").args(arguments);
+        let output = command
+            .env("XDG_RUNTIME_DIR", &self.runtime)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&said).trim().to_owned(),
+        )
+    }
+
+    /// A path as the services see it.
+    fn path(&self, path: &Path) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.manager.id(), path.display()))
+    }
+
+    fn is_mounted(&self, point: &Path) -> bool {
+        let mounts = format!("/proc/{}/mountinfo", self.manager.id());
+        let mounts = fs::read_to_string(mounts).unwrap();
+        let mut points = mounts.lines().map(|line| line.split(' ').nth(4));
+        points.any(|it| it == point.to_str())
+    }
+
+    #[track_caller]
+    fn must(&self, arguments: &[&str]) -> String {
+        let (succeeded, said) = self.ctl(arguments);
+        assert!(succeeded, "{arguments:?}: {said}");
+        said
+    }
+}
+
+impl Drop for Systemd {
+    fn drop(&mut self) {
+        self.ctl(&["exit"]);
+        if !within(Duration::from_secs(10), || {
+            self.manager.try_wait().unwrap().is_some()
+        }) {
+            self.manager.kill().unwrap();
+            self.manager.wait().unwrap();
+        }
+    }
+}
+
+/// The unit of the package, with the paths of this test.
+#[test]
+fn systemd_itself_restarts_a_service_under_its_clients() {
+    let dir = crate::tempdir::TempDir::new();
+    let point = dir.path().join("mnt");
+    fs::create_dir(&point).unwrap();
+    if !crate::mount::is_root() {
+        return crate::mount::skip::skip("a service of systemd", "needs root, for unshare(1)");
+    }
+    let Some(systemd) = Systemd::start(dir.path()) else {
+        return;
+    };
+    let unit = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../packaging/fuse3-examples/systemd/fuse3-tmpfs@.service"
+    );
+    let Ok(unit) = fs::read_to_string(unit) else {
+        return crate::mount::skip::skip("a service of systemd", "the unit is not in this package");
+    };
+    let start = format!(
+        "ExecStart={} -f {}",
+        built("tmpfs").display(),
+        point.display()
+    );
+    let unit = unit.replace("ExecStart=/usr/bin/fuse3-tmpfs -f /%I", &start);
+    assert!(unit.contains(&start), "{unit}");
+    fs::create_dir_all(systemd.runtime.join("systemd/user")).unwrap();
+    fs::write(systemd.runtime.join("systemd/user/tmpfs.service"), unit).unwrap();
+    systemd.must(&["daemon-reload"]);
+    systemd.must(&["start", "tmpfs"]);
+    assert!(
+        within(DEADLINE, || systemd.is_mounted(&point)),
+        "{}",
+        systemd.ctl(&["status", "tmpfs"]).1
+    );
+    let pid = || systemd.must(&["show", "-P", "MainPID", "tmpfs"]);
+    let file = systemd.path(&point.join("file"));
+    fs::write(&file, b"what was written before").unwrap();
+    let open = fs::File::open(&file).unwrap();
+    let content = || {
+        let mut content = [0; 100];
+        let length = std::os::unix::fs::FileExt::read_at(&open, &mut content, 0).unwrap();
+        content[..length].to_vec()
+    };
+    for _ in 0..5 {
+        let before = pid();
+        systemd.must(&["restart", "tmpfs"]);
+        assert_eq!(content(), b"what was written before");
+        assert_ne!(pid(), before);
+        // In the same process.
+        let before = pid();
+        systemd.must(&["reload", "tmpfs"]);
+        assert_eq!(content(), b"what was written before");
+        assert_eq!(pid(), before);
+    }
+    assert_eq!(systemd.must(&["show", "-P", "NRestarts", "tmpfs"]), "0");
+    drop(open);
+    systemd.must(&["stop", "tmpfs"]);
+    assert!(within(DEADLINE, || !systemd.is_mounted(&point)));
+    assert_eq!(systemd.must(&["show", "-P", "Result", "tmpfs"]), "success");
+}

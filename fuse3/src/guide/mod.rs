@@ -11,6 +11,7 @@
 //! | [`thread_safety`] | handlers without a lock, what the kernel serialises, calls from other threads |
 //! | [`signals`] | how a session ends, and what may be called from handlers and signal handlers |
 //! | [`capabilities`] | who turns each one on, and what your handlers then have to do |
+//! | [`upgrades`] | a mount that outlives its server: live upgrades, crashes, systemd |
 //! | [`errors`] | what the client sees for each mistake |
 //! | [`performance`] | workers, caches, data without copies, and how to read the lock's figures |
 //! | [`c_interop`] | C code that answers, sessions that C has made, who owns what |
@@ -39,6 +40,9 @@ pub mod signals {}
 
 #[doc = include_str!("capabilities.md")]
 pub mod capabilities {}
+
+#[doc = include_str!("upgrades.md")]
+pub mod upgrades {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}

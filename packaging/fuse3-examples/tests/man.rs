@@ -3,7 +3,12 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const PROGRAMS: [(&str, &str, &str); 3] = [
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    (
+        "fuse3-keeper",
+        env!("CARGO_BIN_EXE_fuse3-keeper"),
+        include_str!("../man/fuse3-keeper.1"),
+    ),
     (
         "fuse3-passthrough-hp",
         env!("CARGO_BIN_EXE_fuse3-passthrough-hp"),
