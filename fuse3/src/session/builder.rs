@@ -499,7 +499,8 @@ impl<F: Filesystem> Builder<F> {
         new: impl FnOnce(*mut sys::fuse_args, *mut c_void) -> *mut sys::fuse_session,
     ) -> Result<Session<F>, MountError> {
         libfuse_log::capture_libfuse();
-        let (monitor, observers) = Monitor::new(&options, path, self.observers)?;
+        let mut observers = self.observers;
+        let monitor = Monitor::new(&options, path, &mut observers)?;
         let conn = Conn::observed(
             self.settings.on_panic,
             self.settings.interruption,

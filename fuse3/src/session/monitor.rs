@@ -103,23 +103,20 @@ struct Socket {
     over: AtomicBool,
 }
 
-/// The observers of a session.
-type Observing = Vec<Box<dyn Observer>>;
-
 impl Monitor {
-    /// That of a session on `mount`, if it was asked for, and the session's observers.
+    /// That of a session on `mount`, if it was asked for, and an observer that measures requests for it.
     pub(crate) fn new(
         options: &Options,
         mount: &Path,
-        mut observers: Observing,
-    ) -> Result<(Option<Self>, Observing), MountError> {
+        observers: &mut Vec<Box<dyn Observer>>,
+    ) -> Result<Option<Box<Self>>, MountError> {
         let Some(path) = &options.monitor else {
-            return Ok((None, observers));
+            return Ok(None);
         };
         let monitor = Self::bind(path, mount);
         let monitor = monitor.map_err(|error| MountError::Monitor(path.clone(), error))?;
         observers.push(Box::new(Histograms::new()));
-        Ok((Some(monitor), observers))
+        Ok(Some(Box::new(monitor)))
     }
 
     /// For a session on `mount`. The process may fork before [`start`](Self::start).

@@ -51,7 +51,7 @@ pub struct Session<F: Filesystem> {
     pub(super) waiting: Option<Waiting>,
     /// Who has the connection as well.
     pub(super) keeper: Option<Keeper>,
-    monitor: Option<Monitor>,
+    monitor: Option<Box<Monitor>>,
     /// From before the mount until it is unmounted, if asked for.
     handling: Option<Handling>,
 }
@@ -85,7 +85,7 @@ impl<F: Filesystem> Session<F> {
     }
 
     /// Tells by it what it does, once it serves.
-    pub(crate) fn watched_by(&mut self, monitor: Option<Monitor>) {
+    pub(crate) fn watched_by(&mut self, monitor: Option<Box<Monitor>>) {
         self.monitor = monitor;
     }
 
