@@ -88,7 +88,8 @@ impl Report {
         let wrong = wrong.filter(|(_, noticed)| matches!(noticed, Noticed::Bytes(_)));
         let wrong = wrong.count();
         let row = format!(
-            "\n| {what} | {} | {} | {wrong} | {:.1?} | {:.1?} | {:.1?} | {} |\n",
+            "\n| {} | {} | {} | {wrong} | {:.1?} | {:.1?} | {:.1?} | {} |\n",
+            what.trim(),
             self.changes,
             self.noticed.len() - wrong,
             self.pause(50),
