@@ -220,7 +220,11 @@ impl Systemd {
 
     /// A path as the services see it.
     fn path(&self, path: &Path) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{}", self.manager.id(), path.display()))
+        PathBuf::from(format!(
+            "/proc/{}/root{}",
+            self.manager.id(),
+            path.display()
+        ))
     }
 
     fn is_mounted(&self, point: &Path) -> bool {

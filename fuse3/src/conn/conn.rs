@@ -235,9 +235,9 @@ impl Conn {
         self.closing.load(Ordering::SeqCst)
     }
 
-    /// Another process serves the mount from now on, and answers what this one has not.
-    pub(crate) fn leave(&self) {
-        self.left.store(true, Ordering::SeqCst);
+    /// Whether another process serves the mount from now on, and answers what this one has not.
+    pub(crate) fn set_left(&self, left: bool) {
+        self.left.store(left, Ordering::SeqCst);
     }
 
     pub(crate) fn is_left(&self) -> bool {

@@ -3,12 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-const PROGRAMS: [(&str, &str, &str); 4] = [
-    (
-        "fuse3-keeper",
-        env!("CARGO_BIN_EXE_fuse3-keeper"),
-        include_str!("../man/fuse3-keeper.1"),
-    ),
+const PROGRAMS: [(&str, &str, &str); 3] = [
     (
         "fuse3-passthrough-hp",
         env!("CARGO_BIN_EXE_fuse3-passthrough-hp"),
@@ -131,4 +126,18 @@ fn the_pages_have_the_version() {
         let title = page.lines().next().unwrap();
         assert!(title.contains(&version), "{name}: {title}");
     }
+}
+
+/// It is no file system, and has a form of its own.
+#[test]
+fn the_page_of_the_keeper_has_its_options() {
+    let page = include_str!("../man/fuse3-keeper.1").replace("\\-", "-");
+    let help = help(env!("CARGO_BIN_EXE_fuse3-keeper"));
+    let words = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+    let options: BTreeSet<_> = words.filter(|word| word.starts_with('-')).collect();
+    assert!(options.len() > 3, "{options:?}");
+    for option in options {
+        assert!(page.contains(option), "{option}");
+    }
+    assert!(page.contains(concat!("\"fuse3 ", env!("CARGO_PKG_VERSION"), "\"")));
 }

@@ -284,7 +284,7 @@ impl<F: Filesystem> Session<F> {
 
     /// From now on somebody else serves the mount.
     fn set_left(&mut self) {
-        self.core.conn().leave();
+        self.core.conn().set_left(true);
         self.settings.keep_mounted = true;
         self.own = None;
     }

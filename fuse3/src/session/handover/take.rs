@@ -145,6 +145,8 @@ impl<F: Filesystem> Builder<F> {
         let mut session = session.map_err(HandoverError::Session)?;
         // libfuse has taken it, and closes it with the session.
         let _ = device.into_raw_fd();
+        // Until it has been taken over, the end of this session answers nothing.
+        session.core.conn().set_left(true);
         if let Some((init, agreed)) = &record.begun {
             session.begin_again(init.clone())?;
             let now = session.record().begun;
@@ -158,6 +160,7 @@ impl<F: Filesystem> Builder<F> {
             passing::ready(stream, patience.max(Duration::from_secs(1)))?;
         }
         handover.predecessor = Predecessor::Gone;
+        session.core.conn().set_left(false);
         session.settings.keep_mounted = keep_mounted || own.is_none();
         session.own = own;
         Ok(session)
