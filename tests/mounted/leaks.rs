@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fuse3::Builder;
 use fuse3::handover::Keeper;
-use fuse3::session::{Interruption, OnPanic};
+use fuse3::session::{Interruption, IoUring, OnPanic};
 use fuse3::testing::MountPoint;
 
 use crate::child::{self, this_test};
@@ -22,7 +22,7 @@ use crate::probe::Probe;
 type Ask = fn(Builder<Probe>) -> Builder<Probe>;
 
 /// What every session is made with once; each option by the name of its method.
-pub(crate) const OPTIONS: [(&str, Ask); 30] = [
+pub(crate) const OPTIONS: [(&str, Ask); 32] = [
     ("option", |b| b.option("max_write=16384")),
     ("options", |b| b.options("noatime,nosuid")),
     ("fsname", |b| b.fsname("source")),
@@ -48,6 +48,8 @@ pub(crate) const OPTIONS: [(&str, Ask); 30] = [
     ("keep_mounted", |b| b.keep_mounted(true)),
     ("teardown_watchdog", |b| b.teardown_watchdog(DEADLINE)),
     ("on_panic", |b| b.on_panic(OnPanic::Continue)),
+    ("io_uring", |b| b.io_uring(IoUring::WhereOffered)),
+    ("io_uring_queue_depth", |b| b.io_uring_queue_depth(2)),
     ("interruption", |b| b.interruption(Interruption::Any)),
     ("stacktrace", |b| b.stacktrace(true)),
     ("on_notify_error", |b| b.on_notify_error(|_, _| ())),

@@ -10,7 +10,7 @@ use crate::leaks;
 type Row = (&'static str, &'static str, &'static str);
 
 /// The methods of `Builder`. Not every kernel has CUSE, so that those of it are shown over a socket.
-const METHODS: [Row; 33] = [
+const METHODS: [Row; 35] = [
     (
         "allow_other",
         "mounted/effects.rs",
@@ -62,6 +62,12 @@ const METHODS: [Row; 33] = [
         "interruption",
         "mounted/alarmed.rs",
         "a_signal_that_is_caught_interrupts_where_any_counts",
+    ),
+    ("io_uring", "mounted/setting.rs", "nothing_else_will_do"),
+    (
+        "io_uring_queue_depth",
+        "mounted/setting.rs",
+        "served_with_and_without",
     ),
     (
         "keep_mounted",
