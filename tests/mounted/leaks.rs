@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use fuse3::Builder;
 use fuse3::handover::Keeper;
+use fuse3::observe::Histograms;
 use fuse3::session::{Interruption, IoUring, OnPanic};
 use fuse3::testing::MountPoint;
 
@@ -22,7 +23,7 @@ use crate::probe::Probe;
 type Ask = fn(Builder<Probe>) -> Builder<Probe>;
 
 /// What every session is made with once; each option by the name of its method.
-pub(crate) const OPTIONS: [(&str, Ask); 32] = [
+pub(crate) const OPTIONS: [(&str, Ask); 34] = [
     ("option", |b| b.option("max_write=16384")),
     ("options", |b| b.options("noatime,nosuid")),
     ("fsname", |b| b.fsname("source")),
@@ -56,6 +57,10 @@ pub(crate) const OPTIONS: [(&str, Ask); 32] = [
     ("runtime", |b| b.runtime(runtime())),
     ("max_tasks", |b| b.max_tasks(1)),
     ("task_patience", |b| b.task_patience(Duration::ZERO)),
+    ("monitor", |b| {
+        b.monitor(env::temp_dir().join(format!("monitor-{}", std::process::id())))
+    }),
+    ("observe", |b| b.observe(Histograms::new())),
     ("mount", |b| b),
     ("mount_fd", |b| b),
 ];

@@ -10,7 +10,7 @@ use crate::leaks;
 type Row = (&'static str, &'static str, &'static str);
 
 /// The methods of `Builder`. Not every kernel has CUSE, so that those of it are shown over a socket.
-const METHODS: [Row; 35] = [
+const METHODS: [Row; 37] = [
     (
         "allow_other",
         "mounted/effects.rs",
@@ -90,6 +90,7 @@ const METHODS: [Row; 35] = [
         "mounted/spawned.rs",
         "no_more_futures_at_once_than_max_tasks",
     ),
+    ("monitor", "mounted/observed.rs", "the_socket_of_a_mount"),
     (
         "mount",
         "mounted/life.rs",
@@ -99,6 +100,11 @@ const METHODS: [Row; 35] = [
         "mount_fd",
         "mounted/given.rs",
         "what_is_in_force_is_served_whatever_else_is_mounted",
+    ),
+    (
+        "observe",
+        "mounted/observed.rs",
+        "each_worker_is_registered_while_it_serves",
     ),
     (
         "on_notify_error",
@@ -237,8 +243,8 @@ fn file_of((option, file, test): Row) -> String {
 
 #[test]
 fn every_method_of_the_builder_has_a_test_of_its_effect() {
-    let sources =
-        ["builder", "handover/take", "tasks"].map(|name| read(&format!("src/session/{name}.rs")));
+    let sources = ["builder", "handover/take", "monitor", "tasks"]
+        .map(|name| read(&format!("src/session/{name}.rs")));
     let blocks: Vec<_> = sources
         .iter()
         .flat_map(|source| source.split("\nimpl<F: Filesystem> Builder<F> {").skip(1))

@@ -416,7 +416,7 @@ mod tests {
                 metadata.ino(),
                 metadata.mode(),
                 metadata.nlink(),
-                metadata.size().cast_signed()
+                i64::try_from(metadata.size()).unwrap()
             )
         );
         assert_eq!(
@@ -434,7 +434,11 @@ mod tests {
             )
         );
         assert_eq!(
-            (stat.st_blocks.cast_unsigned(), stat.st_uid, stat.st_gid),
+            (
+                u64::try_from(stat.st_blocks).unwrap(),
+                stat.st_uid,
+                stat.st_gid
+            ),
             (metadata.blocks(), metadata.uid(), metadata.gid())
         );
         let null = Attr::from(&std::fs::metadata("/dev/null").unwrap());
