@@ -31,10 +31,11 @@ const TAKE_OPTIONS: [(&str, &[&str], &str); 17] = [
 const TAKE_NONE: [&str; 4] = ["hello", "notes", "raw", "remote"];
 
 /// They mount nothing.
-const MOUNT_NOTHING: [&str; 5] = [
+const MOUNT_NOTHING: [&str; 6] = [
     "cuse",
     "hello_ll_uds",
     "ioctl_client",
+    "keeper",
     "poll_client",
     "printcap",
 ];

@@ -288,7 +288,6 @@ impl<F: Filesystem> Core<F> {
 
     /// Calls `init`, and returns whether it succeeded.
     pub(crate) fn begin(&self, connection: &mut Connection<'_>) -> bool {
-        self.serving.worker();
         self.serving.begins();
         let result = self.conn().guarded(&Operation::Init, || {
             let guard = self.lock.enter(Operation::Init, Library(()));

@@ -17,11 +17,11 @@ use crate::types::{caller::Caller, errno::Errno, ino::Ino, operation::Operation}
 /// Each request is told in this order: [`begun`](Self::begun), [`handled`](Self::handled), [`ended`](Self::ended). Each of them
 /// comes once.
 pub trait Observer: Send + Sync + 'static {
-    /// A thread is about to call its first handler, `init` included. Called on that thread, before anything else of it is told.
+    /// A thread is about to call its first handler. Called on that thread, before anything else of it is told.
     ///
     /// Such threads are libfuse's workers, those of io_uring among them, and a thread that the library starts to take something
     /// back. Not among them are threads that run futures, for which a runtime has hooks of its own, and the threads of the program:
-    /// the one that calls [`Session::run`](crate::Session::run), which calls `destroy`, and those that give answers later.
+    /// the one that calls [`Session::run`](crate::Session::run), which calls `init` and `destroy`, and those that give answers later.
     fn worker_started(&self) {}
 
     /// The thread ends. Called on that thread, once for each [`worker_started`](Self::worker_started).

@@ -312,7 +312,7 @@ impl<F: Filesystem> Builder<F> {
     /// for nobody, so that what [`Keeper::inherited`] finds can be passed on as it is.
     ///
     /// [`SPLICE_READ`](crate::Capabilities::SPLICE_READ) is asked for where it is offered: of a request that a server reads into its
-    /// memory while it is killed, the client gets EIO.
+    /// memory while it is killed, the client gets EIO. (A mount that is taken over is spliced if it was before.)
     ///
     /// Where the keeper is gone, the log says so, and the session goes on without.
     pub fn keeper(mut self, keeper: impl Into<Option<Keeper>>) -> Self {

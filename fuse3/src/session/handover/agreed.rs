@@ -11,6 +11,8 @@ const OWN: Capabilities = Capabilities::SPLICE_READ
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Agreed {
     pub(crate) granted: Capabilities,
+    /// Requests are spliced, for which [`max_write`](Agreement::max_write) is what a pipe holds.
+    pub(crate) splices: bool,
     /// By their names in `struct fuse_conn_info`.
     pub(crate) numbers: Vec<(String, u32)>,
 }
@@ -38,8 +40,11 @@ impl Agreed {
                 agreement.no_interrupt.unwrap_or(false).into(),
             ),
         ];
-        let granted = agreement.granted - OWN;
-        Self { granted, numbers }
+        Self {
+            granted: agreement.granted - OWN,
+            splices: agreement.granted.contains(Capabilities::SPLICE_READ),
+            numbers,
+        }
     }
 
     /// In what `now` differs from this, each named.
@@ -75,7 +80,11 @@ mod tests {
 
     fn agreed(granted: Capabilities, max_write: u32) -> Agreed {
         let numbers = vec![("max_write".to_owned(), max_write), ("new".to_owned(), 7)];
-        Agreed { granted, numbers }
+        Agreed {
+            granted,
+            splices: false,
+            numbers,
+        }
     }
 
     #[test]

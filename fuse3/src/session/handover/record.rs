@@ -39,6 +39,7 @@ impl Record {
         if let Some((init, agreed)) = &self.begun {
             lines.push(format!("init {}", hex(&init.to_bytes())));
             lines.push(format!("granted {:x}", agreed.granted.bits()));
+            lines.push(format!("splices {}", agreed.splices));
             let numbers = agreed.numbers.iter();
             lines.extend(numbers.map(|(name, value)| format!("agreed {name} {value}")));
         }
@@ -61,6 +62,7 @@ impl Record {
             return Err(broken(what));
         }
         let (mut libfuse, mut init, mut granted, mut mount) = (None, None, None, None);
+        let mut splices = false;
         let mut numbers = Vec::new();
         let mut is_whole = false;
         for line in lines {
@@ -79,6 +81,7 @@ impl Record {
                     let bits = u64::from_str_radix(bits, 16).map_err(|_| wrong())?;
                     granted = Some(Capabilities::from_bits_retain(bits));
                 }
+                ("splices", [word]) => splices = word.parse().map_err(|_| wrong())?,
                 ("agreed", [name, value]) => {
                     let value = value.parse().map_err(|_| wrong())?;
                     numbers.push(((*name).to_owned(), value));
@@ -100,7 +103,14 @@ impl Record {
             return Err(lacks("end"));
         }
         let begun = match (init, granted) {
-            (Some(init), Some(granted)) => Some((init, Agreed { granted, numbers })),
+            (Some(init), Some(granted)) => {
+                let agreed = Agreed {
+                    granted,
+                    splices,
+                    numbers,
+                };
+                Some((init, agreed))
+            }
             (None, None) => None,
             (None, Some(_)) => return Err(lacks("init")),
             (Some(_), None) => return Err(lacks("granted")),
@@ -144,6 +154,7 @@ mod tests {
                 Message::from_bytes(&init).unwrap(),
                 Agreed {
                     granted: Capabilities::ASYNC_READ | Capabilities::POSIX_ACL,
+                    splices: true,
                     numbers: vec![("max_write".to_owned(), 4096)],
                 },
             )),

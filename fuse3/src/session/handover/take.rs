@@ -111,8 +111,9 @@ impl<F: Filesystem> Builder<F> {
             return Err(HandoverError::Unsupported(what));
         }
         options.connection.without_io_uring = true;
-        options.connection.is_kept = is_kept;
         let Handover { device, record, .. } = &*handover;
+        let begun = record.begun.as_ref();
+        options.connection.is_kept = begun.map_or(is_kept, |(_, agreed)| agreed.splices);
         // SAFETY: no precondition.
         let is = u32::try_from(unsafe { sys::fuse_version() }).unwrap_or(0);
         let was = record.libfuse;
