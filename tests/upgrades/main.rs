@@ -18,6 +18,7 @@ mod replaced;
 mod servers;
 #[cfg(feature = "systemd")]
 mod systemd;
+#[cfg(feature = "systemd")]
 #[path = "../common/tempdir.rs"]
 mod tempdir;
 mod tmpfs;
