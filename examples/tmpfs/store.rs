@@ -12,7 +12,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::runs::Run;
 
-/// Bytes of a block, what is allocated at once.
+/// The size of a block, the unit of allocation, in bytes.
 pub(crate) const BLOCK: usize = 4096;
 pub(crate) const BLOCK_BYTES: u64 = BLOCK as u64;
 
@@ -123,7 +123,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// Of fallocate(2). There is none that is known of.
+    /// Those of fallocate(2); none is expected.
     pub(crate) fn free_all(&self, runs: &[Run]) -> Result<(), Errno> {
         let mut slots = runs.iter().filter_map(Run::slots);
         slots.try_for_each(|slots| self.free(&slots))

@@ -65,7 +65,7 @@ impl Observer for Threads {
     }
 }
 
-/// Has as many workers serve at once, and then one.
+/// Makes `count` workers serve in parallel, and then one.
 fn work(mount: &Mount<Probe>, gate: &Gate, count: usize) {
     let files: Vec<_> = (0..count)
         .map(|number| File::open(mount.join(format!("f{number}"))).unwrap())
